@@ -1,0 +1,110 @@
+"""The walls between accounts.
+
+Wall 1 is code: `AccountModel.objects` raises without an account in context and shows only that
+account's rows. Wall 3 is the database: row level security on every table with customer or secret
+data, for a role that cannot bypass it. Both are opened by the same door, `account_context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connection, models, transaction
+
+if TYPE_CHECKING:
+    from accounts.models import Account
+
+_current: ContextVar[int | None] = ContextVar("account", default=None)
+M = TypeVar("M", bound=models.Model)
+
+
+class NoAccountError(RuntimeError):
+    """Account data was touched outside `account_context`: a forgotten filter, never a leak."""
+
+
+def current_account_id() -> int:
+    """The id of the account in context; raises `NoAccountError` when there is none."""
+    account_id = _current.get()
+    if account_id is None:
+        raise NoAccountError("no account in context; enter accounts.tenancy.account_context first")
+    return account_id
+
+
+@contextmanager
+def account_context(account: Account | int) -> Iterator[None]:
+    """Enter one account: opens a transaction (or savepoint) and tells both walls.
+
+    The database variable is set transaction-locally, so it cannot outlive the block, poolers
+    included. Entering the account one is already in costs nothing.
+    """
+    account_id = account if isinstance(account, int) else account.pk
+    previous = _current.get()
+    if previous == account_id and connection.in_atomic_block:
+        yield
+        return
+    nested = connection.in_atomic_block
+    with transaction.atomic():
+        token = _current.set(account_id)
+        try:
+            _tell_database(account_id)
+            yield
+            if nested:  # the variable lives until the outer transaction ends: put it back
+                _tell_database(previous)
+        finally:
+            _current.reset(token)
+
+
+def _tell_database(account_id: int | None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.account', %s, true)", [str(account_id or "")])
+
+
+class AccountQuerySet(models.QuerySet[M]):
+    """Base of every account-owned queryset; subclass it for chainable questions."""
+
+
+class AccountManager(models.Manager[M]):
+    """Shows the rows of the account in context, and raises without one."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(account_id=current_account_id())
+
+
+class AccountModel(models.Model):
+    """A row that belongs to one account.
+
+    `objects` is wall 1. `all_accounts` is for the courier's claim and the staff's account picker
+    only; a test keeps the list of its callers.
+    """
+
+    account: models.ForeignKey[Account, Account] = models.ForeignKey(
+        "accounts.Account",
+        on_delete=models.CASCADE,
+        related_name="+",
+        default=current_account_id,
+        editable=False,
+    )
+
+    objects: models.Manager[Any] = AccountManager()
+    all_accounts = models.Manager()
+
+    class Meta:
+        abstract = True
+        base_manager_name = "all_accounts"
+        default_manager_name = "objects"
+
+
+def protect(*tables: str) -> list[str]:
+    """SQL that puts wall 3 around `tables`; used by migrations after they create them."""
+    statements = []
+    for table in tables:
+        condition = "account_id = (SELECT NULLIF(current_setting('app.account', true), '')::bigint)"
+        statements.append(
+            f'ALTER TABLE "{table}" ENABLE ROW LEVEL SECURITY;'
+            f'ALTER TABLE "{table}" FORCE ROW LEVEL SECURITY;'
+            f'CREATE POLICY account_wall ON "{table}" USING ({condition}) WITH CHECK ({condition});'
+        )
+    return statements

@@ -1,0 +1,95 @@
+"""What an agent can ask for, in canonical form; every dialect and our REST end here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conversations.messages import Card, Choice, Kind, Location, OutboundMedia, Section
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message to the customer. `media.url` is fetched and stored before it is sent."""
+
+    kind: Kind = Kind.TEXT
+    text: str = ""
+    media: OutboundMedia | None = None
+    buttons: tuple[Choice, ...] = ()
+    sections: tuple[Section, ...] = ()
+    list_button: str = ""
+    header: str = ""
+    footer: str = ""
+    location: Location | None = None
+    cards: tuple[Card, ...] = ()
+    reply_to: str = ""
+    emoji: str = ""
+    client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A private note for people."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddLabels:
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLabels:
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttributes:
+    """On the contact or on the conversation; a null value removes the key."""
+
+    values: dict[str, Any]
+    on: str = "contact"
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """To a member or team, by opaque id or exact name."""
+
+    member: str = ""
+    team: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOff:
+    """To people: the agent stops, with the reason and a summary for whoever takes over."""
+
+    reason: str = ""
+    summary: str = ""
+    team: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """The agent works on it; extends its patience once."""
+
+
+Action = (
+    Say | Note | AddLabels | RemoveLabels | SetAttributes | Assign | HandOff | Resolve | Typing
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Everything of one answer, in order; applied in one transaction or not at all."""
+
+    actions: tuple[Action, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.actions)

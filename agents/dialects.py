@@ -1,0 +1,77 @@
+"""The port to agents: the shape in which we push events, and how an answer is read.
+
+A dialect is stateless. `build` runs inside the transaction of the event and makes the body once
+(DL-36); `headers` adds, per attempt, what the platform signs in its own manner; `read_answer` turns
+the response into canonical actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from agents.actions import Answer
+
+if TYPE_CHECKING:
+    from agents.models import Agent
+    from conversations.models import Conversation, Event, Message
+
+
+class UnreadableAnswerError(Exception):
+    """The agent's answer does not have its dialect's shape; the sentence stands in the attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Everything a dialect may tell an agent about one event."""
+
+    event: Event
+    agent: Agent
+    conversation: Conversation
+    # Rises by one per (conversation, endpoint), without gaps.
+    sequence: int
+    wire_id: str
+    message: Message | None = None
+    # Oldest first; without `message` and what follows it.
+    history: Sequence[Message] = ()
+
+
+class Dialect:
+    """Base class of a platform's second role."""
+
+    slug: ClassVar[str]
+    name: ClassVar[str]
+    event_types: ClassVar[frozenset[str]]
+    default_timeout_s: ClassVar[int] = 15
+    max_attempts: ClassVar[int | None] = None
+
+    def build(self, occasion: Occasion) -> bytes | None:
+        """The request body, or None when this dialect says nothing about this event."""
+        raise NotImplementedError
+
+    def headers(
+        self, body: bytes, *, wire_id: str, timestamp: int, secrets: Sequence[str]
+    ) -> Mapping[str, str]:
+        """The platform's own headers beside Standard Webhooks' (DL-71); newest secret first."""
+        return {}
+
+    def read_answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What the agent wants done. An empty body is no answer. Raises `UnreadableAnswerError`."""
+        raise NotImplementedError
+
+
+_dialects: dict[str, Dialect] = {}
+
+
+def register(dialect: Dialect) -> None:
+    _dialects[dialect.slug] = dialect
+
+
+def get(slug: str) -> Dialect:
+    """The dialect of a platform; raises `KeyError` for one that is not installed."""
+    return _dialects[slug]
+
+
+def all_dialects() -> list[Dialect]:
+    return list(_dialects.values())

@@ -1,0 +1,284 @@
+"""The port to the outside: what a channel must be able to do, and the registry of channels.
+
+A channel is stateless. Reading (`verify`, `split`, `read`) is pure and runs inside the webhook door;
+speaking (`send`, `mark_read`, `fetch_media`, `check`) is async, runs in the courier and gets the
+HTTP client handed in, so that nothing here ever opens a socket of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from conversations.messages import (
+    Identifier,
+    Media,
+    OutboundMessage,
+    Reading,
+)
+
+
+class ChannelError(Exception):
+    """Anything that goes wrong between us and a platform."""
+
+
+class UnverifiedRequestError(ChannelError):
+    """The request does not prove that the platform sent it: 401, nothing is stored."""
+
+
+class UnexpectedPayloadError(ChannelError):
+    """The payload does not have the platform's shape; `key` names the place."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class UnsupportedMessageError(ChannelError):
+    """The channel has no way to say this; the sentence is shown to whoever wanted to send it."""
+
+
+class ErrorClass(StrEnum):
+    """The vocabulary of failed sends (channels.md 1.4); the courier looks at nothing else."""
+
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+    AMBIGUOUS = "ambiguous"
+    WINDOW_CLOSED = "window_closed"
+    UNREACHABLE = "unreachable"
+    REAUTH = "reauth"
+    POLICY = "policy"
+    INVALID = "invalid"
+    PERMANENT = "permanent"
+
+
+class SendError(ChannelError):
+    """A send failed. `retry_after` in seconds where the platform gave one."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_class: ErrorClass,
+        code: str = "",
+        retry_after: float | None = None,
+        status: int | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.code = code
+        self.retry_after = retry_after
+        self.status = status
+        self.body = body
+
+    @property
+    def permanent(self) -> bool:
+        return self.error_class not in (
+            ErrorClass.THROTTLED,
+            ErrorClass.TRANSIENT,
+            ErrorClass.AMBIGUOUS,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """An inbound webhook call as it came in; header names are lower case, body is raw."""
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxConfig:
+    """One connected channel account, decrypted. `credentials` are secret, `config` is not."""
+
+    id: int
+    account_id: int
+    platform: str
+    credentials: Mapping[str, str]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HookItem:
+    """One message or status out of a request, stored as one receipt.
+
+    `dedupe_key` is unique per inbox for ever, or for ten minutes when `weak_key` (DL-13);
+    `lane_key` names the contact, so that one customer's items are read in order; `error` is set when
+    this item alone could not be split off cleanly (kept as a failed receipt).
+    """
+
+    dedupe_key: str
+    lane_key: str
+    payload: bytes
+    error: str = ""
+    weak_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom to send to: every identifier we know of this contact in this inbox."""
+
+    identifiers: tuple[Identifier, ...]
+
+    def get(self, kind: str) -> str:
+        return next((i.value for i in self.identifiers if i.kind == kind), "")
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What the channel answered to a send. `identifiers` are new names of the contact, if any."""
+
+    external_id: str
+    identifiers: tuple[Identifier, ...] = ()
+    status: int = 200
+    body: str = ""
+    # Channels without delivery reports (the sandbox) know at once that the message arrived.
+    delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedMedia:
+    content: bytes
+    mime: str
+    filename: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStep:
+    """One step of a connection test: `ok`, a title, and a sentence that says what to do."""
+
+    name: str
+    ok: bool
+    title: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a channel's connect form."""
+
+    name: str
+    label: str
+    secret: bool = False
+    required: bool = True
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    kinds: frozenset[str]
+    max_text: int = 4096
+    max_buttons: int = 3
+    max_rows: int = 10
+    typing: bool = False
+    read_receipts: bool = False
+    statuses: bool = False
+    # How long after the customer's last message free text may be sent; None: always.
+    window: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """What `integrations.http` gives to channels: guarded, bounded, no redirects.
+
+    Raises `conversations.channels.SendError` TRANSIENT when the request was surely not written, and
+    AMBIGUOUS when it may have been.
+    """
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        data: Any = None,
+        timeout: float = 20.0,
+        max_bytes: int = 65_536,
+    ) -> HttpAnswer: ...
+
+
+class Channel:
+    """Base class; a platform overrides what it has. Everything is a pure function of its input."""
+
+    slug: ClassVar[str]
+    name: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    fields: ClassVar[tuple[Field, ...]] = ()
+    # Test traffic, kept out of statistics.
+    synthetic: ClassVar[bool] = False
+
+    def challenge(self, request: HookRequest, inbox: InboxConfig) -> HookAnswer:
+        """Answer the platform's GET probe."""
+        return HookAnswer(status=405, body=b"method not allowed")
+
+    def verify(self, request: HookRequest, inbox: InboxConfig) -> None:
+        """Raise `UnverifiedRequestError` unless the platform sent exactly these bytes."""
+        raise NotImplementedError
+
+    def split(self, body: bytes, inbox: InboxConfig) -> list[HookItem]:
+        """Cut one request into items. Never raises for odd content: an item with `error` instead."""
+        raise NotImplementedError
+
+    def read(self, payload: bytes, inbox: InboxConfig) -> Reading:
+        """Read one item. Raises `UnexpectedPayloadError` naming the key."""
+        raise NotImplementedError
+
+    def prepare(self, message: OutboundMessage) -> OutboundMessage:
+        """Fit a message to what this channel can say, or raise `UnsupportedMessageError`."""
+        return message
+
+    async def send(
+        self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient
+    ) -> SendResult:
+        """Send one message. Raises `SendError`."""
+        raise NotImplementedError
+
+    async def mark_read(
+        self, external_id: str, inbox: InboxConfig, http: HttpClient, *, typing: bool = False
+    ) -> None:
+        """Tell the customer that the message was read, and that somebody is typing."""
+
+    async def fetch_media(self, media: Media, inbox: InboxConfig, http: HttpClient) -> FetchedMedia:
+        """Download one inbound file. Raises `SendError`."""
+        raise NotImplementedError
+
+    def check(self, inbox: InboxConfig, http: HttpClient, *, hook_url: str) -> AsyncIterator[CheckStep]:
+        """Test the connection step by step, stopping at the first step that fails."""
+        raise NotImplementedError
+
+
+_channels: dict[str, Channel] = {}
+
+
+def register(channel: Channel) -> None:
+    _channels[channel.slug] = channel
+
+
+def get(slug: str) -> Channel:
+    """The channel of a platform; raises `KeyError` for one that is not installed."""
+    return _channels[slug]
+
+
+def all_channels() -> list[Channel]:
+    return list(_channels.values())

@@ -1,0 +1,217 @@
+"""Canonical messages: what a channel reads and what it is asked to say.
+
+Frozen dataclasses only: no Django, no I/O. A channel turns wire bytes into `InboundMessage`,
+`StatusUpdate` or `Ignored`; services turn them into rows; on the way out a row becomes an
+`OutboundMessage` again. Whatever at least two platforms share has a field; the rest stays in `raw`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What a message is. The last row is used inbound only."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    VOICE = "voice"
+    VIDEO = "video"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+    LOCATION = "location"
+    CONTACTS = "contacts"
+    REACTION = "reaction"
+    BUTTONS = "buttons"
+    LIST = "list"
+
+    BUTTON_REPLY = "button_reply"
+    LIST_REPLY = "list_reply"
+    FORM_REPLY = "form_reply"
+    ORDER = "order"
+    SYSTEM = "system"
+    EDIT = "edit"
+    DELETE = "delete"
+    UNSUPPORTED = "unsupported"
+
+
+MEDIA_KINDS = frozenset(
+    {Kind.IMAGE, Kind.AUDIO, Kind.VOICE, Kind.VIDEO, Kind.DOCUMENT, Kind.STICKER}
+)
+
+
+class DeliveryStatus(StrEnum):
+    """The channel's word on our message; `rank` orders them (channels.md 1.3)."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+STATUS_RANK = {
+    DeliveryStatus.QUEUED: 0,
+    DeliveryStatus.SENT: 1,
+    DeliveryStatus.DELIVERED: 2,
+    DeliveryStatus.READ: 3,
+}
+
+
+def status_moves_forward(current: str, new: str) -> bool:
+    """Whether `new` may replace `current`: never backwards, `failed` only before delivery."""
+    if current == DeliveryStatus.FAILED:
+        return new in (DeliveryStatus.DELIVERED, DeliveryStatus.READ)
+    rank = STATUS_RANK[DeliveryStatus(current)]
+    if new == DeliveryStatus.FAILED:
+        return rank <= STATUS_RANK[DeliveryStatus.SENT]
+    return STATUS_RANK[DeliveryStatus(new)] > rank
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One name a channel knows a contact by: kind `phone`, `bsuid`, `username`, `visitor`, …"""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A file of a message. Inbound: `remote_ref` tells the channel how to fetch it."""
+
+    kind: Kind
+    mime: str = ""
+    size: int | None = None
+    filename: str = ""
+    caption: str = ""
+    remote_ref: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A button, or a row of a list."""
+
+    id: str
+    title: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    title: str
+    rows: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    latitude: float
+    longitude: float
+    name: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A contact card."""
+
+    name: str
+    phones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InboundMessage:
+    """Something the customer said or did. Times are aware UTC."""
+
+    external_id: str
+    kind: Kind
+    identifiers: tuple[Identifier, ...]
+    sent_at: datetime | None = None
+    text: str = ""
+    contact_name: str = ""
+    media: tuple[Media, ...] = ()
+    choice: Choice | None = None
+    location: Location | None = None
+    cards: tuple[Card, ...] = ()
+    reply_to_external_id: str = ""
+    target_external_id: str = ""
+    forwarded: bool = False
+    referral: dict[str, Any] = field(default_factory=dict)
+    form: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusUpdate:
+    """The channel reports on a message of ours, named by its id or by our own reference."""
+
+    external_id: str
+    status: DeliveryStatus
+    at: datetime | None = None
+    our_reference: str = ""
+    error_code: str = ""
+    error_text: str = ""
+    error_class: str = ""
+    identifiers: tuple[Identifier, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierChange:
+    """A customer got another number or id; the conversation stays."""
+
+    old: tuple[Identifier, ...]
+    new: tuple[Identifier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEcho:
+    """A human answered from the phone itself; recorded as outbound, no agent is triggered."""
+
+    message: InboundMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Understood, but nothing to do; `reason` is shown on the receipt."""
+
+    reason: str
+
+
+Reading = InboundMessage | StatusUpdate | IdentifierChange | DeviceEcho | Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMedia:
+    """A file to send: `path` inside our storage, or a public `url` the channel may link to."""
+
+    kind: Kind
+    mime: str
+    filename: str = ""
+    path: str = ""
+    url: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundMessage:
+    """Something to say to the customer. `reference` is ours; channels echo it where they can."""
+
+    reference: str
+    kind: Kind
+    text: str = ""
+    media: OutboundMedia | None = None
+    buttons: tuple[Choice, ...] = ()
+    sections: tuple[Section, ...] = ()
+    list_button: str = ""
+    header: str = ""
+    footer: str = ""
+    location: Location | None = None
+    cards: tuple[Card, ...] = ()
+    reply_to_external_id: str = ""
+    target_external_id: str = ""
+    emoji: str = ""

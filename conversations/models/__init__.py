@@ -1,0 +1,43 @@
+"""What was said, who has it, and what still has to travel."""
+
+from conversations.models.contact import Address, AddressIdentifier, Contact
+from conversations.models.conversation import (
+    Assignment,
+    Conversation,
+    ConversationLabel,
+    Label,
+)
+from conversations.models.event import Event
+from conversations.models.inbox import Inbox, InboxRoute
+from conversations.models.message import Attachment, Message
+from conversations.models.outbox import (
+    Attempt,
+    Courier,
+    Delivery,
+    Endpoint,
+    EndpointSecret,
+    Lane,
+    Timer,
+)
+
+__all__ = [
+    "Address",
+    "AddressIdentifier",
+    "Assignment",
+    "Attachment",
+    "Attempt",
+    "Contact",
+    "Conversation",
+    "ConversationLabel",
+    "Courier",
+    "Delivery",
+    "Endpoint",
+    "EndpointSecret",
+    "Event",
+    "Inbox",
+    "InboxRoute",
+    "Label",
+    "Lane",
+    "Message",
+    "Timer",
+]

@@ -1,0 +1,80 @@
+"""Contacts, and how an inbox reaches them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import PublicId
+from accounts.tenancy import AccountModel
+from conversations.messages import Identifier
+from conversations.models.inbox import Inbox
+
+
+class Contact(AccountModel):
+    """The customer, as one person over all inboxes. A phone number is optional."""
+
+    name = models.CharField(_("name"), max_length=250, blank=True)
+    phone = models.CharField(_("phone"), max_length=32, blank=True)
+    email = models.EmailField(_("e-mail"), blank=True)
+    language = models.CharField(max_length=10, blank=True)
+    attributes = models.JSONField(default=dict, blank=True)
+    blocked = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    public_id = PublicId("con")
+
+    class Meta(AccountModel.Meta):
+        indexes = [models.Index(fields=["account", "-updated_at", "-id"], name="contact_recent")]
+
+    def __str__(self) -> str:
+        return self.name or self.phone or _("Unknown customer")
+
+
+class Address(AccountModel):
+    """How one inbox reaches one contact."""
+
+    inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="addresses")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="addresses")
+    # The reply window counts from here (channels.md 2.13).
+    last_inbound_at = models.DateTimeField(null=True, blank=True)
+    last_inbound_external_id = models.CharField(max_length=250, blank=True)
+    unreachable_reason = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    public_id = PublicId("adr")
+
+    def __str__(self) -> str:
+        return f"{self.contact} in {self.inbox}"
+
+    def window_closes_at(self) -> datetime | None:
+        """When free text stops being allowed; None when the channel has no window."""
+        window = self.inbox.channel.capabilities.window
+        if window is None or self.last_inbound_at is None:
+            return None
+        return self.last_inbound_at + window
+
+
+class AddressIdentifier(AccountModel):
+    """One name a platform knows the contact by; several per address, never the phone alone."""
+
+    inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="+")
+    address = models.ForeignKey(Address, on_delete=models.CASCADE, related_name="identifiers")
+    kind = models.CharField(max_length=30)
+    value = models.CharField(max_length=250)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "inbox", "kind", "value"], name="identifier_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+    def as_identifier(self) -> Identifier:
+        return Identifier(self.kind, self.value)

@@ -1,0 +1,191 @@
+"""Conversations: the thread of one contact in one inbox, and who holds it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import PublicId
+from accounts.models import Member, Team
+from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
+from conversations.models.contact import Address, Contact
+from conversations.models.inbox import Inbox
+
+
+class Label(AccountModel):
+    name = models.CharField(_("name"), max_length=60)
+    colour = models.CharField(max_length=12, default="slate")
+
+    public_id = PublicId("lab")
+
+    class Meta(AccountModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="label_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConversationQuerySet(AccountQuerySet["Conversation"]):
+    def open(self) -> ConversationQuerySet:
+        return self.filter(status=Conversation.Status.OPEN)
+
+    def held_by(self, member: Member) -> ConversationQuerySet:
+        return self.filter(assignee=member)
+
+    def unassigned(self) -> ConversationQuerySet:
+        """Nobody in person has it: no assignee; a team may be named."""
+        return self.filter(assignee__isnull=True)
+
+    def with_ai(self) -> ConversationQuerySet:
+        return self.filter(assignee__kind=Member.Kind.AGENT)
+
+    def recent_first(self) -> ConversationQuerySet:
+        return self.order_by("-last_activity_at", "-id")
+
+    def for_list(self) -> ConversationQuerySet:
+        """With everything a row of a list shows, in a constant number of queries."""
+        return self.select_related("contact", "inbox", "assignee", "team").prefetch_related("labels")
+
+
+class ConversationManager(AccountManager["Conversation"]):
+    pass
+
+
+class Conversation(AccountModel):
+    """Who holds it is one state: status, assignee, team and the epoch that fences old holders.
+
+    Only `conversations.services` changes these columns.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("open")
+        SNOOZED = "snoozed", _("snoozed")
+        RESOLVED = "resolved", _("resolved")
+
+    class Priority(models.TextChoices):
+        NONE = "none", _("none")
+        LOW = "low", _("low")
+        MEDIUM = "medium", _("medium")
+        HIGH = "high", _("high")
+        URGENT = "urgent", _("urgent")
+
+    number = models.PositiveIntegerField()
+    inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="conversations")
+    address = models.ForeignKey(Address, on_delete=models.CASCADE, related_name="conversations")
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="conversations")
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    assignee = models.ForeignKey(
+        Member, on_delete=models.SET_NULL, null=True, blank=True, related_name="conversations"
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="conversations"
+    )
+    assignment_epoch = models.PositiveIntegerField(default=0)
+    # The agent that held it last: "give back" returns it there.
+    last_agent = models.ForeignKey(
+        Member, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    priority = models.CharField(max_length=6, choices=Priority, default=Priority.NONE)
+    language = models.CharField(max_length=10, blank=True)
+    labels = models.ManyToManyField(Label, through="ConversationLabel", related_name="conversations")
+    attributes = models.JSONField(default=dict, blank=True)
+    # Numbered-text fallback: "2" or a title becomes the option's id again (channels.md 10).
+    options = models.JSONField(default=dict, blank=True)
+    synthetic = models.BooleanField(default=False)
+
+    # What lists show, kept here so that no list reads messages (performance.md).
+    preview = models.CharField(max_length=200, blank=True)
+    preview_kind = models.CharField(max_length=20, blank=True)
+    preview_direction = models.CharField(max_length=10, blank=True)
+    unread_count = models.PositiveIntegerField(default=0)
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    last_inbound_at = models.DateTimeField(null=True, blank=True)
+    last_activity_at = models.DateTimeField()
+    # Inbound messages since the conversation was (re)opened: 1 means "first message".
+    inbound_count = models.PositiveIntegerField(default=0)
+    last_sequence = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ConversationManager.from_queryset(ConversationQuerySet)()
+    public_id = PublicId("cnv")
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["account", "number"], name="conversation_number_once"),
+            # One thread per address: a resolved one is reopened by the next message.
+            models.UniqueConstraint(fields=["account", "address"], name="conversation_per_address"),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-last_activity_at", "-id"], name="conv_recent"),
+            models.Index(
+                fields=["account", "status", "-last_activity_at", "-id"], name="conv_by_status"
+            ),
+            models.Index(
+                fields=["account", "assignee", "-last_activity_at", "-id"],
+                condition=Q(status="open"),
+                name="conv_open_by_assignee",
+            ),
+            models.Index(fields=["account", "-updated_at", "-id"], name="conv_updated"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.contact}"
+
+    @property
+    def held_by_agent(self) -> bool:
+        return self.assignee is not None and self.assignee.is_agent
+
+
+class ConversationLabel(AccountModel):
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE)
+    label = models.ForeignKey(Label, on_delete=models.CASCADE)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "conversation", "label"], name="conversation_label_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} on {self.conversation_id}"
+
+
+class Assignment(AccountModel):
+    """Who had it, from when to when, and why; one row per epoch."""
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="assignments"
+    )
+    member = models.ForeignKey(
+        Member, on_delete=models.SET_NULL, null=True, blank=True, related_name="assignments"
+    )
+    team = models.ForeignKey(
+        Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="assignments"
+    )
+    epoch = models.PositiveIntegerField()
+    # A code of `conversations.services.holding.Reason`; `detail` is the sentence people read.
+    reason = models.CharField(max_length=40)
+    detail = models.CharField(max_length=500, blank=True)
+    summary = models.TextField(blank=True)
+    by = models.ForeignKey(
+        Member, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "conversation", "epoch"], name="assignment_epoch_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member or self.team or 'nobody'} (epoch {self.epoch})"

@@ -1,0 +1,294 @@
+"""The outbox: everything that still has to travel, and what happened to it (delivery.md 6).
+
+These tables have no row level security (SX-05: the courier claims over all accounts); they hold ids,
+states and sealed bodies. A *lane* is one ordered queue; a *delivery* is one thing to bring.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import PublicId
+from accounts.sealing import seal, unseal
+from accounts.tenancy import AccountModel
+from conversations.models.conversation import Conversation
+from conversations.models.message import Message
+
+
+class Endpoint(AccountModel):
+    """A URL that gets our events: an agent's, or a subscriber's."""
+
+    class Kind(models.TextChoices):
+        AGENT = "agent", _("AI agent")
+        SUBSCRIBER = "subscriber", _("subscriber")
+
+    class State(models.TextChoices):
+        ENABLED = "enabled", _("enabled")
+        PAUSED = "paused", _("paused")
+        DISABLED = "disabled", _("disabled")
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    dialect = models.CharField(max_length=30)
+    url = models.CharField(max_length=2000)
+    state = models.CharField(max_length=8, choices=State, default=State.ENABLED)
+    disabled_reason = models.CharField(max_length=250, blank=True)
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    timeout_s = models.PositiveSmallIntegerField(default=15)
+    max_in_flight = models.PositiveIntegerField(default=1000)
+    event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    consecutive_failures = models.PositiveIntegerField(default=0)
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_failure_at = models.DateTimeField(null=True, blank=True)
+    last_error = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    public_id = PublicId("end")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class EndpointSecret(AccountModel):
+    """A signing secret; the newest signs first, older ones until `expires_at` (DL-73)."""
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="secrets")
+    row_key = models.UUIDField(default=uuid.uuid4, editable=False)
+    sealed = models.BinaryField(editable=False)
+    hint = models.CharField(max_length=8, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta(AccountModel.Meta):
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"secret ending in {self.hint}"
+
+    @property
+    def value(self) -> str:
+        """The clear secret, `whsec_…`."""
+        return unseal(self.sealed, context=self._seal_context).decode()
+
+    @value.setter
+    def value(self, secret: str) -> None:
+        self.sealed = seal(secret.encode(), context=self._seal_context)
+        self.hint = secret[-4:]
+
+    @property
+    def _seal_context(self) -> str:
+        return f"endpoint.secret:{self.account_id}:{self.row_key}"
+
+
+class Lane(AccountModel):
+    """One ordered queue: (kind, destination, key). At most one item of it is under way."""
+
+    class Kind(models.TextChoices):
+        INBOUND = "inbound", _("inbound")  # destination: inbox; key: contact; items: receipts
+        AGENT = "agent", _("agent")  # destination: endpoint; key: conversation
+        SEND = "send", _("send")  # destination: inbox; key: conversation
+        SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking
+        MEDIA = "media", _("media")  # downloads of inbound files
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    destination_id = models.BigIntegerField()
+    key = models.CharField(max_length=120)
+    due_at = models.DateTimeField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    courier_id = models.BigIntegerField(null=True, blank=True)
+    blocked_reason = models.CharField(max_length=40, blank=True)
+    last_sequence = models.BigIntegerField(default=0)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "destination_id", "key"], name="lane_once")
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at", "kind"], condition=Q(due_at__isnull=False), name="lane_due"
+            ),
+            models.Index(
+                fields=["courier_id"], condition=Q(lease_token__isnull=False), name="lane_leased"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} lane {self.destination_id}/{self.key}"
+
+
+class Delivery(AccountModel):
+    """One thing to bring to one destination; terminal states never change again."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("waiting")
+        IN_FLIGHT = "in_flight", _("under way")
+        RETRY_WAIT = "retry_wait", _("will be tried again")
+        UNCERTAIN = "uncertain", _("perhaps delivered")
+        HELD = "held", _("held for a person")
+        DELIVERED = "delivered", _("delivered")
+        DEAD = "dead", _("given up")
+        CANCELED = "canceled", _("canceled")
+
+    OPEN_STATES = ("pending", "in_flight", "retry_wait", "uncertain", "held")
+
+    class Schedule(models.TextChoices):
+        LIVE = "live", _("live")
+        SEND = "send", _("send")
+        DURABLE = "durable", _("durable")
+        ONCE = "once", _("once")
+
+    lane = models.ForeignKey(Lane, on_delete=models.CASCADE, related_name="deliveries")
+    kind = models.CharField(max_length=10, choices=Lane.Kind)
+    schedule = models.CharField(max_length=8, choices=Schedule)
+    # Standard Webhooks' `webhook-id`; the same on every retry and replay.
+    wire_id = models.CharField(max_length=60)
+    event_id = models.CharField(max_length=30, blank=True)
+    event_type = models.CharField(max_length=40, blank=True)
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.SET_NULL, null=True, blank=True, related_name="deliveries"
+    )
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
+    )
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
+    )
+    part = models.PositiveSmallIntegerField(default=0)
+    sequence = models.BigIntegerField()
+    epoch = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField()
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    body_sealed = models.BinaryField(default=b"", editable=False)
+    content_type = models.CharField(max_length=60, default="application/json")
+    replay_of = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    possible_duplicate = models.BooleanField(default=False)
+    request_started_at = models.DateTimeField(null=True, blank=True)
+    provider_message_id = models.CharField(max_length=250, blank=True)
+    dead_reason = models.CharField(max_length=250, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    public_id = PublicId("dlv")
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message", "part"],
+                condition=Q(kind="send", replay_of__isnull=True),
+                name="send_once",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["lane", "sequence"],
+                condition=Q(
+                    state__in=("pending", "in_flight", "retry_wait", "uncertain", "held")
+                ),
+                name="delivery_head",
+            ),
+            models.Index(fields=["account", "-id"], name="delivery_log"),
+            models.Index(fields=["wire_id"], name="delivery_wire"),
+            models.Index(fields=["conversation", "-id"], name="delivery_conversation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type or self.kind} {self.wire_id}"
+
+    @property
+    def body(self) -> bytes:
+        """What is (or was) sent, byte for byte (DL-36)."""
+        if not self.body_sealed:
+            return b""
+        return unseal(self.body_sealed, context=self._seal_context)
+
+    @body.setter
+    def body(self, plain: bytes) -> None:
+        self.body_sealed = seal(plain, context=self._seal_context)
+
+    @property
+    def _seal_context(self) -> str:
+        return f"delivery.body:{self.account_id}:{self.wire_id}"
+
+
+class Attempt(AccountModel):
+    """One try of a delivery: what came back, and what happens next."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempt_log")
+    n = models.PositiveSmallIntegerField()
+    courier_id = models.BigIntegerField(null=True, blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    # ok, http_error, timeout_connect, timeout_read, dns, tls, refused, blocked_address, too_large,
+    # worker_lost, stale, late, or an error class of the channel
+    outcome = models.CharField(max_length=24, blank=True)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    request_headers = models.JSONField(default=dict)
+    response_headers = models.JSONField(default=dict)
+    response_body = models.TextField(blank=True)
+    error = models.CharField(max_length=500, blank=True)
+    next_due_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"attempt {self.n} of delivery {self.delivery_id}"
+
+
+class Timer(AccountModel):
+    """Something that must happen at a time, whoever is alive then."""
+
+    class Kind(models.TextChoices):
+        PATIENCE = "patience", _("patience")
+        SNOOZE = "snooze", _("snooze")
+        RECONCILE = "reconcile", _("reconcile")
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="timers"
+    )
+    delivery = models.ForeignKey(
+        Delivery, on_delete=models.CASCADE, null=True, blank=True, related_name="timers"
+    )
+    epoch = models.PositiveIntegerField()
+    due_at = models.DateTimeField()
+    extended = models.BooleanField(default=False)
+
+    class Meta(AccountModel.Meta):
+        # A timer that has fired or was cleared is deleted: a row is always due.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "kind"],
+                condition=Q(kind__in=("patience", "snooze")),
+                name="timer_once",
+            )
+        ]
+        indexes = [models.Index(fields=["due_at"], name="timer_due")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.conversation_id} at {self.due_at:%H:%M:%S}"
+
+
+class Courier(models.Model):
+    """A running courier; holds a session advisory lock on its id while it lives (DL-51)."""
+
+    host = models.CharField(max_length=120)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    in_flight = models.PositiveIntegerField(default=0)
+
+    ADVISORY_CLASS = 7
+    SEEN_WITHIN = timedelta(seconds=60)
+
+    def __str__(self) -> str:
+        return f"courier {self.pk} on {self.host}"

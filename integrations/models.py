@@ -1,0 +1,59 @@
+"""The receipt ledger: every inbound item, kept before it is interpreted (delivery.md 2)."""
+
+from __future__ import annotations
+
+import zlib
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import PublicId
+from accounts.tenancy import AccountModel
+from conversations.models import Inbox
+
+
+class Receipt(AccountModel):
+    """One message or status a platform gave us, with what became of it."""
+
+    class State(models.TextChoices):
+        NEW = "new", _("waiting")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        IGNORED = "ignored", _("ignored")
+
+    inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="receipts")
+    lane_id = models.BigIntegerField()
+    dedupe_key = models.CharField(max_length=300)
+    headers = models.JSONField(default=dict)
+    body_packed = models.BinaryField(default=b"", editable=False)
+    received_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=8, choices=State, default=State.NEW)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, blank=True)
+    result = models.CharField(max_length=500, blank=True)
+
+    public_id = PublicId("rcp")
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "inbox", "dedupe_key"], name="receipt_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["lane_id", "id"], condition=Q(state="new"), name="receipt_queue"),
+            models.Index(fields=["account", "-id"], name="receipt_log"),
+        ]
+
+    def __str__(self) -> str:
+        return self.dedupe_key
+
+    @property
+    def body(self) -> bytes:
+        return zlib.decompress(self.body_packed) if self.body_packed else b""
+
+    @staticmethod
+    def pack(body: bytes) -> bytes:
+        return zlib.compress(body, 1)
