@@ -5,25 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from conversations.messages import Card, Choice, Kind, Location, OutboundMedia, Section
+from conversations.messages import Content
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A message to the customer. `media.url` is fetched and stored before it is sent."""
+    """A message to the customer. `reply_to` is one of our message ids; media by URL is fetched first."""
 
-    kind: Kind = Kind.TEXT
-    text: str = ""
-    media: OutboundMedia | None = None
-    buttons: tuple[Choice, ...] = ()
-    sections: tuple[Section, ...] = ()
-    list_button: str = ""
-    header: str = ""
-    footer: str = ""
-    location: Location | None = None
-    cards: tuple[Card, ...] = ()
+    content: Content
     reply_to: str = ""
-    emoji: str = ""
     client_id: str = ""
 
 

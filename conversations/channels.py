@@ -244,9 +244,13 @@ class Channel:
         """Read one item. Raises `UnexpectedPayloadError` naming the key."""
         raise NotImplementedError
 
-    def prepare(self, message: OutboundMessage) -> OutboundMessage:
-        """Fit a message to what this channel can say, or raise `UnsupportedMessageError`."""
-        return message
+    def prepare(self, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+        """Fit a message to what this channel can say: one or more parts, sent strictly in order.
+
+        Deterministic, because the parts are made again at every attempt. Degraded choices carry
+        their numbering in `options`. Raises `UnsupportedMessageError`.
+        """
+        return (message,)
 
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient

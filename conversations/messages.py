@@ -198,6 +198,23 @@ class OutboundMedia:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """What somebody wants said to the customer, before it is a row."""
+
+    kind: Kind = Kind.TEXT
+    text: str = ""
+    media: tuple[OutboundMedia, ...] = ()
+    buttons: tuple[Choice, ...] = ()
+    sections: tuple[Section, ...] = ()
+    list_button: str = ""
+    header: str = ""
+    footer: str = ""
+    location: Location | None = None
+    cards: tuple[Card, ...] = ()
+    emoji: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """Something to say to the customer. `reference` is ours; channels echo it where they can."""
 
@@ -215,3 +232,5 @@ class OutboundMessage:
     reply_to_external_id: str = ""
     target_external_id: str = ""
     emoji: str = ""
+    # Numbered-text fallback: "1" → the choice it stands for (channels.md 10).
+    options: tuple[tuple[str, Choice], ...] = ()
