@@ -1,7 +1,8 @@
 """All settings, from the environment. A bad value raises; nothing is guessed.
 
 Embedded mode (no `DATABASE_URL` in the environment): `make run` keeps its generated secrets and the
-address of its own PostgreSQL in `<data directory>/switchboard.env` (0600), read here.
+address of its own PostgreSQL in `<data directory>/switchboard.env` (0600), read here. With a
+`DATABASE_URL` only the two keys are taken from that file, and only where the environment has none.
 """
 
 import os
@@ -10,14 +11,20 @@ from pathlib import Path
 
 import environ
 
+from config.environment import KEY_NAMES, read_env_file
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 EMBEDDED = "DATABASE_URL" not in os.environ
 EMBEDDED_ENV_FILE = DATA_DIR / "switchboard.env"
-if EMBEDDED and EMBEDDED_ENV_FILE.exists():
-    environ.Env.read_env(EMBEDDED_ENV_FILE)
+_stored = read_env_file(EMBEDDED_ENV_FILE)
+if not EMBEDDED:
+    _stored = {name: _stored[name] for name in KEY_NAMES if name in _stored}
+# Beside the environment, not in it: a child process decides for itself whether it is embedded.
+env.ENVIRON = {**_stored, **os.environ}
+GENERATED_KEYS = any(name in _stored and name not in os.environ for name in KEY_NAMES)
 
 VERSION = "0.1.0"
 DEBUG = env.bool("DEBUG", default=False)
@@ -74,6 +81,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
     "config.middleware.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -115,13 +123,16 @@ TEMPLATES = [
 # DATABASE_OWNER_URL. The owner's URL is used by `manage.py migrate` alone (config/management).
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default="postgres://switchboard_app@127.0.0.1:5432/switchboard"),
+        **env.db_url(
+            "DATABASE_URL", default="postgres://switchboard_app@127.0.0.1:5432/switchboard"
+        ),
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,
     }
 }
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default="")
 ALLOW_RLS_BYPASS = env.bool("ALLOW_RLS_BYPASS", default=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -201,7 +212,9 @@ REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": False, "SESSION_LOGIN": True}
 
 # --- Jobs ----------------------------------------------------------------------------------------
 # Celery carries jobs nobody waits for; lanes and timers are the courier's (integrations/courier).
+# Empty or a bare `pgmq://`: PGMQ on our own PostgreSQL (config/queue.py).
 CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="")
+WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_SERIALIZER = "json"
@@ -214,7 +227,9 @@ COURIER_HTTP_SLOTS = env.int("COURIER_HTTP_SLOTS", default=2000)
 COURIER_THREADS = env.int("COURIER_THREADS", default=4)
 ALLOW_HTTP_TARGETS = env.bool("ALLOW_HTTP_TARGETS", default=False)
 OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
-WHATSAPP_API_BASE: str = env.str("WHATSAPP_API_BASE", default="https://graph.facebook.com").rstrip("/")
+WHATSAPP_API_BASE: str = env.str("WHATSAPP_API_BASE", default="https://graph.facebook.com").rstrip(
+    "/"
+)
 WHATSAPP_API_VERSION: str = env.str("WHATSAPP_API_VERSION", default="v26.0")
 
 # --- Files and mail ------------------------------------------------------------------------------
@@ -267,7 +282,9 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"redact": {"()": "config.logs.RedactFilter"}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s request=%(request_id)s %(message)s"}
+    },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}
     },

@@ -1,0 +1,74 @@
+"""The Celery application: jobs nobody waits for, and the process the courier lives in.
+
+The guarantee rests on rows, never on a broker: a lost job is found again by the courier's sweep or
+by beat. The default broker is PGMQ on our own PostgreSQL; `CELERY_BROKER_URL` names another one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import celeryd_init, worker_init
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.conf import settings
+
+from config import queue
+
+QUEUE = "celery"
+
+app = Celery("switchboard")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+if queue.in_use():
+    app.conf.broker_url = "pgmq://"
+    app.conf.broker_transport_options = queue.transport_options()
+
+app.conf.update(
+    # A worker whose broker is down starts and goes on (the courier in it needs no broker), and
+    # connects when the broker is back.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # One producer connection: on pgmq each is a pool of database connections.
+    broker_pool_limit=2,
+    task_default_queue=QUEUE,
+    task_publish_retry_policy={"max_retries": 2, "interval_start": 0.1, "interval_max": 0.5},
+    worker_pool="threads",
+    worker_concurrency=settings.WORKER_THREADS,
+    worker_prefetch_multiplier=1,
+    # Nothing here uses remote control, and its per-worker queues would need DDL on pgmq and block
+    # the start of a twin with the same name elsewhere (performance.md, traps 4 and 5).
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    timezone="UTC",
+)
+
+app.conf.beat_schedule = {
+    "forget-ended-sessions": {
+        "task": "config.tasks.forget_ended_sessions",
+        "schedule": crontab(hour="3", minute="17"),
+    },
+}
+
+
+@celeryd_init.connect
+def name_worker(sender: str, instance: Any, conf: Any, **kwargs: Any) -> None:
+    """Every worker gets a name of its own, so that no dead twin stands in its way."""
+    if not any(argument.startswith(("-n", "--hostname")) for argument in sys.argv):
+        instance.hostname = f"worker-{os.getpid()}@{socket.gethostname()}"
+
+
+@worker_init.connect
+def refuse_unsafe(**kwargs: Any) -> None:
+    """A worker does not start on settings or a database role that the system checks refuse."""
+    from config.checks import refuse_to_boot
+
+    refuse_to_boot()

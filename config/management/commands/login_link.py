@@ -1,0 +1,28 @@
+"""`manage.py login_link [e-mail]`: print an address that logs in once, within ten minutes."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+
+from config.login_link import make_link
+
+
+class Command(BaseCommand):
+    help = "Print a one-time login link (ten minutes) for the given e-mail, or the first user."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", nargs="?", default="")
+
+    def handle(self, *args: Any, email: str, **options: Any) -> None:
+        users = get_user_model()._default_manager.filter(is_active=True).order_by("pk")
+        user = (users.filter(email__iexact=email) if email else users).first()
+        if user is None:
+            raise CommandError(f"No active user {email}".strip() + ". Create one first.")
+        if Authenticator.objects.filter(user=user).exists():
+            raise CommandError("This user has a second factor; log in with the password.")
+        self.stdout.write(make_link(user))

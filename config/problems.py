@@ -1,0 +1,85 @@
+"""Errors of our own REST API: one body for all, problem+json (RFC 9457, ecosystem.md 5)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views import defaults
+from drf_standardized_errors.formatter import ExceptionFormatter
+from drf_standardized_errors.handler import ExceptionHandler
+from rest_framework.exceptions import APIException
+from rest_framework.response import Response
+
+CONTENT_TYPE = "application/problem+json"
+API_PREFIX = "/v1/"
+
+
+class ProblemFormatter(ExceptionFormatter):  # type: ignore[misc]  # the package is untyped
+    """`type, title, status, detail, request_id, errors: [{code, detail, attr}]`."""
+
+    def format_error_response(self, error_response: Any) -> dict[str, Any]:
+        return problem(
+            self.exc.status_code,
+            request=self.context["request"],
+            errors=[asdict(error) for error in error_response.errors],
+        )
+
+
+class ProblemHandler(ExceptionHandler):  # type: ignore[misc]  # the package is untyped
+    def format_exception(self, exc: APIException) -> dict[str, Any]:
+        body: dict[str, Any] = ProblemFormatter(exc, self.context, self.exc).run()
+        return body
+
+    def get_response(self, exc: APIException, data: dict[str, Any]) -> Response:
+        response: Response = super().get_response(exc, data)
+        response.content_type = CONTENT_TYPE
+        return response
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook: the answer to any exception raised in an API view."""
+    response: Response | None = ProblemHandler(exc, context).run()
+    return response
+
+
+def problem(
+    status: int, *, request: Any, errors: list[dict[str, Any]] | None = None, detail: str = ""
+) -> dict[str, Any]:
+    """The body of a problem answer; `detail` defaults to the first error's."""
+    errors = errors or []
+    title = HTTPStatus(status).phrase
+    code = errors[0]["code"] if errors else title.lower().replace(" ", "_")
+    return {
+        "type": f"/v1/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail or (errors[0]["detail"] if errors else title),
+        "request_id": getattr(request, "request_id", ""),
+        "errors": errors,
+    }
+
+
+def problem_response(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """A problem answer from outside DRF (the router's 404, the last-resort 500)."""
+    errors = [{"code": code, "detail": detail, "attr": None}]
+    body = problem(status, request=request, errors=errors)
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404: a problem for API callers, the page for people."""
+    if request.path.startswith(API_PREFIX):
+        return problem_response(request, 404, "not_found", _("There is nothing at this address."))
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500: says nothing about the inside; the request id finds the traceback in the log (SX-92)."""
+    if request.path.startswith(API_PREFIX):
+        detail = _("Something went wrong on our side. Give support the request id.")
+        return problem_response(request, 500, "error", detail)
+    return defaults.server_error(request)
