@@ -1,0 +1,11 @@
+"""What the connected world needs from Django; hook doors and streams are beside it (config/asgi.py)."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from integrations import tickets
+
+urlpatterns = [
+    path("live-ticket/", tickets.renew, name="live_ticket"),
+]
