@@ -88,6 +88,8 @@ class Account(models.Model):
     support_access = models.BooleanField(default=True)
     agents_paused = models.BooleanField(default=False)
     settings = models.JSONField(default=dict, blank=True)
+    # Conversations are numbered per account; `conversations.services.inbound` counts.
+    conversation_counter = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     public_id = PublicId("acc")

@@ -70,9 +70,7 @@ class Typing:
     """The agent works on it; extends its patience once."""
 
 
-Action = (
-    Say | Note | AddLabels | RemoveLabels | SetAttributes | Assign | HandOff | Resolve | Typing
-)
+Action = Say | Note | AddLabels | RemoveLabels | SetAttributes | Assign | HandOff | Resolve | Typing
 
 
 @dataclass(frozen=True, slots=True)

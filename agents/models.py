@@ -115,9 +115,7 @@ class RuleVersion(AccountModel):
 
     class Meta(AccountModel.Meta):
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "rule", "version"], name="rule_version_once"
-            )
+            models.UniqueConstraint(fields=["account", "rule", "version"], name="rule_version_once")
         ]
 
     def __str__(self) -> str:

@@ -28,7 +28,8 @@ GENERATED_KEYS = any(name in _stored and name not in os.environ for name in KEY_
 
 VERSION = "0.1.0"
 DEBUG = env.bool("DEBUG", default=False)
-TESTING = env.bool("SWITCHBOARD_TESTING", default=False)
+# pytest names itself in the environment of everything it starts.
+TESTING = env.bool("SWITCHBOARD_TESTING", default="PYTEST_VERSION" in os.environ)
 
 # --- Secrets -------------------------------------------------------------------------------------
 # Placeholders are refused by the system checks (config/checks.py) outside tests and tooling.
@@ -39,6 +40,7 @@ FIELD_KEYS: list[str] = env.list("FIELD_KEYS", default=[INSECURE_FIELD_KEY])
 
 # --- Addresses -----------------------------------------------------------------------------------
 PORT = env.int("PORT", default=8000)
+HOST: str = env.str("HOST", default="127.0.0.1")
 PUBLIC_URL: str = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
@@ -212,7 +214,7 @@ REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": False, "SESSION_LOGIN": True}
 
 # --- Jobs ----------------------------------------------------------------------------------------
 # Celery carries jobs nobody waits for; lanes and timers are the courier's (integrations/courier).
-# Empty or a bare `pgmq://`: PGMQ on our own PostgreSQL (config/queue.py).
+# Empty or a bare `pgmq://`: PGMQ on our own PostgreSQL (config/broker.py).
 CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="")
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 CELERY_TASK_IGNORE_RESULT = True

@@ -267,7 +267,9 @@ class Channel:
         """Download one inbound file. Raises `SendError`."""
         raise NotImplementedError
 
-    def check(self, inbox: InboxConfig, http: HttpClient, *, hook_url: str) -> AsyncIterator[CheckStep]:
+    def check(
+        self, inbox: InboxConfig, http: HttpClient, *, hook_url: str
+    ) -> AsyncIterator[CheckStep]:
         """Test the connection step by step, stopping at the first step that fails."""
         raise NotImplementedError
 

@@ -38,9 +38,7 @@ class Receipt(AccountModel):
 
     class Meta(AccountModel.Meta):
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "inbox", "dedupe_key"], name="receipt_once"
-            )
+            models.UniqueConstraint(fields=["account", "inbox", "dedupe_key"], name="receipt_once")
         ]
         indexes = [
             models.Index(fields=["lane_id", "id"], condition=Q(state="new"), name="receipt_queue"),

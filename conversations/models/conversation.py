@@ -45,7 +45,9 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
 
     def for_list(self) -> ConversationQuerySet:
         """With everything a row of a list shows, in a constant number of queries."""
-        return self.select_related("contact", "inbox", "assignee", "team").prefetch_related("labels")
+        return self.select_related("contact", "inbox", "assignee", "team").prefetch_related(
+            "labels"
+        )
 
 
 class ConversationManager(AccountManager["Conversation"]):
@@ -92,7 +94,9 @@ class Conversation(AccountModel):
 
     priority = models.CharField(max_length=6, choices=Priority, default=Priority.NONE)
     language = models.CharField(max_length=10, blank=True)
-    labels = models.ManyToManyField(Label, through="ConversationLabel", related_name="conversations")
+    labels = models.ManyToManyField(
+        Label, through="ConversationLabel", related_name="conversations"
+    )
     attributes = models.JSONField(default=dict, blank=True)
     # Numbered-text fallback: "2" or a title becomes the option's id again (channels.md 10).
     options = models.JSONField(default=dict, blank=True)

@@ -192,9 +192,7 @@ class Delivery(AccountModel):
         indexes = [
             models.Index(
                 fields=["lane", "sequence"],
-                condition=Q(
-                    state__in=("pending", "in_flight", "retry_wait", "uncertain", "held")
-                ),
+                condition=Q(state__in=("pending", "in_flight", "retry_wait", "uncertain", "held")),
                 name="delivery_head",
             ),
             models.Index(fields=["account", "-id"], name="delivery_log"),
@@ -253,9 +251,7 @@ class Timer(AccountModel):
         RECONCILE = "reconcile", _("reconcile")
 
     kind = models.CharField(max_length=10, choices=Kind)
-    conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, related_name="timers"
-    )
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="timers")
     delivery = models.ForeignKey(
         Delivery, on_delete=models.CASCADE, null=True, blank=True, related_name="timers"
     )

@@ -1,0 +1,91 @@
+"""API tokens: `sb_<kind>_<8 char id>_<43 char secret><6 char checksum>` (security.md 3)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import zlib
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ApiToken, Member
+
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_SHAPE = re.compile(r"sb_(pat|int|agt)_([a-z2-9]{8})_([A-Za-z0-9_-]{43})([0-9a-f]{6})")
+DEFAULT_LIFE = timedelta(days=365)
+
+
+def create_token(
+    member: Member,
+    *,
+    kind: str,
+    name: str,
+    created_by: Member | None = None,
+    scopes: list[str] | None = None,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
+    """A new token and its clear text, which is shown once and stored nowhere."""
+    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    head = f"sb_{kind}_{key_id}_{secrets.token_urlsafe(32)}"
+    clear = head + _checksum(head)
+    token = ApiToken.objects.create(
+        account=member.account,
+        member=member,
+        kind=kind,
+        name=name,
+        key_id=key_id,
+        sha256=hashlib.sha256(clear.encode()).digest(),
+        scopes=scopes or [],
+        created_by=created_by,
+        expires_at=expires_at,
+    )
+    return token, clear
+
+
+def find_token(clear: str) -> ApiToken | None:
+    """The living token behind `clear`; a malformed one is refused without a query (SX-32).
+
+    Also None: revoked, expired, its member gone, or its creator gone (agent tokens excepted, SX-22).
+    """
+    shape = _SHAPE.fullmatch(clear)
+    if shape is None or shape[4] != _checksum(clear[:-6]):
+        return None
+    token = (
+        ApiToken.objects.select_related("account", "member__user", "created_by")
+        .filter(key_id=shape[2], revoked_at__isnull=True)
+        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
+        .first()
+    )
+    if token is None:
+        return None
+    digest = hashlib.sha256(clear.encode()).digest()
+    if not secrets.compare_digest(bytes(token.sha256), digest) or not _alive(token):
+        return None
+    return token
+
+
+def touch(token: ApiToken) -> None:
+    """Note the use, at most once a minute."""
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > timedelta(minutes=1):
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+
+
+def revoke(token: ApiToken) -> None:
+    token.revoked_at = timezone.now()
+    token.save(update_fields=["revoked_at"])
+
+
+def _alive(token: ApiToken) -> bool:
+    if token.kind == ApiToken.Kind.AGENT:
+        return True  # belongs to the agent: pausing it silences deliveries, not its key
+    if not token.member.active:
+        return False
+    return token.created_by is None or token.created_by.active
+
+
+def _checksum(head: str) -> str:
+    return f"{zlib.crc32(head.encode()):08x}"[:6]

@@ -1,0 +1,123 @@
+"""Canonical content to JSON and back: what stands in `Message.content`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conversations.messages import (
+    Card,
+    Choice,
+    Content,
+    InboundMessage,
+    Kind,
+    Location,
+    OutboundMedia,
+    Section,
+)
+from conversations.models import Attachment, Message
+
+
+def content_json(content: Content) -> dict[str, Any]:
+    """Everything of `content` beyond kind, text and files."""
+    data: dict[str, Any] = {}
+    if content.buttons:
+        data["buttons"] = [choice_json(button) for button in content.buttons]
+    if content.sections:
+        data["list"] = {
+            "button": content.list_button,
+            "sections": [
+                {"title": section.title, "rows": [choice_json(row) for row in section.rows]}
+                for section in content.sections
+            ],
+        }
+    for name in ("header", "footer", "emoji"):
+        if value := getattr(content, name):
+            data[name] = value
+    if content.location:
+        data["location"] = location_json(content.location)
+    if content.cards:
+        data["cards"] = [{"name": card.name, "phones": list(card.phones)} for card in content.cards]
+    return data
+
+
+def inbound_json(message: InboundMessage) -> dict[str, Any]:
+    """The same for something a customer said; `raw` only for what we cannot show."""
+    data: dict[str, Any] = {}
+    if message.choice:
+        data["choice"] = choice_json(message.choice)
+    if message.location:
+        data["location"] = location_json(message.location)
+    if message.cards:
+        data["cards"] = [{"name": card.name, "phones": list(card.phones)} for card in message.cards]
+    for name in ("form", "referral"):
+        if value := getattr(message, name):
+            data[name] = value
+    if message.forwarded:
+        data["forwarded"] = True
+    if message.target_external_id:
+        data["target"] = message.target_external_id
+    if message.kind in (Kind.UNSUPPORTED, Kind.ORDER, Kind.SYSTEM):
+        data["raw"] = message.raw
+    if message.kind == Kind.REACTION:
+        data["emoji"] = message.text
+    return data
+
+
+def as_content(message: Message) -> Content:
+    """The canonical content of a stored message (files as they are stored)."""
+    data = message.content
+    menu = data.get("list") or {}
+    place = data.get("location")
+    return Content(
+        kind=Kind(message.kind),
+        text=message.text,
+        media=media_of(message),
+        buttons=tuple(_choice(item) for item in data.get("buttons", ())),
+        sections=tuple(
+            Section(section.get("title", ""), tuple(_choice(row) for row in section["rows"]))
+            for section in menu.get("sections", ())
+        ),
+        list_button=menu.get("button", ""),
+        header=data.get("header", ""),
+        footer=data.get("footer", ""),
+        location=Location(**place) if place else None,
+        cards=tuple(
+            Card(card["name"], tuple(card.get("phones", ()))) for card in data.get("cards", ())
+        ),
+        emoji=data.get("emoji", ""),
+    )
+
+
+def media_of(message: Message) -> tuple[OutboundMedia, ...]:
+    return tuple(_media(attachment) for attachment in message.attachments.all())
+
+
+def choice_json(choice: Choice) -> dict[str, str]:
+    data = {"id": choice.id, "title": choice.title}
+    if choice.description:
+        data["description"] = choice.description
+    return data
+
+
+def location_json(location: Location) -> dict[str, Any]:
+    data: dict[str, Any] = {"latitude": location.latitude, "longitude": location.longitude}
+    if location.name:
+        data["name"] = location.name
+    if location.address:
+        data["address"] = location.address
+    return data
+
+
+def _choice(data: dict[str, str]) -> Choice:
+    return Choice(data["id"], data["title"], data.get("description", ""))
+
+
+def _media(attachment: Attachment) -> OutboundMedia:
+    return OutboundMedia(
+        kind=Kind(attachment.kind),
+        mime=attachment.mime,
+        filename=attachment.filename,
+        path=attachment.path,
+        url=attachment.remote_ref if not attachment.path else "",
+        size=attachment.size,
+    )

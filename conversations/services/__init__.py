@@ -1,0 +1,48 @@
+"""The acts of the desk. Every door – dashboard, REST, compat, courier, rules – calls these.
+
+Each runs in one transaction inside `account_context`, locks the conversation first, records events,
+and returns the object it changed.
+"""
+
+from conversations.services.holding import (
+    Reason,
+    assign,
+    give_back,
+    hand_off,
+    reopen,
+    resolve,
+    snooze,
+    take_over,
+    unassign,
+)
+from conversations.services.inbound import receive
+from conversations.services.outbound import add_note, keep_draft, post_message, use_draft
+from conversations.services.updates import (
+    add_labels,
+    mark_read,
+    remove_labels,
+    set_attributes,
+    set_priority,
+)
+
+__all__ = [
+    "Reason",
+    "add_labels",
+    "add_note",
+    "assign",
+    "give_back",
+    "hand_off",
+    "keep_draft",
+    "mark_read",
+    "post_message",
+    "receive",
+    "remove_labels",
+    "reopen",
+    "resolve",
+    "set_attributes",
+    "set_priority",
+    "snooze",
+    "take_over",
+    "unassign",
+    "use_draft",
+]

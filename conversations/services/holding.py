@@ -1,0 +1,335 @@
+"""Who holds a conversation: the only functions that change status, assignee, team and epoch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import Member, Team
+from conversations import timers
+from conversations.errors import (
+    CannotHoldError,
+    HolderChangedError,
+    NotHolderError,
+    WrongStateError,
+)
+from conversations.models import Assignment, Conversation, Timer
+from conversations.services import events
+from conversations.services.lines import add_line, summarise
+from conversations.services.locking import lock
+
+Status = Conversation.Status
+
+
+class Reason(StrEnum):
+    """Why somebody has it; stored on the assignment and sent to agents."""
+
+    RULE = "rule"
+    MANUAL = "manual"
+    TAKEOVER = "takeover"
+    ANSWERED = "answered"
+    GIVEN_BACK = "given_back"
+    HANDED_OFF = "handed_off"
+    AGENT_TIMEOUT = "agent_timeout"
+    AGENT_UNREACHABLE = "agent_unreachable"
+    AGENT_REJECTED = "agent_rejected"
+    AGENT_DISABLED = "agent_disabled"
+    AGENT_PAUSED = "agent_paused"
+    AGENT_DELETED = "agent_deleted"
+    LATE_MESSAGE = "late_message"
+    UNDONE = "undone"
+    RESOLVED = "resolved"
+
+
+@transaction.atomic
+def assign(
+    conversation: Conversation,
+    *,
+    to: Member | Team | None,
+    by: Member | None,
+    reason: str = Reason.MANUAL,
+    detail: str = "",
+    summary: str = "",
+    expected_epoch: int | None = None,
+) -> Conversation:
+    """Give the conversation to a member or team, or to nobody (`to=None`: the unassigned queue).
+
+    An agent may give away only what it holds. Raises `NotHolderError`, `HolderChangedError` when
+    `expected_epoch` is not the current one, `CannotHoldError`.
+    """
+    conversation = lock(conversation)
+    _check_epoch(conversation, expected_epoch)
+    check_may_act(conversation, by)
+    _check_can_hold(conversation, to)
+    member = to if isinstance(to, Member) else None
+    team = to if isinstance(to, Team) else (conversation.team if member else None)
+    if _is_held_by(conversation, member, team):
+        return conversation
+    _move(
+        conversation, member=member, team=team, by=by, reason=reason, detail=detail, summary=summary
+    )
+    return conversation
+
+
+def unassign(conversation: Conversation, *, by: Member | None, detail: str = "") -> Conversation:
+    """Put it into the unassigned queue."""
+    return assign(conversation, to=None, by=by, detail=detail)
+
+
+@transaction.atomic
+def hand_off(
+    conversation: Conversation,
+    *,
+    by: Member | None,
+    to: Member | Team | None = None,
+    reason: str = Reason.HANDED_OFF,
+    detail: str = "",
+    summary: str = "",
+    expected_epoch: int | None = None,
+) -> Conversation:
+    """Give it to people, with the reason and a summary for whoever takes over.
+
+    Without `to` the inbox's fallback team gets it, else the unassigned queue that every person
+    sees. Without a summary one is made from the thread. Raises as `assign`.
+    """
+    conversation = lock(conversation)
+    if isinstance(to, Member) and to.is_agent:
+        raise CannotHoldError(_("A hand-off goes to people; assign the conversation instead."))
+    target = to or conversation.inbox.fallback_team
+    return assign(
+        conversation,
+        to=target,
+        by=by,
+        reason=reason,
+        detail=detail,
+        summary=summary or summarise(conversation),
+        expected_epoch=expected_epoch,
+    )
+
+
+def take_over(conversation: Conversation, *, by: Member) -> Conversation:
+    """A person takes the conversation to themselves; the agent falls silent."""
+    return assign(conversation, to=by, by=by, reason=Reason.TAKEOVER)
+
+
+@transaction.atomic
+def give_back(conversation: Conversation, *, by: Member, detail: str = "") -> Conversation:
+    """Back to the agent that held it last. Raises `CannotHoldError` when there is none."""
+    conversation = lock(conversation)
+    if conversation.last_agent is None:
+        raise CannotHoldError(_("No AI agent has held this conversation yet. Assign it to one."))
+    return assign(
+        conversation, to=conversation.last_agent, by=by, reason=Reason.GIVEN_BACK, detail=detail
+    )
+
+
+@transaction.atomic
+def resolve(
+    conversation: Conversation,
+    *,
+    by: Member | None,
+    detail: str = "",
+    expected_epoch: int | None = None,
+) -> Conversation:
+    """Done. Nobody holds it any more; the customer's next message opens it again."""
+    conversation = lock(conversation)
+    _check_epoch(conversation, expected_epoch)
+    check_may_act(conversation, by)
+    if conversation.status == Status.RESOLVED:
+        return conversation
+    holder = conversation.assignee
+    conversation.status = Status.RESOLVED
+    conversation.resolved_at = timezone.now()
+    conversation.snoozed_until = None
+    conversation.waiting_since = None
+    conversation.inbound_count = 0
+    timers.clear(Timer.Kind.SNOOZE, conversation)
+    timers.clear(Timer.Kind.PATIENCE, conversation)
+    _leave(conversation)
+    conversation.save(
+        update_fields=[
+            "status", "resolved_at", "snoozed_until", "waiting_since", "inbound_count",
+            "assignee", "team", "last_agent", "assignment_epoch", "updated_at",
+        ]
+    )  # fmt: skip
+    add_line(conversation, "resolved", by=by, detail=detail)
+    events.record(
+        conversation,
+        "conversation.resolved",
+        actor=by,
+        detail=detail,
+        previous=holder.public_id if holder else None,
+    )
+    return conversation
+
+
+@transaction.atomic
+def reopen(conversation: Conversation, *, by: Member | None) -> Conversation:
+    """Open again, held by nobody until a rule or a person decides."""
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    if conversation.status == Status.OPEN:
+        return conversation
+    wake(conversation, by=by)
+    return conversation
+
+
+def wake(conversation: Conversation, *, by: Member | None) -> None:
+    """Set a locked snoozed or resolved conversation to open, and say so."""
+    was = conversation.status
+    conversation.status = Status.OPEN
+    conversation.snoozed_until = None
+    conversation.resolved_at = None
+    timers.clear(Timer.Kind.SNOOZE, conversation)
+    conversation.save(update_fields=["status", "snoozed_until", "resolved_at", "updated_at"])
+    add_line(conversation, "reopened", by=by)
+    events.record(conversation, "conversation.updated", actor=by, status=Status.OPEN, was=was)
+
+
+@transaction.atomic
+def snooze(conversation: Conversation, *, by: Member | None, until: datetime) -> Conversation:
+    """Hide it until `until` (aware) or the customer's next message. The holder stays."""
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    if until <= timezone.now():
+        raise WrongStateError(_("Choose a time in the future."))
+    if conversation.status == Status.RESOLVED:
+        raise WrongStateError(_("This conversation is resolved. Reopen it first."))
+    conversation.status = Status.SNOOZED
+    conversation.snoozed_until = until
+    conversation.save(update_fields=["status", "snoozed_until", "updated_at"])
+    timers.start(Timer.Kind.SNOOZE, conversation, due_at=until, replace=True)
+    add_line(conversation, "snoozed", by=by, until=until.isoformat())
+    events.record(
+        conversation,
+        "conversation.updated",
+        actor=by,
+        status=Status.SNOOZED,
+        snoozed_until=until.isoformat(),
+    )
+    return conversation
+
+
+def snooze_is_over(timer: Timer) -> None:
+    """Handler of the snooze timer."""
+    conversation = lock(timer.conversation_id)
+    if conversation.status == Status.SNOOZED:
+        wake(conversation, by=None)
+
+
+def check_may_act(
+    conversation: Conversation, by: Member | None, *, epoch: int | None = None
+) -> None:
+    """The fence: an agent acts only on what it holds now, and under the epoch it was given.
+
+    Raises `NotHolderError`. People and the system (`by=None`) pass; what they may do is decided by
+    the permission table at the door.
+    """
+    if by is None or by.is_person:
+        return
+    if conversation.assignee_id != by.pk:
+        raise NotHolderError
+    if epoch is not None and epoch != conversation.assignment_epoch:
+        raise NotHolderError
+
+
+def _check_epoch(conversation: Conversation, expected: int | None) -> None:
+    if expected is not None and expected != conversation.assignment_epoch:
+        raise HolderChangedError
+
+
+def _check_can_hold(conversation: Conversation, to: Member | Team | None) -> None:
+    if to is None:
+        return
+    if to.account_id != conversation.account_id:
+        raise CannotHoldError(_("There is no such member or team."))
+    if isinstance(to, Member) and not to.active:
+        raise CannotHoldError(_("%(name)s cannot take conversations now.") % {"name": to.name})
+
+
+def _is_held_by(conversation: Conversation, member: Member | None, team: Team | None) -> bool:
+    return (
+        conversation.status == Status.OPEN
+        and conversation.assignee_id == (member.pk if member else None)
+        and conversation.team_id == (team.pk if team else None)
+    )
+
+
+def _leave(conversation: Conversation) -> None:
+    """End the running assignment of a locked conversation and raise the epoch; nobody holds it."""
+    now = timezone.now()
+    Assignment.objects.filter(conversation=conversation, ended_at__isnull=True).update(ended_at=now)
+    if conversation.assignee is not None and conversation.assignee.is_agent:
+        conversation.last_agent = conversation.assignee
+    conversation.assignee = None
+    conversation.team = None
+    conversation.assignment_epoch += 1
+
+
+def _move(
+    conversation: Conversation,
+    *,
+    member: Member | None,
+    team: Team | None,
+    by: Member | None,
+    reason: str,
+    detail: str,
+    summary: str,
+) -> None:
+    previous = conversation.assignee
+    woken = conversation.status != Status.OPEN
+    _leave(conversation)
+    timers.clear(Timer.Kind.PATIENCE, conversation)
+    conversation.assignee = member
+    conversation.team = team
+    if member is not None and member.is_agent:
+        conversation.last_agent = member
+    if woken:
+        conversation.status = Status.OPEN
+        conversation.snoozed_until = None
+        conversation.resolved_at = None
+        timers.clear(Timer.Kind.SNOOZE, conversation)
+    conversation.save(
+        update_fields=[
+            "assignee", "team", "last_agent", "assignment_epoch", "status", "snoozed_until",
+            "resolved_at", "updated_at",
+        ]
+    )  # fmt: skip
+    Assignment.objects.create(
+        conversation=conversation,
+        member=member,
+        team=team,
+        epoch=conversation.assignment_epoch,
+        reason=reason,
+        detail=detail[:500],
+        summary=summary,
+        by=by,
+        started_at=timezone.now(),
+    )
+    add_line(
+        conversation,
+        "assigned",
+        by=by,
+        to=member or team,
+        reason=reason,
+        detail=detail,
+        summary=summary,
+    )
+    facts = {
+        "reason": str(reason),
+        "detail": detail,
+        "summary": summary,
+        "assignee": member.public_id if member else None,
+        "team": team.public_id if team else None,
+        "previous": previous.public_id if previous else None,
+    }
+    if previous is not None and previous.is_agent and previous != member:
+        events.record(conversation, "conversation.unassigned", actor=by, **facts)
+    if member is not None or team is not None:
+        events.record(conversation, "conversation.assigned", actor=by, **facts)
+    elif previous is None or not previous.is_agent:
+        events.record(conversation, "conversation.unassigned", actor=by, **facts)

@@ -1,0 +1,392 @@
+"""Taking in what a channel read: messages, statuses, changed identities."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts import ids
+from conversations import timers
+from conversations.content import inbound_json
+from conversations.messages import (
+    MEDIA_KINDS,
+    Choice,
+    DeliveryStatus,
+    DeviceEcho,
+    Identifier,
+    IdentifierChange,
+    Ignored,
+    InboundMessage,
+    Kind,
+    Reading,
+    StatusUpdate,
+    status_moves_forward,
+)
+from conversations.models import (
+    Address,
+    AddressIdentifier,
+    Attachment,
+    Contact,
+    Conversation,
+    Delivery,
+    Inbox,
+    Lane,
+    Message,
+    Timer,
+)
+from conversations.services import events, outbox
+from conversations.services.holding import wake
+from conversations.services.lines import add_line
+from conversations.services.locking import lock
+from conversations.services.media import fetch_later
+from conversations.services.outbound import PREVIEW_LENGTH
+
+Direction = Message.Direction
+# These say something about another message; they open no window and wait for no answer.
+SILENT_KINDS = frozenset({Kind.REACTION, Kind.EDIT, Kind.DELETE, Kind.SYSTEM})
+
+
+class NotYetError(Exception):
+    """The thing this item speaks about is not here yet; try the receipt again a little later."""
+
+
+@transaction.atomic
+def receive(inbox: Inbox, reading: Reading) -> str:
+    """Apply one reading in the account's context; returns one line that stands on the receipt.
+
+    Idempotent: the same message or status twice has one effect (delivery.md 0.5). Raises
+    `NotYetError` for a status of a message we have not recorded as sent yet.
+    """
+    match reading:
+        case InboundMessage():
+            return _receive_message(inbox, reading)
+        case StatusUpdate():
+            return _receive_status(inbox, reading)
+        case IdentifierChange():
+            return _change_identifiers(inbox, reading)
+        case DeviceEcho():
+            return _receive_echo(inbox, reading.message)
+        case Ignored():
+            return f"ignored: {reading.reason}"
+
+
+def find_or_create_address(
+    inbox: Inbox, identifiers: tuple[Identifier, ...], *, name: str = ""
+) -> Address:
+    """The address behind any of `identifiers`; unknown ones are added to it (channels.md 2.3)."""
+    known = _find_address(inbox, identifiers)
+    address = known or _create_address(inbox, identifiers, name)
+    have = {(i.kind, i.value) for i in address.identifiers.all()} if known else set()
+    missing = [i for i in identifiers if (i.kind, i.value) not in have]
+    if missing:
+        AddressIdentifier.objects.bulk_create(
+            [
+                AddressIdentifier(inbox=inbox, address=address, kind=i.kind, value=i.value)
+                for i in missing
+            ],
+            ignore_conflicts=True,
+        )
+    contact = address.contact
+    changed = []
+    if name and not contact.name:
+        contact.name, changed = name[:250], ["name"]
+    phone = next((i.value for i in identifiers if i.kind == "phone"), "")
+    if phone and not contact.phone:
+        contact.phone = phone[:32]
+        changed.append("phone")
+    if changed and known:
+        contact.save(update_fields=[*changed, "updated_at"])
+    return address
+
+
+def conversation_at(address: Address) -> Conversation:
+    """The address's one conversation, locked; made when this is the first word."""
+    pk = Conversation.objects.filter(address=address).values_list("pk", flat=True).first()
+    return lock(pk) if pk else _create_conversation(address)
+
+
+def _receive_message(inbox: Inbox, said: InboundMessage) -> str:
+    if Message.objects.filter(inbox=inbox, external_id=said.external_id).exists():
+        return "duplicate"
+    address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
+    address.inbox = inbox
+    if address.contact.blocked:
+        return "ignored: the contact is blocked"
+    conversation = conversation_at(address)
+    if said.kind in (Kind.EDIT, Kind.DELETE):
+        return _change_message(conversation, said)
+    said = _resolve_option(conversation, said)
+    message = _store(conversation, said, Direction.INBOUND)
+    if said.kind in SILENT_KINDS:
+        events.record(conversation, "message.created", message=message)
+        return f"message {message.public_id}"
+    if conversation.status != Conversation.Status.OPEN:
+        wake(conversation, by=None)
+    _touch(conversation, message)
+    Address.objects.filter(pk=address.pk).update(
+        last_inbound_at=message.sent_at, last_inbound_external_id=said.external_id
+    )
+    conversation.address.last_inbound_at = message.sent_at
+    conversation.address.last_inbound_external_id = said.external_id
+    events.record(conversation, "message.created", message=message)
+    return f"message {message.public_id}"
+
+
+def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
+    """A person answered from the device: it is in the thread, and no agent is asked."""
+    if Message.objects.filter(inbox=inbox, external_id=said.external_id).exists():
+        return "duplicate"
+    address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
+    conversation = conversation_at(address)
+    message = _store(conversation, said, Direction.OUTBOUND)
+    Message.objects.filter(pk=message.pk).update(
+        status=DeliveryStatus.SENT, content={**message.content, "device": True}
+    )
+    conversation.waiting_since = None
+    conversation.save(update_fields=["waiting_since", "updated_at"])
+    timers.clear(Timer.Kind.PATIENCE, conversation)
+    events.record(conversation, "message.created", message=message, device=True)
+    return f"echo {message.public_id}"
+
+
+def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:
+    message = _message_of(inbox, update)
+    if message is None:
+        raise NotYetError(f"no message {update.external_id or update.our_reference}")
+    conversation = lock(message.conversation_id)
+    message.refresh_from_db(fields=["status", "external_id"])
+    settle_uncertain(message, update)
+    if not status_moves_forward(message.status, update.status):
+        return f"ignored: already {message.status}"
+    message.status = update.status
+    fields = ["status"]
+    if not message.external_id and update.external_id:
+        message.external_id = update.external_id
+        fields.append("external_id")
+    if update.status == DeliveryStatus.FAILED:
+        message.error_code = update.error_code[:40]
+        message.error_text = update.error_text[:500]
+        fields += ["error_code", "error_text"]
+    message.save(update_fields=fields)
+    events.record(conversation, "message.status", message=message, status=str(update.status))
+    return f"{message.public_id} is {update.status}"
+
+
+def settle_uncertain(message: Message, update: StatusUpdate) -> None:
+    """A status proves that an ambiguous send arrived (DL-42)."""
+    part = part_of(update.our_reference)
+    uncertain = Delivery.objects.filter(
+        message=message, kind=Lane.Kind.SEND, state=Delivery.State.UNCERTAIN
+    )
+    if part is not None:
+        uncertain = uncertain.filter(part=part)
+    settled = uncertain.update(
+        state=Delivery.State.DELIVERED,
+        provider_message_id=update.external_id,
+        finished_at=timezone.now(),
+    )
+    if settled:
+        Lane.objects.filter(deliveries__message=message).update(due_at=timezone.now())
+        outbox.ring(Lane.Kind.SEND)
+
+
+def part_of(reference: str) -> int | None:
+    """`msg_…-2` → 2; None when the reference is not one of ours."""
+    _, _, number = reference.rpartition("-")
+    return int(number) if number.isdecimal() else None
+
+
+def _message_of(inbox: Inbox, update: StatusUpdate) -> Message | None:
+    if update.our_reference:
+        public_id = update.our_reference.rpartition("-")[0]
+        try:
+            pk = ids.decode("msg", public_id)
+        except ValueError:
+            pk = 0
+        found = Message.objects.filter(pk=pk, inbox=inbox).first()
+        if found:
+            return found
+    found = Message.objects.filter(inbox=inbox, external_id=update.external_id).first()
+    if found:
+        return found
+    delivery = (
+        Delivery.objects.filter(
+            kind=Lane.Kind.SEND,
+            provider_message_id=update.external_id,
+            lane__destination_id=inbox.pk,
+        )
+        .select_related("message")
+        .first()
+    )
+    return delivery.message if delivery else None
+
+
+def _change_identifiers(inbox: Inbox, change: IdentifierChange) -> str:
+    address = _find_address(inbox, change.old)
+    if address is None:
+        return "ignored: unknown contact"
+    kinds = {identifier.kind for identifier in change.new}
+    address.identifiers.filter(kind__in=kinds).delete()
+    AddressIdentifier.objects.bulk_create(
+        [
+            AddressIdentifier(inbox=inbox, address=address, kind=i.kind, value=i.value)
+            for i in change.new
+        ],
+        ignore_conflicts=True,
+    )
+    phone = next((i.value for i in change.new if i.kind == "phone"), "")
+    if phone:
+        Contact.objects.filter(pk=address.contact_id).update(phone=phone[:32])
+    conversation = conversation_at(address)
+    add_line(conversation, "number_changed")
+    events.record(conversation, "contact.updated")
+    return "identifiers changed"
+
+
+def _change_message(conversation: Conversation, said: InboundMessage) -> str:
+    target = Message.objects.filter(
+        conversation=conversation, external_id=said.target_external_id
+    ).first()
+    if target is None:
+        return "ignored: the changed message is unknown"
+    if said.kind == Kind.DELETE:
+        target.deleted_at = timezone.now()
+        target.save(update_fields=["deleted_at"])
+    else:
+        target.text, target.edited_at = said.text, timezone.now()
+        target.save(update_fields=["text", "edited_at"])
+    events.record(conversation, "message.updated", message=target)
+    return f"{said.kind} of {target.public_id}"
+
+
+def _resolve_option(conversation: Conversation, said: InboundMessage) -> InboundMessage:
+    """On text-only menus “2”, or the title, is the choice it stands for (channels.md 10)."""
+    if said.kind != Kind.TEXT or not conversation.options:
+        return said
+    wanted = _fold(said.text)
+    for key, option in conversation.options.items():
+        if wanted in (_fold(key), _fold(option["title"])):
+            return InboundMessage(
+                external_id=said.external_id,
+                kind=Kind.BUTTON_REPLY,
+                identifiers=said.identifiers,
+                sent_at=said.sent_at,
+                text=option["title"],
+                contact_name=said.contact_name,
+                choice=Choice(option["id"], option["title"]),
+                reply_to_external_id=said.reply_to_external_id,
+                raw=said.raw,
+            )
+    return said
+
+
+def _fold(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.strip().casefold())
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+def _store(conversation: Conversation, said: InboundMessage, direction: str) -> Message:
+    reply_to = None
+    if said.reply_to_external_id:
+        reply_to = Message.objects.filter(
+            conversation=conversation, external_id=said.reply_to_external_id
+        ).first()
+    message = Message.objects.create(
+        conversation=conversation,
+        inbox=conversation.inbox,
+        direction=direction,
+        kind=said.kind,
+        text=said.text.replace("\x00", ""),
+        content=inbound_json(said),
+        external_id=said.external_id,
+        reply_to=reply_to,
+        status=DeliveryStatus.DELIVERED,
+        sent_at=_display_time(said.sent_at),
+    )
+    if said.kind in MEDIA_KINDS:
+        for media in said.media:
+            attachment = Attachment.objects.create(
+                message=message,
+                kind=media.kind,
+                mime=media.mime,
+                size=media.size,
+                filename=media.filename[:250],
+                remote_ref=media.remote_ref,
+            )
+            fetch_later(attachment, conversation)
+    return message
+
+
+def _display_time(sent_at: datetime | None) -> datetime:
+    """The platform's time, but never in our future (a wrong clock must not widen the window)."""
+    now = timezone.now()
+    return min(sent_at, now) if sent_at else now
+
+
+def _touch(conversation: Conversation, message: Message) -> None:
+    now = timezone.now()
+    conversation.preview = (message.text or str(message.kind))[:PREVIEW_LENGTH]
+    conversation.preview_kind = message.kind
+    conversation.preview_direction = message.direction
+    conversation.unread_count += 1
+    conversation.inbound_count += 1
+    conversation.waiting_since = conversation.waiting_since or now
+    conversation.last_inbound_at = message.sent_at
+    conversation.last_activity_at = now
+    conversation.options = {}
+    conversation.save(
+        update_fields=[
+            "preview", "preview_kind", "preview_direction", "unread_count", "inbound_count",
+            "waiting_since", "last_inbound_at", "last_activity_at", "options", "updated_at",
+        ]
+    )  # fmt: skip
+
+
+def _find_address(inbox: Inbox, identifiers: tuple[Identifier, ...]) -> Address | None:
+    values = [identifier.value for identifier in identifiers]
+    wanted = {(identifier.kind, identifier.value) for identifier in identifiers}
+    rows = (
+        AddressIdentifier.objects.filter(inbox=inbox, value__in=values)
+        .select_related("address__contact")
+        .prefetch_related("address__identifiers")
+        .order_by("address_id")
+    )
+    return next((row.address for row in rows if (row.kind, row.value) in wanted), None)
+
+
+def _create_address(inbox: Inbox, identifiers: tuple[Identifier, ...], name: str) -> Address:
+    phone = next((i.value for i in identifiers if i.kind == "phone"), "")
+    contact = Contact.objects.create(name=name[:250], phone=phone[:32])
+    return Address.objects.create(inbox=inbox, contact=contact)
+
+
+def _create_conversation(address: Address) -> Conversation:
+    try:
+        with transaction.atomic():
+            conversation = Conversation.objects.create(
+                number=_next_number(address.account_id),
+                inbox=address.inbox,
+                address=address,
+                contact=address.contact,
+                last_activity_at=timezone.now(),
+                synthetic=address.inbox.channel.synthetic,
+            )
+    except IntegrityError:  # another courier was faster; its conversation is the one
+        return lock(Conversation.objects.get(address=address))
+    conversation = lock(conversation)
+    events.record(conversation, "conversation.created")
+    return conversation
+
+
+def _next_number(account_id: int) -> int:
+    """Numbers rise per account; the counter's row is taken last and held shortly."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_account SET conversation_counter = conversation_counter + 1"
+            " WHERE id = %s RETURNING conversation_counter",
+            [account_id],
+        )
+        return int(cursor.fetchone()[0])

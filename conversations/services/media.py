@@ -1,0 +1,66 @@
+"""Files: asking the courier to fetch one, and keeping what it brought."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import transaction
+
+from conversations.models import Attachment, Conversation, Delivery, Lane
+from conversations.services import events, outbox
+from conversations.services.locking import lock
+
+
+def fetch_later(attachment: Attachment, conversation: Conversation) -> None:
+    """Queue the download of a file that a platform or an agent named (never in the webhook)."""
+    place = outbox.take_place(
+        account_id=attachment.account_id,
+        kind=Lane.Kind.MEDIA,
+        destination_id=conversation.inbox_id,
+        key=attachment.public_id,
+    )
+    outbox.put(
+        place,
+        kind=Lane.Kind.MEDIA,
+        schedule=Delivery.Schedule.SEND,
+        wire_id=attachment.public_id,
+        event_type="media.fetch",
+        conversation=conversation,
+        message_id=attachment.message_id,
+        body=json.dumps({"attachment": attachment.pk}).encode(),
+    )
+
+
+def store(content: bytes, *, account_id: int) -> str:
+    """Write a file under a random name inside the account's folder; returns its storage path."""
+    name = f"{account_id}/{secrets.token_hex(2)}/{secrets.token_urlsafe(18)}"
+    return default_storage.save(name, ContentFile(content))
+
+
+@transaction.atomic
+def keep_fetched(attachment_id: int, *, content: bytes, mime: str, filename: str) -> Attachment:
+    """The file is here: store it and tell open pages."""
+    attachment = Attachment.objects.select_related("message").get(pk=attachment_id)
+    attachment.path = store(content, account_id=attachment.account_id)
+    attachment.size = len(content)
+    attachment.mime = mime or attachment.mime
+    attachment.filename = attachment.filename or filename
+    attachment.state = Attachment.State.READY
+    attachment.save()
+    conversation = lock(attachment.message.conversation_id)
+    events.record(conversation, "message.updated", message=attachment.message)
+    return attachment
+
+
+@transaction.atomic
+def give_up(attachment_id: int, *, error: str) -> None:
+    """The file cannot be had; the thread says so instead of waiting for ever."""
+    attachment = Attachment.objects.select_related("message").get(pk=attachment_id)
+    attachment.state = Attachment.State.FAILED
+    attachment.error = error[:250]
+    attachment.save(update_fields=["state", "error"])
+    conversation = lock(attachment.message.conversation_id)
+    events.record(conversation, "message.updated", message=attachment.message)

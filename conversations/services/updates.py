@@ -1,0 +1,108 @@
+"""Smaller changes of a conversation: labels, attributes, priority, reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Member
+from conversations.models import Contact, Conversation, ConversationLabel, Label
+from conversations.services import events
+from conversations.services.courtesies import acknowledge
+from conversations.services.holding import check_may_act
+from conversations.services.lines import add_line
+from conversations.services.locking import lock
+
+
+@transaction.atomic
+def add_labels(
+    conversation: Conversation, names: Iterable[str], *, by: Member | None
+) -> Conversation:
+    """Add labels by name; unknown ones are made. Adding one that is there changes nothing."""
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    for name in _clean(names):
+        label, _created = Label.objects.get_or_create(name=name)
+        _link, added = ConversationLabel.objects.get_or_create(
+            conversation=conversation, label=label
+        )
+        if added:
+            add_line(conversation, "labelled", by=by, label=name)
+            events.record(conversation, "conversation.updated", actor=by, labels_added=[name])
+    return conversation
+
+
+@transaction.atomic
+def remove_labels(
+    conversation: Conversation, names: Iterable[str], *, by: Member | None
+) -> Conversation:
+    """Take labels off; those that are not there are passed over."""
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    for name in _clean(names):
+        removed, _rows = ConversationLabel.objects.filter(
+            conversation=conversation, label__name=name
+        ).delete()
+        if removed:
+            add_line(conversation, "unlabelled", by=by, label=name)
+            events.record(conversation, "conversation.updated", actor=by, labels_removed=[name])
+    return conversation
+
+
+@transaction.atomic
+def set_attributes(
+    conversation: Conversation,
+    values: Mapping[str, Any],
+    *,
+    by: Member | None,
+    on: str = "contact",
+) -> Conversation:
+    """Merge `values` into the contact's (or with `on="conversation"` its own) attributes.
+
+    A value of None removes the key.
+    """
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    if on == "contact":
+        contact = Contact.objects.select_for_update().get(pk=conversation.contact_id)
+        contact.attributes = _merge(contact.attributes, values)
+        contact.save(update_fields=["attributes", "updated_at"])
+        conversation.contact = contact
+    else:
+        conversation.attributes = _merge(conversation.attributes, values)
+        conversation.save(update_fields=["attributes", "updated_at"])
+    events.record(conversation, "conversation.updated", actor=by, attributes={on: dict(values)})
+    return conversation
+
+
+@transaction.atomic
+def set_priority(conversation: Conversation, priority: str, *, by: Member | None) -> Conversation:
+    """`priority` is one of `Conversation.Priority`."""
+    conversation = lock(conversation)
+    check_may_act(conversation, by)
+    conversation.priority = Conversation.Priority(priority)
+    conversation.save(update_fields=["priority", "updated_at"])
+    events.record(conversation, "conversation.updated", actor=by, priority=priority)
+    return conversation
+
+
+@transaction.atomic
+def mark_read(conversation: Conversation, *, by: Member) -> Conversation:
+    """A person has looked: the counter is zero, and the customer sees that it was read."""
+    conversation = lock(conversation)
+    if conversation.unread_count:
+        conversation.unread_count = 0
+        conversation.save(update_fields=["unread_count"])
+        acknowledge(conversation, typing=False)
+        events.record(conversation, "conversation.read", actor=by)
+    return conversation
+
+
+def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**old, **new}.items() if value is not None}
+
+
+def _clean(names: Iterable[str]) -> list[str]:
+    return [name for raw in names if (name := raw.strip()[:60])]

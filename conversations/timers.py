@@ -1,0 +1,68 @@
+"""Timers: rows that must fire whoever is alive then; rooms register what firing means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import connection
+
+from conversations.models import Conversation, Delivery, Timer
+
+Handler = Callable[[Timer], None]
+_handlers: dict[str, Handler] = {}
+
+
+def register(kind: str, handler: Handler) -> None:
+    """Called from `AppConfig.ready`; the handler runs in the account's context and transaction."""
+    _handlers[kind] = handler
+
+
+def fire(timer: Timer) -> None:
+    """Run the handler of a due timer; the caller has locked the row and deletes it afterwards."""
+    _handlers[timer.kind](timer)
+
+
+_START = """
+INSERT INTO conversations_timer (account_id, kind, conversation_id, epoch, due_at, extended)
+VALUES (%(account)s, %(kind)s, %(conversation)s, %(epoch)s, %(due)s, false)
+ON CONFLICT (conversation_id, kind) WHERE kind IN ('patience', 'snooze') DO UPDATE
+    SET due_at = CASE WHEN conversations_timer.epoch = EXCLUDED.epoch AND NOT %(replace)s
+                      THEN conversations_timer.due_at ELSE EXCLUDED.due_at END,
+        extended = conversations_timer.extended
+                   AND conversations_timer.epoch = EXCLUDED.epoch AND NOT %(replace)s,
+        epoch = EXCLUDED.epoch
+"""
+
+
+def start(
+    kind: str, conversation: Conversation, *, due_at: datetime, replace: bool = False
+) -> None:
+    """Start the conversation's timer of this kind unless one of this epoch runs already (DL-60)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _START,
+            {
+                "account": conversation.account_id,
+                "kind": kind,
+                "conversation": conversation.pk,
+                "epoch": conversation.assignment_epoch,
+                "due": due_at,
+                "replace": replace,
+            },
+        )
+
+
+def start_for_delivery(kind: str, delivery: Delivery, *, due_at: datetime) -> Timer:
+    """A timer about one delivery (reconciling an uncertain send)."""
+    return Timer.objects.create(
+        kind=kind,
+        conversation_id=delivery.conversation_id,
+        delivery=delivery,
+        epoch=delivery.epoch,
+        due_at=due_at,
+    )
+
+
+def clear(kind: str, conversation: Conversation) -> None:
+    Timer.objects.filter(kind=kind, conversation=conversation).delete()

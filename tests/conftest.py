@@ -1,0 +1,128 @@
+"""One database per test process, made as its owner and used as the app role, so that wall 3 holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import SimpleNamespace
+from urllib.parse import urlparse
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from psycopg import sql
+
+from accounts.tenancy import account_context
+
+APP_ROLE, OWNER_ROLE = "switchboard_app", "switchboard_owner"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A superuser's URL of a PostgreSQL server: DATABASE_URL, else our own embedded one."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield given
+        return
+    from config.embedded import EmbeddedPostgres
+
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    server.start()
+    try:
+        yield server.superuser_url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(server_url: str, django_db_blocker: pytest.FixtureRequest) -> Iterator[None]:
+    """Create the roles and this process's database, migrate as owner, then become the app role."""
+    name = f"sb_test_{os.getpid()}"
+    admin = psycopg.connect(server_url, autocommit=True)
+    _create_roles(admin)
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    admin.execute(
+        sql.SQL("CREATE DATABASE {} OWNER {}").format(
+            sql.Identifier(name), sql.Identifier(OWNER_ROLE)
+        )
+    )
+    settings_dict = connections["default"].settings_dict
+    url = urlparse(server_url)
+    query = dict(part.split("=", 1) for part in url.query.split("&") if "=" in part)
+    settings_dict.update(
+        NAME=name,
+        HOST=query.get("host", url.hostname or ""),
+        PORT=str(url.port or query.get("port", "")),
+        PASSWORD="",
+        USER=OWNER_ROLE,
+    )
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        with psycopg.connect(_database_url(server_url, name), autocommit=True) as inside:
+            _grant(inside)
+        call_command("migrate", verbosity=0, interactive=False)
+        connections["default"].close()
+        settings_dict["USER"] = APP_ROLE
+    yield
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        connections.close_all()
+    admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    admin.close()
+
+
+def _create_roles(admin: psycopg.Connection) -> None:
+    for role, extra in ((OWNER_ROLE, "BYPASSRLS"), (APP_ROLE, "NOBYPASSRLS")):
+        try:
+            admin.execute(
+                sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER " + extra).format(sql.Identifier(role))
+            )
+        except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+            continue  # another test process was faster
+
+
+def _grant(inside: psycopg.Connection) -> None:
+    """What the embedded starter does for a real database: the app role may use, not define."""
+    inside.execute(f"ALTER SCHEMA public OWNER TO {OWNER_ROLE}")
+    for kind, rights in (
+        ("TABLES", "SELECT, INSERT, UPDATE, DELETE"),
+        ("SEQUENCES", "USAGE, SELECT"),
+    ):
+        inside.execute(
+            f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER_ROLE} IN SCHEMA public"
+            f" GRANT {rights} ON {kind} TO {APP_ROLE}"
+        )
+
+
+def _database_url(server_url: str, name: str) -> str:
+    return urlparse(server_url)._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture
+def clean_database(
+    server_url: str, django_db_setup: None, django_db_blocker: pytest.FixtureRequest
+) -> Iterator[None]:
+    """For tests that commit and use several connections: everything is emptied afterwards."""
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        yield
+        name = connections["default"].settings_dict["NAME"]
+        connections.close_all()
+        with psycopg.connect(_database_url(server_url, name), autocommit=True) as inside:
+            tables = inside.execute(
+                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
+                " WHERE schemaname = 'public' AND tablename NOT IN"
+                " ('django_migrations', 'django_content_type', 'auth_permission')"
+            ).fetchone()
+            inside.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")  # type: ignore[index]
+
+
+@pytest.fixture
+def house(db: None) -> Iterator[SimpleNamespace]:
+    """An account with its people, in whose context the test runs, and an outsider's account.
+
+    `account, owner, admin, supervisor, person, team, agent (Member), inbox, outsider`
+    """
+    from tests import factories
+
+    made = factories.make_house()
+    with account_context(made.account):
+        yield made

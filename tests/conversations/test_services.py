@@ -1,0 +1,71 @@
+"""The acts of the desk, tried directly."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from accounts.tenancy import NoAccountError, _current
+from conversations import services
+from conversations.errors import NotHolderError
+from conversations.messages import Content
+from conversations.models import Conversation, Delivery, Event, Message
+from tests.factories import make_conversation, said
+
+
+def test_a_first_message_makes_contact_conversation_and_events(house: SimpleNamespace) -> None:
+    conversation = make_conversation(house.inbox, "Do you ship to Cluj?")
+    assert conversation.preview == "Do you ship to Cluj?"
+    assert conversation.unread_count == 1
+    kinds = list(Event.objects.filter(conversation=conversation).values_list("type", "sequence"))
+    assert kinds[:2] == [("conversation.created", 1), ("message.created", 2)]
+
+
+def test_the_same_message_twice_has_one_effect(house: SimpleNamespace) -> None:
+    """delivery.md 0.5"""
+    once = said("Hello")
+    services.receive(house.inbox, once)
+    assert services.receive(house.inbox, once) == "duplicate"
+    assert Message.objects.filter(external_id=once.external_id).count() == 1
+
+
+def test_a_person_who_answers_has_it_and_the_answer_is_queued(house: SimpleNamespace) -> None:
+    conversation = make_conversation(house.inbox)
+    message = services.post_message(conversation, content=Content(text="Hi"), author=house.person)
+    conversation.refresh_from_db()
+    assert conversation.assignee == house.person
+    assert Delivery.objects.get(message=message).kind == "send"
+
+
+def test_an_agent_that_lost_the_conversation_cannot_speak(house: SimpleNamespace) -> None:
+    """SX-14, DL-63"""
+    conversation = make_conversation(house.inbox)
+    agent = house.agent.member
+    conversation = services.assign(conversation, to=agent, by=house.owner)
+    epoch = conversation.assignment_epoch
+    services.take_over(conversation, by=house.person)
+    with pytest.raises(NotHolderError):
+        services.post_message(
+            conversation, content=Content(text="late"), author=agent, epoch=epoch
+        )
+
+
+def test_resolving_and_writing_again_reopens(house: SimpleNamespace) -> None:
+    conversation = make_conversation(house.inbox, visitor="same")
+    services.resolve(conversation, by=house.person)
+    services.receive(house.inbox, said("again", visitor="same"))
+    conversation.refresh_from_db()
+    assert conversation.status == Conversation.Status.OPEN
+    assert conversation.assignee is None
+    assert conversation.inbound_count == 1
+
+
+def test_rows_of_an_account_cannot_be_read_without_entering_it(house: SimpleNamespace) -> None:
+    """SX-01"""
+    token = _current.set(None)
+    try:
+        with pytest.raises(NoAccountError):
+            Conversation.objects.count()
+    finally:
+        _current.reset(token)
