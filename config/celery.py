@@ -19,7 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.conf import settings
 
-from config import queue
+from config import broker
 
 QUEUE = "celery"
 
@@ -27,9 +27,9 @@ app = Celery("switchboard")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-if queue.in_use():
+if broker.in_use():
     app.conf.broker_url = "pgmq://"
-    app.conf.broker_transport_options = queue.transport_options()
+    app.conf.broker_transport_options = broker.transport_options()
 
 app.conf.update(
     # A worker whose broker is down starts and goes on (the courier in it needs no broker), and

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from config import queue
+from config import broker
 
 ROLE_FIELDS = ("USER", "PASSWORD", "HOST", "PORT")
 
@@ -28,9 +28,9 @@ class Command(migrate.Command):
         with as_owner(alias) as app_role:
             refuse_newer_schema(alias)
             super().handle(*args, **options)
-            if queue.in_use() and not options["check_unapplied"] and not options["plan"]:
-                queue.install(connections[alias])
-                queue.grant(app_role, connections[alias])
+            if broker.in_use() and not options["check_unapplied"] and not options["plan"]:
+                broker.install(connections[alias])
+                broker.grant(app_role, connections[alias])
 
 
 @contextmanager
