@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
@@ -183,8 +184,9 @@ def ascii_query(query: bytes) -> bytes:
 def build() -> Router:
     from config.wsgi import application as django
 
+    bridge: Any = WSGIMiddleware(cast(Any, django), workers=DJANGO_THREADS)
     return Router(
-        WSGIMiddleware(django, workers=DJANGO_THREADS),
+        bridge,
         live=LazyApp("integrations.live"),
         door=LazyApp("integrations.door"),
     )

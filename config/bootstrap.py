@@ -13,6 +13,10 @@ import subprocess
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the real one is imported when the Python is known to be new enough
+    from config.progress import Progress
+
 MINIMUM = (3, 11)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
@@ -56,7 +60,7 @@ def find_python(arguments: "list[str]") -> None:
     if sys.version_info >= MINIMUM:
         return
     for minor in range(19, MINIMUM[1] - 1, -1):
-        newer = shutil.which("python3.{}".format(minor))
+        newer = shutil.which(f"python3.{minor}")
         if newer and subprocess.call([newer, "-c", ""], stderr=subprocess.DEVNULL) == 0:
             os.execv(newer, [newer, "-m", "config.bootstrap"] + arguments)
     sys.stderr.write(
@@ -68,7 +72,7 @@ def find_python(arguments: "list[str]") -> None:
     sys.exit(1)
 
 
-def prepare_environment(progress: "object", lock: str) -> None:
+def prepare_environment(progress: "Progress", lock: str) -> None:
     """Make `.venv` hold exactly what `lock` says; nothing to do when neither changed."""
     wanted = digest(lock)
     if wanted in installed():
@@ -103,7 +107,7 @@ def installed() -> "list[str]":
 
 def works() -> bool:
     """Whether the environment's Python starts and is new enough (it may have been moved or updated)."""
-    check = "import sys; sys.exit(sys.version_info < {})".format(MINIMUM)
+    check = f"import sys; sys.exit(sys.version_info < {MINIMUM})"
     try:
         return subprocess.call([PYTHON, "-c", check], stderr=subprocess.DEVNULL) == 0
     except OSError:
@@ -159,7 +163,7 @@ def without_embedded_server(lock: str) -> str:
     """A copy of the lock without the server's wheel, for those who bring their own database."""
     with open(lock) as file:
         text = file.read()
-    block = r"(?m)^{}==.*\n(?:    .*\n)*".format(re.escape(EMBEDDED_PACKAGE))
+    block = rf"(?m)^{re.escape(EMBEDDED_PACKAGE)}==.*\n(?:    .*\n)*"
     path = os.path.join(VENV, "requirements.lock")
     with open(path, "w") as file:
         file.write(re.sub(block, "", text))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import get_user_model, login
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth import login
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from accounts.models import User
 
 LIFE = timedelta(minutes=10)
 _SALT = "config.login_link"
@@ -23,20 +24,20 @@ class LinkError(Exception):
     """The link does not log anybody in; the text says why, for people."""
 
 
-def make_link(user: AbstractBaseUser) -> str:
+def make_link(user: User) -> str:
     """An absolute address that logs `user` in once; any login before it is used spends it."""
     payload = {"user": user.pk, "seen": _last_login(user)}
     token = signing.dumps(payload, salt=_SALT)
     return f"{settings.PUBLIC_URL}{reverse('login_link', args=[token])}"
 
 
-def spend(token: str) -> AbstractBaseUser:
+def spend(token: str) -> User:
     """The user behind `token`, which is worth nothing afterwards; raises `LinkError`."""
     try:
         payload = signing.loads(token, salt=_SALT, max_age=LIFE)
     except signing.BadSignature as error:
         raise LinkError("invalid or expired") from error
-    users = get_user_model()._default_manager
+    users = User.objects
     user = users.filter(pk=payload["user"], is_active=True).first()
     if user is None or _last_login(user) != payload["seen"]:
         raise LinkError("already used")
@@ -60,5 +61,5 @@ def view(request: HttpRequest, token: str) -> HttpResponse:
     return response
 
 
-def _last_login(user: AbstractBaseUser) -> str:
+def _last_login(user: User) -> str:
     return user.last_login.isoformat() if user.last_login else ""

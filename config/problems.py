@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
+from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
@@ -18,7 +19,7 @@ CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/v1/"
 
 
-class ProblemFormatter(ExceptionFormatter):  # type: ignore[misc]  # the package is untyped
+class ProblemFormatter(ExceptionFormatter):
     """`type, title, status, detail, request_id, errors: [{code, detail, attr}]`."""
 
     def format_error_response(self, error_response: Any) -> dict[str, Any]:
@@ -29,7 +30,7 @@ class ProblemFormatter(ExceptionFormatter):  # type: ignore[misc]  # the package
         )
 
 
-class ProblemHandler(ExceptionHandler):  # type: ignore[misc]  # the package is untyped
+class ProblemHandler(ExceptionHandler):
     def format_exception(self, exc: APIException) -> dict[str, Any]:
         body: dict[str, Any] = ProblemFormatter(exc, self.context, self.exc).run()
         return body
@@ -40,7 +41,7 @@ class ProblemHandler(ExceptionHandler):  # type: ignore[misc]  # the package is 
         return response
 
 
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(exc: Exception, context: ExceptionHandlerContext) -> Response | None:
     """DRF's hook: the answer to any exception raised in an API view."""
     response: Response | None = ProblemHandler(exc, context).run()
     return response

@@ -81,14 +81,19 @@ def spawn(
     )
 
 
+def die_with_parent(last_word: signal.Signals) -> None:
+    """Ask the kernel to send this process `last_word` when its parent ends (Linux)."""
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(last_word), 0, 0, 0)
+
+
 def _before_exec(
     parent: int, last_word: signal.Signals, guardian: Guardian | None
 ) -> Callable[[], None]:
     def before_exec() -> None:
-        if _libc is not None:
-            _libc.prctl(_PR_SET_PDEATHSIG, int(last_word), 0, 0, 0)
-            if os.getppid() != parent:  # it died before the line above
-                os._exit(1)
+        die_with_parent(last_word)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
         if guardian is not None:
             guardian.watch(os.getpid(), last_word)
 

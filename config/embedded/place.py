@@ -160,7 +160,11 @@ def _nobody() -> int:
 def _runs(binaries: Path, place: Place) -> bool:
     try:
         subprocess.run(
-            [binaries / "postgres", "-V"], check=True, capture_output=True, cwd="/", **place.identity
+            [binaries / "postgres", "-V"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+            **place.identity,
         )
     except (OSError, subprocess.CalledProcessError):
         return False

@@ -69,7 +69,7 @@ class EmbeddedPostgres:
         self.notes: list[str] = []
         self.child: Child | None = None
         self._fast = fast
-        self._guardian = guardian
+        self.guardian = guardian
         self._place: Place | None = None
         self._socket: Path | None = None
 
@@ -105,14 +105,14 @@ class EmbeddedPostgres:
         if self.child is None:
             return
         end(self.child, (signal.SIGINT, 10), (signal.SIGQUIT, 5), (signal.SIGKILL, 5))
-        if self._guardian is not None:
-            self._guardian.forget(self.child.pid)
+        if self.guardian is not None:
+            self.guardian.forget(self.child.pid)
         self.child = None
 
     def relaunch(self) -> None:
         """Start the server again after it died; raises `StartError`."""
-        if self.child is not None and self._guardian is not None:
-            self._guardian.forget(self.child.pid)
+        if self.child is not None and self.guardian is not None:
+            self.guardian.forget(self.child.pid)
         self._launch()
 
     def _prepare_cluster(self, place: Place) -> None:
@@ -213,7 +213,7 @@ class EmbeddedPostgres:
                 log=log,
                 # A fast shutdown; the guardian follows with an immediate one.
                 last_word=signal.SIGINT,
-                guardian=self._guardian,
+                guardian=self.guardian,
                 identity=place.identity,
                 env=_environment(place),
                 cwd=place.base,

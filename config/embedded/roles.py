@@ -49,6 +49,7 @@ def ensure_database(
 def grant(connection: psycopg.Connection[tuple[object, ...]], name: str = DATABASE) -> None:
     """Inside the database: the app role reads and writes rows there are and will be, and no DDL."""
     database, owner, app = sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(APP)
+    future = "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public"
     for statement in (
         "REVOKE ALL ON DATABASE {database} FROM PUBLIC",
         "GRANT CONNECT ON DATABASE {database} TO {app}",
@@ -57,9 +58,7 @@ def grant(connection: psycopg.Connection[tuple[object, ...]], name: str = DATABA
         "GRANT USAGE ON SCHEMA public TO {app}",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {app}",
         "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {app}",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public"
-        " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {app}",
-        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public"
-        " GRANT USAGE, SELECT, UPDATE ON SEQUENCES TO {app}",
+        f"{future} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {{app}}",
+        f"{future} GRANT USAGE, SELECT, UPDATE ON SEQUENCES TO {{app}}",
     ):
         connection.execute(sql.SQL(statement).format(database=database, owner=owner, app=app))

@@ -6,9 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from allauth.mfa.models import Authenticator
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import User
 from config.login_link import make_link
 
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("email", nargs="?", default="")
 
     def handle(self, *args: Any, email: str, **options: Any) -> None:
-        users = get_user_model()._default_manager.filter(is_active=True).order_by("pk")
+        users = User.objects.filter(is_active=True).order_by("pk")
         user = (users.filter(email__iexact=email) if email else users).first()
         if user is None:
             raise CommandError(f"No active user {email}".strip() + ". Create one first.")

@@ -1,0 +1,38 @@
+# Nothing but Python 3.11 or newer and make is needed. `make run PORT=8001` chooses the port,
+# DATA_DIR= the directory that everything is written to, DATABASE_URL= another PostgreSQL.
+PYTHON ?= python3
+export PORT DATA_DIR HOST PUBLIC_URL DATABASE_URL DATABASE_OWNER_URL CELERY_BROKER_URL EMAIL_URL
+BIN := .venv/bin
+LINTED := $(wildcard accounts agents config conversations integrations examples tests)
+
+.PHONY: run test lint format lock dev
+
+run:
+	@exec $(PYTHON) -m config.bootstrap run
+
+test: lint
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/pytest -n $${TEST_PROCESSES:-auto}
+
+lint: dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(LINTED) manage.py
+	@$(BIN)/lint-imports
+	@$(BIN)/djlint --check --lint --quiet templates $(wildcard */templates) $(wildcard */*/templates)
+	@$(BIN)/codespell
+
+format: dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# Packages for tests and linters, into the same .venv.
+dev:
+	@$(PYTHON) -m config.bootstrap dev
+
+# New locks after a change of dependencies in pyproject.toml: hashes, and no address of any index.
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: dev
+	$(COMPILE) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
