@@ -26,7 +26,7 @@ def seal(plain: bytes, *, context: str) -> bytes:
     return key_id.encode() + b":" + nonce + cipher.encrypt(nonce, plain, context.encode())
 
 
-def unseal(sealed: bytes, *, context: str) -> bytes:
+def unseal(sealed: bytes | memoryview[int], *, context: str) -> bytes:
     """Raises `SealError`."""
     key_id, _, rest = bytes(sealed).partition(b":")
     for known_id, cipher in _keys():

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from django.db import connection, models, transaction
 
@@ -73,6 +73,17 @@ class AccountManager(models.Manager[M]):
         return super().get_queryset().filter(account_id=current_account_id())
 
 
+class AccountForeignKey(models.ForeignKey["Account", "Account"]):
+    """A new row belongs to the account in context. Not a `default=`: the column has none."""
+
+    def get_default(self) -> int:
+        return current_account_id()
+
+    def deconstruct(self) -> Any:
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.ForeignKey", args, kwargs
+
+
 class AccountModel(models.Model):
     """A row that belongs to one account.
 
@@ -80,16 +91,12 @@ class AccountModel(models.Model):
     only; a test keeps the list of its callers.
     """
 
-    account: models.ForeignKey[Account, Account] = models.ForeignKey(
-        "accounts.Account",
-        on_delete=models.CASCADE,
-        related_name="+",
-        default=current_account_id,
-        editable=False,
+    account = AccountForeignKey(
+        "accounts.Account", on_delete=models.CASCADE, related_name="+", editable=False
     )
 
-    objects: models.Manager[Any] = AccountManager()
-    all_accounts = models.Manager()
+    objects: ClassVar[models.Manager[Self]] = AccountManager()
+    all_accounts: ClassVar[models.Manager[Self]] = models.Manager()
 
     class Meta:
         abstract = True

@@ -53,11 +53,13 @@ def start(
         )
 
 
-def start_for_delivery(kind: str, delivery: Delivery, *, due_at: datetime) -> Timer:
+def start_for_delivery(
+    kind: str, delivery: Delivery, conversation: Conversation, *, due_at: datetime
+) -> Timer:
     """A timer about one delivery (reconciling an uncertain send)."""
     return Timer.objects.create(
         kind=kind,
-        conversation_id=delivery.conversation_id,
+        conversation=conversation,
         delivery=delivery,
         epoch=delivery.epoch,
         due_at=due_at,

@@ -31,7 +31,7 @@ class Contact(AccountModel):
         indexes = [models.Index(fields=["account", "-updated_at", "-id"], name="contact_recent")]
 
     def __str__(self) -> str:
-        return self.name or self.phone or _("Unknown customer")
+        return self.name or self.phone or str(_("Unknown customer"))
 
 
 class Address(AccountModel):

@@ -116,7 +116,7 @@ class Conversation(AccountModel):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    objects = ConversationManager.from_queryset(ConversationQuerySet)()
+    objects = ConversationManager.from_queryset(ConversationQuerySet)()  # type: ignore[misc]  # narrower
     public_id = PublicId("cnv")
 
     class Meta(AccountModel.Meta):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -319,7 +320,7 @@ def _move(
         detail=detail,
         summary=summary,
     )
-    facts = {
+    facts: dict[str, Any] = {
         "reason": str(reason),
         "detail": detail,
         "summary": summary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
@@ -39,8 +40,10 @@ def add_line(
 
 def sentence(code: str, facts: dict[str, Any]) -> str:
     """The line in the active language, e.g. “Assigned to Sales agent by Ana: asked for prices”."""
-    verb = _VERBS.get(code, {"": _plain})
-    text = verb.get(str(facts.get("reason", "")), verb[""])(facts)
+    verbs = _VERBS.get(code, {"": _plain})
+    reason = str(facts.get("reason", ""))
+    say = verbs[reason] if reason in verbs else verbs[""]
+    text = say(facts)
     detail = str(facts.get("detail", ""))
     return f"{text}: {detail}" if detail else text
 
@@ -69,6 +72,9 @@ def summarise(conversation: Conversation) -> str:
     return "\n".join(lines)
 
 
+Sentence = Callable[[dict[str, Any]], str]
+
+
 def _plain(facts: dict[str, Any]) -> str:
     return _("The conversation was changed")
 
@@ -85,7 +91,7 @@ def _assigned(facts: dict[str, Any]) -> str:
     return _by(_("Assigned to %(name)s") % {"name": facts["to"]}, facts)
 
 
-def _to_people(text: str) -> Any:
+def _to_people(text: str) -> Sentence:
     def say(facts: dict[str, Any]) -> str:
         target = facts.get("to") or _("the unassigned queue")
         return _("%(text)s; given to %(name)s") % {"text": str(text), "name": target}
@@ -93,7 +99,7 @@ def _to_people(text: str) -> Any:
     return say
 
 
-_VERBS: dict[str, dict[str, Any]] = {
+_VERBS: dict[str, dict[str, Sentence]] = {
     "assigned": {
         "": _assigned,
         "takeover": lambda f: _("%(name)s took over") % {"name": f.get("to", "")},
