@@ -40,7 +40,7 @@ from conversations.models import (
 from conversations.services import events, outbox
 from conversations.services.holding import wake
 from conversations.services.lines import add_line
-from conversations.services.locking import lock
+from conversations.services.locking import lock, lock_at
 from conversations.services.media import fetch_later
 from conversations.services.outbound import PREVIEW_LENGTH
 
@@ -104,8 +104,7 @@ def find_or_create_address(
 
 def conversation_at(address: Address) -> Conversation:
     """The address's one conversation, locked; made when this is the first word."""
-    pk = Conversation.objects.filter(address=address).values_list("pk", flat=True).first()
-    return lock(pk) if pk else _create_conversation(address)
+    return lock_at(address) or _create_conversation(address)
 
 
 def _receive_message(inbox: Inbox, said: InboundMessage) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from conversations.models import Conversation
+from conversations.models import Address, Conversation
+from conversations.models.conversation import ConversationQuerySet
 
 
 def lock(conversation: Conversation | int) -> Conversation:
     """The conversation as it is now, locked until the transaction ends."""
     pk = conversation if isinstance(conversation, int) else conversation.pk
-    return (
-        Conversation.objects.select_for_update(of=("self",))
-        .select_related("inbox", "address", "contact", "assignee", "team")
-        .get(pk=pk)
-    )
+    return _locked().get(pk=pk)
+
+
+def lock_at(address: Address) -> Conversation | None:
+    """The address's one conversation, locked; None before the customer's first word."""
+    return _locked().filter(address=address).first()
+
+
+def _locked() -> ConversationQuerySet:
+    related = ("inbox", "address", "contact", "assignee", "team")
+    return Conversation.objects.select_for_update(of=("self",)).select_related(*related)
