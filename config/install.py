@@ -219,17 +219,11 @@ class Installation:
 
     def roles(self, demo: Mapping[str, Any]) -> list[Role]:
         """The processes of this installation; the demo agent where it can run."""
-        celery = [sys.executable, "-m", "celery", "-A", "config.celery"]
-        schedule = self.data_dir / "beat-schedule"
+        celery = [sys.executable, "-m", "celery", "-A", "config.celery", "worker"]
         roles = [
             Role("web", [sys.executable, "-m", "config.web"]),
-            Role(
-                "worker",
-                [*celery, "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle"],
-            ),
-            Role(
-                "beat", [*celery, "beat", "--loglevel=INFO", f"--schedule={schedule}", "--pidfile="]
-            ),
+            Role("worker", [*celery, "--loglevel=INFO", "--without-gossip", "--without-mingle"]),
+            Role("beat", [sys.executable, "-m", "config.beat"]),
         ]
         agent = demo.get("agent", {})
         if DEMO_AGENT.exists() and agent.get("url"):

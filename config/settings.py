@@ -17,14 +17,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-EMBEDDED = "DATABASE_URL" not in os.environ
+EMBEDDED = not os.environ.get("DATABASE_URL")
 EMBEDDED_ENV_FILE = DATA_DIR / "switchboard.env"
 _stored = read_env_file(EMBEDDED_ENV_FILE)
 if not EMBEDDED:
     _stored = {name: _stored[name] for name in KEY_NAMES if name in _stored}
 # Beside the environment, not in it: a child process decides for itself whether it is embedded.
-env.ENVIRON = {**_stored, **os.environ}
-GENERATED_KEYS = any(name in _stored and name not in os.environ for name in KEY_NAMES)
+_given = {name: value for name, value in os.environ.items() if value}
+env.ENVIRON = {**_stored, **_given}
+GENERATED_KEYS = any(name in _stored and name not in _given for name in KEY_NAMES)
 
 VERSION = "0.1.0"
 DEBUG = env.bool("DEBUG", default=False)

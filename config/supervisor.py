@@ -20,6 +20,7 @@ from config.progress import Progress
 WEB_SECONDS = 60.0
 WORKER_SECONDS = 15.0
 TICK = 0.2
+POLL = 0.1
 LOG_CHECK_SECONDS = 60.0
 
 
@@ -67,7 +68,9 @@ class Supervisor:
             for role in roles:
                 self.watched.append(Watched(role, self.installation, self.guardian))
             self._await("healthz", WEB_SECONDS, "web")
-            ready = wait_until(lambda: self.installation.answers("readyz"), WORKER_SECONDS)
+            ready = wait_until(
+                lambda: self.installation.answers("readyz"), WORKER_SECONDS, pause=POLL
+            )
             step.text = ", ".join(role.name for role in roles) + " started"
         if not ready:
             self.progress.warn(f"not everything is ready yet: see {self.installation.url}/readyz")
@@ -75,7 +78,9 @@ class Supervisor:
     def _await(self, path: str, seconds: float, name: str) -> None:
         watched = next(w for w in self.watched if w.role.name == name)
         done = wait_until(
-            lambda: self.installation.answers(path) or watched.child.poll() is not None, seconds
+            lambda: self.installation.answers(path) or watched.child.poll() is not None,
+            seconds,
+            pause=POLL,
         )
         if not done or watched.child.poll() is not None:
             reason = watched.last_line() or "it gave no reason"
