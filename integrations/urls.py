@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from integrations import tickets
+from integrations import media, tickets
 
 urlpatterns = [
     path("live-ticket/", tickets.renew, name="live_ticket"),
+    path("media/<str:signed>", media.serve, name="media"),
 ]

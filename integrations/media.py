@@ -1,0 +1,146 @@
+"""Serving files: a signed address that ends, and headers that let nothing in a file run (SX-81)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.signing import BadSignature, Signer
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts import ids
+from accounts.tenancy import account_context
+from conversations.files import served_as
+from conversations.models import Attachment
+
+_signer = Signer(salt="media", sep=".")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+CHUNK = 64 * 1024
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Accept-Ranges": "bytes",
+}
+
+
+class BadAddressError(Exception):
+    """Not an address of ours: `status` 404, or 403 when it was one until its time was over."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def signed_url(attachment: Attachment, *, absolute: bool = True, hours: float = 24) -> str:
+    """An address of the file that works for at least `hours`.
+
+    Its end is rounded up to a quarter of that, so that a page which asks again shortly after gets
+    the same address and the browser keeps what it has.
+    """
+    step = max(int(hours * 900), 1)
+    ends = (int(time.time() + hours * 3600) // step + 1) * step
+    account = ids.encode("acc", attachment.account_id)
+    path = reverse("media", args=[_signer.sign(f"{attachment.public_id}.{account}.{ends:x}")])
+    return settings.PUBLIC_URL + path if absolute else path
+
+
+def read_address(signed: str) -> tuple[int, int]:
+    """`(account id, attachment id)` behind an address; raises `BadAddressError`."""
+    try:
+        attachment, account, ends = _signer.unsign(signed).split(".")
+        found = ids.decode("acc", account), ids.decode("att", attachment)
+    except (BadSignature, ValueError) as error:
+        raise BadAddressError(404) from error
+    if int(ends, 16) < time.time():
+        raise BadAddressError(403)
+    return found
+
+
+@require_safe
+def serve(request: HttpRequest, signed: str) -> HttpResponseBase:
+    """The file behind a signed address, whole or the asked-for range of it."""
+    try:
+        account_id, attachment_id = read_address(signed)
+    except BadAddressError as error:
+        return _sentence(error.status, _("This address does not lead to a file, or not any more."))
+    with account_context(account_id):
+        attachment = Attachment.objects.filter(pk=attachment_id).first()
+    if attachment is None or attachment.state == Attachment.State.FAILED:
+        return _sentence(404, _("There is no such file."))
+    if attachment.state == Attachment.State.PENDING:
+        response = _sentence(503, _("The file is still being fetched. Try again in a moment."))
+        response["Retry-After"] = "2"
+        return response
+    try:
+        file = default_storage.open(attachment.path)
+    except FileNotFoundError:
+        return _sentence(404, _("The file is no longer there."))
+    return _stream(request, attachment, file)
+
+
+def _stream(request: HttpRequest, attachment: Attachment, file: IO[bytes]) -> HttpResponseBase:
+    size = file.seek(0, 2)
+    wanted = byte_range(request.headers.get("Range", ""), size)
+    mime, inline = served_as(attachment.mime)
+    if wanted is None:
+        file.close()
+        refusal = _sentence(416, _("There is no such part of the file."))
+        refusal["Content-Range"] = f"bytes */{size}"
+        return refusal
+    start, stop = wanted
+    partial = "Range" in request.headers and (start, stop) != (0, size)
+    response = StreamingHttpResponse(
+        _chunks(file, start, stop), status=206 if partial else 200, content_type=mime
+    )
+    response["Content-Length"] = str(stop - start)
+    if partial:
+        response["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    disposition = content_disposition_header(not inline, attachment.filename or "file")
+    response["Content-Disposition"] = disposition or "attachment"
+    response["Cache-Control"] = "private, max-age=3600"
+    return _with_headers(response)
+
+
+def byte_range(header: str, size: int) -> tuple[int, int] | None:
+    """`(start, stop)` of the one range asked for; everything when none is, None beyond the end."""
+    found = _RANGE.match(header.strip())
+    if found is None or found[0] == "bytes=-":
+        return 0, size  # several ranges, or another unit: the whole file is a right answer
+    if not found[1]:
+        return (max(size - int(found[2]), 0), size) if int(found[2]) else None
+    start = int(found[1])
+    stop = min(int(found[2]) + 1, size) if found[2] else size
+    return (start, stop) if start < stop else None
+
+
+def _chunks(file: IO[bytes], start: int, stop: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        left = stop - start
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _sentence(status: int, text: str) -> HttpResponse:
+    response = HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    response["Cache-Control"] = "no-store"
+    _with_headers(response)
+    return response
+
+
+def _with_headers(response: HttpResponseBase) -> HttpResponseBase:
+    for name, value in HEADERS.items():
+        response[name] = value
+    return response
