@@ -1,11 +1,29 @@
-"""The desk's pages."""
+"""The desk's pages, the parts that fetch themselves, and the acts."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from conversations import ui
+from conversations import acts, ui, views
 
 urlpatterns = [
+    path("", views.home, name="home"),
+    path("inbox/", views.home, name="inbox"),
+    path("inbox/rows/", views.rows, name="conversation_rows"),
+    path("inbox/find/", views.find, name="find"),
+    path("inbox/files/<str:public_id>/", views.attachment, name="attachment"),
+    path("inbox/<str:public_id>/", views.show, name="conversation"),
+    path("inbox/<str:public_id>/pane/", views.pane, name="conversation_pane"),
+    path("inbox/<str:public_id>/assign/", acts.assign, name="assign"),
+    path("inbox/<str:public_id>/take-over/", acts.take_over, name="take_over"),
+    path("inbox/<str:public_id>/give-back/", acts.give_back, name="give_back"),
+    path("inbox/<str:public_id>/resolve/", acts.resolve, name="resolve"),
+    path("inbox/<str:public_id>/reopen/", acts.reopen, name="reopen"),
+    path("inbox/<str:public_id>/snooze/", acts.snooze, name="snooze"),
+    path("inbox/<str:public_id>/label/", acts.label, name="label"),
+    path("inbox/<str:public_id>/read/", acts.read, name="read"),
+    path("inbox/<str:public_id>/reply/", acts.reply, name="reply"),
+    path("inbox/<str:public_id>/drafts/<str:message>/use/", acts.use_draft, name="use_draft"),
+    path("inbox/<str:public_id>/drafts/<str:message>/drop/", acts.drop_draft, name="drop_draft"),
     path("ui/", ui.page, name="ui"),
 ]

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language_info, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from accounts.permissions import Permission, allows
 from conversations import marks
@@ -178,3 +178,34 @@ def _time(kind: str, moment: datetime, text: str) -> SafeString:
 def words(text: str) -> list[str]:
     """The words of a string, to loop over."""
     return text.split()
+
+
+@register.filter
+def language(code: str) -> str:
+    """The name of a language in itself; an unknown code stays as it is."""
+    try:
+        return str(get_language_info(code)["name_local"])
+    except KeyError:
+        return code
+
+
+@register.filter
+def assignment_reason(code: str) -> str:
+    """Why somebody got a conversation (`conversations.services.Reason`), in words."""
+    words = {
+        "rule": _("by a rule"),
+        "manual": _("assigned by hand"),
+        "takeover": _("took over"),
+        "answered": _("answered"),
+        "given_back": _("given back"),
+        "handed_off": _("handed off"),
+        "agent_timeout": _("the AI agent did not answer in time"),
+        "agent_unreachable": _("the AI agent could not be reached"),
+        "agent_rejected": _("the AI agent refused"),
+        "agent_disabled": _("the AI agent is switched off"),
+        "agent_paused": _("the AI agent was paused"),
+        "agent_deleted": _("the AI agent was deleted"),
+        "late_message": _("the message arrived late"),
+        "undone": _("undone"),
+    }
+    return words.get(code, code.replace("_", " "))

@@ -6,9 +6,9 @@ const visible = (node) => node.checkVisibility?.() ?? node.offsetParent !== null
 
 function control(key) {
   const scope = document.querySelector("dialog[open]") ?? document;
-  return [...scope.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(
-    (node) => visible(node) && !node.disabled,
-  );
+  const all = [...scope.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].filter((node) => !node.disabled);
+  // A control in a closed menu is still a control; a visible twin of it comes first.
+  return all.find(visible) ?? all[0];
 }
 
 function step(by) {

@@ -3,9 +3,13 @@
 // Use: hx-ext="patch" hx-swap="patch"; the answer is the region's own element again.
 
 function syncAttributes(old, fresh) {
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  // Whether somebody has folded a <details> is theirs to say.
+  const mine = (name) => name === "open" && old.tagName === "DETAILS";
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && !mine(name)) old.removeAttribute(name);
+  }
   for (const { name, value } of [...fresh.attributes]) {
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value && !mine(name)) old.setAttribute(name, value);
   }
 }
 
@@ -45,7 +49,7 @@ htmx.defineExtension("patch", {
     const fresh = fragment.firstElementChild;
     if (style !== "patch" || !fresh) return false;
     const focused = document.activeElement?.id;
-    const added = [];
+    const added = [target];
     patch(target, fresh, added);
     if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
     return added;

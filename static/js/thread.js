@@ -1,4 +1,4 @@
-// The thread: "jump to the newest" while somebody reads further up, and following a quoted message.
+// The list's current row, and in the thread: "jump to the newest" while somebody reads further up, and following a quoted message.
 
 const scroll = () => document.querySelector(".thread-scroll");
 
@@ -7,6 +7,15 @@ function mark() {
   if (button) button.hidden = scroll().scrollTop > -160;
 }
 
+function markCurrent() {
+  document.querySelectorAll("[data-rows] > a").forEach((row) => {
+    if (row.pathname === location.pathname) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  });
+}
+
+document.body.addEventListener("htmx:pushedIntoHistory", markCurrent);
+document.body.addEventListener("htmx:afterSettle", () => scroll() && mark());
 addEventListener("scroll", ({ target }) => target === scroll() && mark(), { capture: true, passive: true });
 addEventListener("click", (event) => {
   if (event.target.closest?.(".jump")) scroll().scrollTo({ top: 0, behavior: "smooth" });
