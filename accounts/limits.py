@@ -1,0 +1,166 @@
+"""Rate limits as token buckets in PostgreSQL: one atomic statement each, for all processes (SX-61).
+
+Take outside a transaction where you can: a bucket's row stays locked until the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import RateBucket
+
+KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`capacity` at once, filled up again by `per_second`. `name` begins the keys of its buckets."""
+
+    name: str
+    capacity: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of taking. `wait` is how many seconds to wait when it was refused."""
+
+    allowed: bool
+    limit: Limit
+    remaining: float
+    wait: int = 0
+
+
+# The row changes only when there is enough in it; no row back means refused. All times are the
+# database's, so that several machines agree.
+_TAKE = """
+INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
+VALUES (%(key)s, %(capacity)s - %(cost)s, clock_timestamp())
+ON CONFLICT (key) DO UPDATE
+    SET tokens = LEAST(%(capacity)s, bucket.tokens + %(rate)s * GREATEST(
+            0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) - %(cost)s,
+        updated_at = GREATEST(bucket.updated_at, EXCLUDED.updated_at)
+    WHERE LEAST(%(capacity)s, bucket.tokens + %(rate)s * GREATEST(
+            0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) >= %(cost)s
+RETURNING tokens
+"""
+_LEFT = """
+SELECT tokens + %(rate)s * extract(epoch FROM clock_timestamp() - updated_at)
+FROM accounts_ratebucket WHERE key = %(key)s
+"""
+# Counts a failure, unless the delay after the last one is still running. `tokens` holds the number
+# of failures in a row; they are forgotten after `window` seconds without one.
+_COUNT = """
+INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
+VALUES (%(key)s, 1, clock_timestamp())
+ON CONFLICT (key) DO UPDATE
+    SET tokens = CASE WHEN bucket.updated_at < EXCLUDED.updated_at - make_interval(secs => %(window)s)
+                      THEN 1 ELSE bucket.tokens + 1 END,
+        updated_at = EXCLUDED.updated_at
+    WHERE bucket.tokens < %(free)s OR bucket.updated_at + make_interval(
+        secs => LEAST(%(window)s, %(first)s * power(2, LEAST(20, bucket.tokens - %(free)s)))
+    ) <= EXCLUDED.updated_at
+RETURNING tokens
+"""
+_DELAY = """
+SELECT LEAST(%(window)s, %(first)s * power(2, LEAST(20, tokens - %(free)s)))
+       - extract(epoch FROM clock_timestamp() - updated_at)
+FROM accounts_ratebucket WHERE key = %(key)s
+"""
+
+
+def take(limit: Limit, key: str, *, cost: float = 1) -> Taken:
+    """Take `cost` from the bucket of `key`, or learn how long to wait."""
+    values: dict[str, str | float] = {
+        "key": _key(limit.name, key),
+        "capacity": limit.capacity,
+        "rate": limit.per_second,
+        "cost": cost,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, values)
+        row = cursor.fetchone()
+        if row is not None:
+            return Taken(True, limit, row[0])
+        cursor.execute(_LEFT, values)
+        row = cursor.fetchone()
+    left = float(row[0]) if row else 0.0
+    wait = ceil((cost - left) / limit.per_second) if limit.per_second else int(KEPT.total_seconds())
+    return Taken(False, limit, left, wait=max(1, wait))
+
+
+def take_all(wanted: Sequence[tuple[Limit, str]]) -> Taken:
+    """Take one from each; the first refusal, or the one with least left. Take broad limits first."""
+    results = []
+    for limit, key in wanted:
+        taken = take(limit, key)
+        if not taken.allowed:
+            return taken
+        results.append(taken)
+    return min(results, key=lambda taken: taken.remaining)
+
+
+def give_back(limit: Limit, key: str, *, cost: float = 1) -> None:
+    """Undo a `take` that turned out not to count."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_ratebucket SET tokens = LEAST(%s, tokens + %s) WHERE key = %s",
+            [limit.capacity, cost, _key(limit.name, key)],
+        )
+
+
+def empty(limit: Limit, key: str) -> None:
+    """Nothing can be taken any more until it has filled up again from less than nothing."""
+    RateBucket.objects.filter(key=_key(limit.name, key)).update(
+        tokens=-1, updated_at=timezone.now()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """A growing delay: `free` failures cost nothing, then `first` seconds, doubling up to `window`."""
+
+    name: str
+    free: int
+    first: int
+    window: int
+
+
+def begin_attempt(patience: Patience, key: str) -> int:
+    """Count an attempt as failed in advance, so that parallel guesses count too.
+
+    Returns 0 when it may go on, else the seconds to wait. A success calls `forget`.
+    """
+    values: dict[str, str | int] = {
+        "key": _key(patience.name, key),
+        "free": patience.free,
+        "first": patience.first,
+        "window": patience.window,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, values)
+        if cursor.fetchone() is not None:
+            return 0
+        cursor.execute(_DELAY, values)
+        row = cursor.fetchone()
+    return max(1, ceil(row[0])) if row else 1
+
+
+def forget(name: str, key: str) -> None:
+    """Drop a bucket; the next one starts full."""
+    RateBucket.objects.filter(key=_key(name, key)).delete()
+
+
+def prune() -> int:
+    """Delete buckets that nobody touched for a day; returns how many."""
+    return RateBucket.objects.filter(updated_at__lt=timezone.now() - KEPT).delete()[0]
+
+
+def _key(name: str, key: str) -> str:
+    return f"{name}:{key}"[:200]

@@ -1,0 +1,19 @@
+"""Jobs of this room that nobody waits for."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from accounts import identity, limits
+
+
+@shared_task
+def send_password_reset(email: str) -> bool:
+    """Queued for known and unknown e-mails alike, so that the answer does not tell them apart."""
+    return identity.send_reset_letter(email)
+
+
+@shared_task
+def forget_old_limits() -> int:
+    """Delete rate buckets that nobody touched for a day."""
+    return limits.prune()
