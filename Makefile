@@ -1,7 +1,6 @@
 # Nothing but Python 3.11 or newer and make is needed. `make run PORT=8001` chooses the port,
 # DATA_DIR= the directory that everything is written to, DATABASE_URL= another PostgreSQL.
 PYTHON ?= python3
-export PORT DATA_DIR HOST PUBLIC_URL DATABASE_URL DATABASE_OWNER_URL CELERY_BROKER_URL EMAIL_URL
 BIN := .venv/bin
 LINTED := $(wildcard accounts agents config conversations integrations examples tests)
 

@@ -36,7 +36,10 @@ _SECRET_PATHS = re.compile(
     r"(/api/callback/|/hooks/[\w-]+/|/login/link/|/invitations?/)[\w:.~-]{8,}"
 )
 _EMAIL = re.compile(r"\b([\w+-])[\w.+-]*@([\w-]+(?:\.[\w-]+)+)")
-_PHONE = re.compile(r"(?<![\w.:/-])\+?\d(?:[\s().-]?\d){8,13}\d(?![\w-])")
+# Dates and IP addresses look alike; they stay.
+_PHONE = re.compile(
+    r"(?<![\w.:/-])(?!\d{4}-\d\d-\d\d|\d{1,3}(?:\.\d{1,3}){3}\b)\+?\d(?:[\s().-]?\d){8,13}\d(?![\w-])"
+)
 _HIDDEN_NAME = re.compile(rf"(?:{_HIDDEN_NAMES})\Z", re.IGNORECASE)
 
 

@@ -19,7 +19,9 @@ env = environ.Env()
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 EMBEDDED = not os.environ.get("DATABASE_URL")
 EMBEDDED_ENV_FILE = DATA_DIR / "switchboard.env"
-_stored = read_env_file(EMBEDDED_ENV_FILE)
+# pytest names itself in the environment of everything it starts.
+TESTING = env.bool("SWITCHBOARD_TESTING", default="PYTEST_VERSION" in os.environ)
+_stored = {} if TESTING else read_env_file(EMBEDDED_ENV_FILE)
 if not EMBEDDED:
     _stored = {name: _stored[name] for name in KEY_NAMES if name in _stored}
 # Beside the environment, not in it: a child process decides for itself whether it is embedded.
@@ -29,8 +31,6 @@ GENERATED_KEYS = any(name in _stored and name not in _given for name in KEY_NAME
 
 VERSION = "0.1.0"
 DEBUG = env.bool("DEBUG", default=False)
-# pytest names itself in the environment of everything it starts.
-TESTING = env.bool("SWITCHBOARD_TESTING", default="PYTEST_VERSION" in os.environ)
 
 # --- Secrets -------------------------------------------------------------------------------------
 # Placeholders are refused by the system checks (config/checks.py) outside tests and tooling.
@@ -216,7 +216,7 @@ REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": False, "SESSION_LOGIN": True}
 # --- Jobs ----------------------------------------------------------------------------------------
 # Celery carries jobs nobody waits for; lanes and timers are the courier's (integrations/courier).
 # Empty or a bare `pgmq://`: PGMQ on our own PostgreSQL (config/broker.py).
-CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="")
+CELERY_BROKER_URL: str = env.str("CELERY_BROKER_URL", default="memory://" if TESTING else "")
 WORKER_THREADS = env.int("WORKER_THREADS", default=8)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -248,6 +248,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+# Tests and development serve the sources, so that nothing needs collecting first.
+WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS = TESTING or DEBUG
 MAX_UPLOAD_BYTES = 25 * 1024 * 1024
 MAX_JSON_BYTES = 1024 * 1024
 MAX_HOOK_BYTES = 4 * 1024 * 1024

@@ -28,11 +28,10 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from config.embedded import EmbeddedPostgres
 
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
-    server.start()
     try:
-        yield server.superuser_url
+        yield server.start().superuser
     finally:
-        server.stop()
+        server.discard()
 
 
 @pytest.fixture(scope="session")

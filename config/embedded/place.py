@@ -57,14 +57,23 @@ class Place:
             os.chown(path, self.user.pw_uid, self.user.pw_gid)
 
 
-def find(data_dir: Path) -> Place:
+def find(data_dir: Path, *, durable: bool = True) -> Place:
     """The place that belongs to `data_dir`; made when missing. Raises `StartError`."""
     binaries = find_binaries()
     if os.geteuid() != 0:
         place = Place(data_dir / "postgres", binaries)
         place.base.mkdir(mode=0o700, exist_ok=True)
         return place
-    return _find_as_root(data_dir, binaries, _unprivileged_user())
+    parent = SAFE_PARENT if durable else Path(tempfile.gettempdir())
+    return _find_as_root(data_dir, binaries, _unprivileged_user(), parent)
+
+
+def discard(data_dir: Path) -> None:
+    """Remove what lies outside `data_dir` for it: the private socket directory, the safe place."""
+    for name in ("socket.location", "postgres.location"):
+        directory = _remembered(data_dir / name)
+        if directory is not None:
+            shutil.rmtree(directory)
 
 
 def find_binaries() -> Path:
@@ -93,11 +102,13 @@ def socket_directory(place: Place, data_dir: Path) -> Path:
     return directory
 
 
-def _find_as_root(data_dir: Path, binaries: Path, user: pwd.struct_passwd) -> Place:
+def _find_as_root(
+    data_dir: Path, binaries: Path, user: pwd.struct_passwd, safe_parent: Path
+) -> Place:
     remembered = data_dir / "postgres.location"
     elsewhere = _remembered(remembered)
     if elsewhere is None and not (data_dir / "postgres").exists() and not _walkable(data_dir):
-        elsewhere = _make_elsewhere()
+        elsewhere = _make_elsewhere(safe_parent)
         remembered.write_text(str(elsewhere))
     notes = [f"started as root: the database runs as the user {user.pw_name}"]
     if elsewhere is not None:
@@ -131,8 +142,8 @@ def _walkable(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
-def _make_elsewhere() -> Path:
-    directory = SAFE_PARENT / f"switchboard-{secrets.token_hex(4)}"
+def _make_elsewhere(parent: Path) -> Path:
+    directory = parent / f"switchboard-{secrets.token_hex(4)}"
     try:
         directory.mkdir(mode=0o711)
         directory.chmod(0o711)

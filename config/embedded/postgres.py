@@ -43,7 +43,7 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] ",
 }
 # For tests only: a crash of the machine may lose such a cluster.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Urls:
 class EmbeddedPostgres:
     """`EmbeddedPostgres(data_dir).start()` → `Urls`; `stop()` ends it. Dies with this process.
 
-    `fast=True` gives up durability (tests). `notes` holds what the operator should be told.
+    `durable=False` gives up durability (tests). `notes` holds what the operator should be told.
     """
 
     def __init__(
-        self, data_dir: Path, *, fast: bool = False, guardian: Guardian | None = None
+        self, data_dir: Path, *, durable: bool = True, guardian: Guardian | None = None
     ) -> None:
         self.data_dir = data_dir
         self.log_file = data_dir / "logs" / "postgres.log"
         self.notes: list[str] = []
         self.child: Child | None = None
-        self._fast = fast
+        self._durable = durable
         self.guardian = guardian
         self._place: Place | None = None
         self._socket: Path | None = None
@@ -81,7 +81,7 @@ class EmbeddedPostgres:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
             self.log_file.parent.mkdir(mode=0o700, exist_ok=True)
-            self._place = places.find(self.data_dir)
+            self._place = places.find(self.data_dir, durable=self._durable)
             self.notes = self._place.notes
             self._socket = places.socket_directory(self._place, self.data_dir)
             self._prepare_cluster(self._place)
@@ -108,6 +108,12 @@ class EmbeddedPostgres:
         if self.guardian is not None:
             self.guardian.forget(self.child.pid)
         self.child = None
+
+    def discard(self) -> None:
+        """Stop, and remove the data too; for a server that lives as long as a test."""
+        self.stop()
+        places.discard(self.data_dir)
+        shutil.rmtree(self.data_dir)
 
     def relaunch(self) -> None:
         """Start the server again after it died; raises `StartError`."""
@@ -148,7 +154,7 @@ class EmbeddedPostgres:
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
             "--no-instructions",
-            *(["--no-sync"] if self._fast else []),
+            *([] if self._durable else ["--no-sync"]),
         ]
         done = subprocess.run(
             command,
@@ -202,7 +208,7 @@ class EmbeddedPostgres:
         place, directory = self._place, self._socket
         if place is None or directory is None:
             raise RuntimeError("start() comes first")
-        settings = {**SETTINGS, **(FAST if self._fast else {})}
+        settings = {**SETTINGS, **({} if self._durable else NOT_DURABLE)}
         settings["unix_socket_directories"] = str(directory)
         command = [str(place.binaries / "postgres"), "-D", str(place.cluster)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

@@ -1,0 +1,27 @@
+"""Views that say what reached them; the urlconf of the router's tests."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+
+@csrf_exempt
+def echo(request: HttpRequest) -> JsonResponse:
+    multipart = (request.content_type or "").startswith("multipart/")
+    files = {name: file.read().decode() for name, file in request.FILES.items()}
+    return JsonResponse(
+        {
+            "fields": request.POST.dict(),
+            "files": files,
+            "size": 0 if multipart else len(request.body),
+            "body": "" if multipart else request.body[:200].decode(),
+            "length": request.META.get("CONTENT_LENGTH"),
+            "query": request.META["QUERY_STRING"],
+            "headers": {k: v for k, v in request.META.items() if k.startswith("HTTP_")},
+        }
+    )
+
+
+urlpatterns = [path("echo", echo)]
