@@ -60,6 +60,7 @@ NOT_PUBLIC_V6 = tuple(
 )
 DENIED_PORTS = frozenset({22, 25, 2375, 3306, 5432, 5672, 6379, 9200, 10250, 11211, 15672})
 _UNCLEAN = re.compile(r"[\x00-\x20\x7f\\]")
+_USER_PART = re.compile(r"[^/?#]*//[^/?#]*@")
 # What the C library would read as an IPv4 address: parts in decimal, octal or hex, one to four of them.
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 
@@ -123,11 +124,7 @@ def check_shape(url: str, policy: Policy) -> URL:
         raise RefusedUrlError(_("Use an address that begins with https://."))
     if parsed.scheme == "http" and not policy.allow_http:
         raise RefusedUrlError(_("Use https:// instead of http://, so that nobody can read along."))
-    if (
-        parsed.raw_user is not None
-        or parsed.raw_password is not None
-        or "@" in parsed.raw_authority
-    ):
+    if _USER_PART.match(url):
         raise RefusedUrlError(_("Leave out the user name and password in front of the @."))
     if "#" in url:
         raise RefusedUrlError(_("Leave out the # and what follows it."))
@@ -151,7 +148,6 @@ def _parse(url: str) -> URL:
         raise RefusedUrlError(_("The address contains a space or a sign that cannot stand there."))
     try:
         parsed = URL(url)
-        int(parsed.port or 0)
     except (ValueError, TypeError) as error:
         raise RefusedUrlError(_unreadable()) from error
     if not parsed.raw_host:
