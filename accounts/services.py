@@ -19,6 +19,7 @@ from django.db import IntegrityError, transaction
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from accounts import tokens
@@ -32,7 +33,8 @@ from accounts.errors import (
 from accounts.identity import close_streams
 from accounts.models import Account, ApiToken, Invitation, Member, Team, TeamMembership, User
 from accounts.permissions import RANK, TABLE, Permission, Role, may_grant
-from accounts.signals import member_left
+from accounts.signals import account_created, member_left
+from accounts.tenancy import account_context
 
 INVITATION_LIFE = timedelta(hours=72)
 _ACCOUNT_FIELDS = frozenset(
@@ -59,6 +61,25 @@ def update_account(account: Account, *, by: Member, **changes: Any) -> Account:
         account.save(update_fields=list(changed))
         audit("account.changed", by=by, target=account, changes=changed)
     return account
+
+
+@transaction.atomic
+def create_account(name: str, *, owner: User, **fields: Any) -> Member:
+    """A new account whose owner is `owner`; the rooms above furnish it (`account_created`)."""
+    account = Account.objects.create(name=name, slug=_free_slug(name), **fields)
+    with account_context(account):
+        member = Member.objects.create(
+            account=account, user=owner, role=Role.OWNER, name=owner.name or owner.email
+        )
+        audit("account.created", by=member, target=account)
+        account_created.send(sender=Account, account=account, owner=member)
+    return member
+
+
+def _free_slug(name: str) -> str:
+    base = slugify(name)[:40] or "account"
+    taken = Account.objects.filter(slug=base).exists()
+    return f"{base}-{secrets.token_hex(3)}" if taken else base
 
 
 # --- People --------------------------------------------------------------------------------------
@@ -203,6 +224,18 @@ def deactivate_member(member: Member, *, by: Member) -> Member:
     audit("member.removed", by=by, target=member)
     close_streams(member)
     member_left.send(sender=Member, member=member, by=by)
+    return member
+
+
+@transaction.atomic
+def reactivate_member(member: Member, *, by: Member) -> Member:
+    """A person comes back with the role they had, into no team. Raises `NotAllowedError`."""
+    member = _lock_member(member)
+    _check_outranks(by, member.role)
+    if not member.active:
+        member.active = True
+        member.save(update_fields=["active"])
+        audit("member.reactivated", by=by, target=member)
     return member
 
 

@@ -17,3 +17,11 @@ def send_password_reset(email: str) -> bool:
 def forget_old_limits() -> int:
     """Delete rate buckets that nobody touched for a day."""
     return limits.prune()
+
+
+@shared_task
+def send_sign_up_letter(email: str, nonce: str, language: str) -> None:
+    """Queued for known and unknown e-mails alike."""
+    from accounts import letters
+
+    letters.sign_up(email, nonce, language)
