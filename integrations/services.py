@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.audit import audit
 from accounts.models import Account, Member, Team
@@ -135,8 +135,8 @@ def start_check(inbox: Inbox, *, by: Member) -> None:
         {"run": run, "state": "running", "steps": [], "at": timezone.now().isoformat()},
     )
     audit("inbox.tested", by=by, target=inbox)
-    account_id, inbox_id = inbox.account_id, inbox.pk
-    transaction.on_commit(lambda: check_inbox.delay(account_id, inbox_id, run))
+    job = (inbox.account_id, inbox.pk, run, translation.get_language())
+    transaction.on_commit(lambda: check_inbox.delay(*job))
 
 
 def note_health(inbox: Inbox, key: str, value: Any) -> None:

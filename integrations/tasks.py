@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from celery import shared_task
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import account_context
@@ -18,7 +19,7 @@ from integrations.http import GuardedClient
 
 
 @shared_task
-def check_inbox(account_id: int, inbox_id: int, run: str) -> str:
+def check_inbox(account_id: int, inbox_id: int, run: str, language: str) -> str:
     """Run the channel's connection test and write each step into the inbox's health.
 
     Ends quietly when a newer test has begun. No transaction is open while the platform is asked.
@@ -27,25 +28,34 @@ def check_inbox(account_id: int, inbox_id: int, run: str) -> str:
         inbox = Inbox.objects.get(pk=inbox_id)
         hook_url = routes.hook_url(inbox)
     steps: list[dict[str, Any]] = []
-
-    def note(step: CheckStep) -> None:
-        steps.append(asdict(step))
-        _write(account_id, inbox_id, run, steps, "running")
-
-    async def ask() -> None:
-        async with GuardedClient() as http:
-            async for step in inbox.channel.check(inbox.as_config(), http, hook_url=hook_url):
-                await asyncio.to_thread(note, step)
-
-    try:
-        asyncio.run(ask())
-    except Exception:
-        problem = CheckStep("test", ok=False, title=_("Test"), detail=_("The test itself broke."))
-        _write(account_id, inbox_id, run, [*steps, asdict(problem)], "failed")
-        raise
+    with translation.override(language):
+        try:
+            for step in _steps(inbox, hook_url):
+                steps.append(asdict(step))
+                _write(account_id, inbox_id, run, steps, "running")
+        except Exception:
+            steps.append(asdict(CheckStep("test", ok=False, title=_("The test itself broke"))))
+            _write(account_id, inbox_id, run, steps, "failed")
+            raise
     state = "ok" if all(step["ok"] for step in steps) else "failed"
     _write(account_id, inbox_id, run, steps, state)
     return state
+
+
+def _steps(inbox: Inbox, hook_url: str) -> Iterator[CheckStep]:
+    """The channel's asynchronous steps, one by one, on a loop of their own."""
+    with asyncio.Runner() as runner:
+        http = GuardedClient()
+        try:
+            steps = inbox.channel.check(inbox.as_config(), http, hook_url=hook_url)
+            while (step := runner.run(_next(steps))) is not None:
+                yield step
+        finally:
+            runner.run(http.close())
+
+
+async def _next(steps: AsyncIterator[CheckStep]) -> CheckStep | None:
+    return await anext(steps, None)
 
 
 def _write(
