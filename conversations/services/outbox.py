@@ -13,6 +13,8 @@ from django.utils import timezone
 from conversations.models import Conversation, Delivery, Lane
 
 DOORBELL = "switchboard_lanes"
+# The last an agent hears of a conversation it held; true whoever holds it by then.
+FAREWELLS = ("conversation.unassigned", "conversation.resolved")
 
 # The upsert takes the next sequence of the lane and locks its row until commit, so deliveries of
 # one lane are numbered in commit order without gaps; the doorbell rings with the commit.
@@ -68,9 +70,13 @@ def put(
 
 
 def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: str) -> int:
-    """Take what is not yet under way off the agent's lane (F-25); returns how many."""
+    """Take what is not yet under way off the agent's lane (F-25); returns how many.
+
+    What tells the agent that it lost the conversation stays.
+    """
     return (
         Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
+        .exclude(event_type__in=FAREWELLS)
         .filter(Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT))
         .update(state=Delivery.State.CANCELED, dead_reason=reason, finished_at=timezone.now())
     )
