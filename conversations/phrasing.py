@@ -43,7 +43,7 @@ def _cut(text: str, limit: int) -> tuple[str, str]:
     room = _fitting(text, limit)
     for cut in _CUTS:
         # A cut in the first half would leave a scrap; then the next finer kind of cut is better.
-        places = [match for match in cut.finditer(text, 0, room + 1) if match.start() > room // 2]
+        places = [match for match in cut.finditer(text, 0, room + 1) if match.start() >= room // 2]
         if places:
             place = places[-1].end()
             return text[:place].rstrip(), text[place:].lstrip()

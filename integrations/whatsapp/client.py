@@ -89,6 +89,11 @@ class GraphClient:
         return "/".join([self.base, self.version, *(quote(part, safe="") for part in path)])
 
     def _headers(self) -> dict[str, str]:
+        if not self._token.isascii() or not self._token.isprintable():
+            raise SendError(
+                _("The access token holds characters that no token has. Copy it once more."),
+                error_class=ErrorClass.REAUTH,
+            )
         return {"Authorization": f"Bearer {self._token}"}
 
     async def _call(self, method: str, url: str, **options: Any) -> HttpAnswer:

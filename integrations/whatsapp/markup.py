@@ -17,12 +17,13 @@ _BOLD = "\x02"
 
 
 def _between(mark: str) -> re.Pattern[str]:
-    """Text between two marks that touch it inside and no word outside."""
-    quoted = re.escape(mark)
-    edge = re.escape(mark[0])
-    return re.compile(
-        rf"(?<![\w{edge}]){quoted}(?=[^\s{edge}])(.+?)(?<=[^\s{edge}]){quoted}(?![\w{edge}])"
+    """Text between two marks that touch it inside, and no word or address outside."""
+    quoted, own = re.escape(mark), re.escape(mark[0])
+    begin, end = (
+        rf"(?<![\w/{own}]){quoted}(?=[^\s{own}])",
+        rf"(?<=[^\s{own}]){quoted}(?![\w/{own}])",
     )
+    return re.compile(f"{begin}(.+?){end}")
 
 
 _BOLD_ITALIC = _between("***")

@@ -289,16 +289,16 @@ def test_sx_40_odd_entries_and_changes_leave_their_siblings_alone(entry: Any) ->
 @pytest.mark.parametrize("nasty", ["a\x00b", "half \ud800 character"], ids=["NUL", "surrogate"])
 @pytest.mark.parametrize("place", ["text", "name", "from", "id", "context"])
 def test_sx_40_text_that_cannot_be_stored_fails_alone_and_escaped(nasty: str, place: str) -> None:
-    bad: dict[str, Any] = {
+    replaced: dict[str, dict[str, Any]] = {
         "text": {"text": {"body": nasty}},
         "name": {},
         "from": {"from": nasty},
         "id": {"id": nasty},
         "context": {"context": {"id": nasty}},
-    }[place]
+    }
     name = nasty if place == "name" else "Ana"
     contacts = [{"wa_id": "40721000111", "profile": {"name": name}}]
-    messages = [text(1, **bad), text(2, **{"from": "49"})]
+    messages = [text(1, **replaced[place]), text(2, **{"from": "49"})]
     items = split(envelope(value(contacts=contacts, messages=messages)))
     assert [bool(item.error) for item in items] == [True, False]
     assert b"\x00" not in items[0].payload
