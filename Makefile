@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LINTED := $(wildcard accounts agents config conversations integrations examples tests)
 
-.PHONY: run test lint format lock dev
+.PHONY: run test lint types format lock dev
 
 run:
 	@exec $(PYTHON) -m config.bootstrap run
@@ -16,10 +16,13 @@ test: lint
 lint: dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(LINTED) manage.py
+	@$(MAKE) --no-print-directory types
 	@$(BIN)/lint-imports
 	@$(BIN)/djlint --check --lint --quiet templates $(wildcard */templates) $(wildcard */*/templates)
 	@$(BIN)/codespell
+
+types:
+	@$(BIN)/mypy $(LINTED) manage.py
 
 format: dev
 	@$(BIN)/ruff check --fix .

@@ -50,7 +50,7 @@ class Installation:
     embedded: bool
     stored: dict[str, str] = field(default_factory=dict)
     fresh_keys: bool = False
-    _lock: IO[str] | None = None
+    _lock: int = -1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Installation:
@@ -83,6 +83,10 @@ class Installation:
         return self.data_dir / "switchboard.env"
 
     @property
+    def _lock_file(self) -> Path:
+        return self.data_dir / "supervisor.lock"
+
+    @property
     def log_dir(self) -> Path:
         return self.data_dir / "logs"
 
@@ -97,13 +101,12 @@ class Installation:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.log_dir.mkdir(mode=0o700, exist_ok=True)
             # Kept open on purpose: the lock is on the open file, and ends with us.
-            self._lock = (self.data_dir / "supervisor.lock").open("a+")
+            self._lock = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._lock.truncate(0)
-            self._lock.write(f"{self.url} (process {os.getpid()})")
-            self._lock.flush()
+            os.ftruncate(self._lock, 0)
+            os.write(self._lock, f"{self.url} (process {os.getpid()})".encode())
         except BlockingIOError as error:
-            other = (self.data_dir / "supervisor.lock").read_text() or "another process"
+            other = self._lock_file.read_text() or "an address unknown"
             raise StartError(
                 f"Switchboard already runs on {self.data_dir_text}, at {other}: "
                 "stop that one, or set DATA_DIR and PORT for a second one."

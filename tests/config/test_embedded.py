@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import call_command
 
 from config.embedded import EmbeddedPostgres, StartError, Urls, place
 from config.embedded.children import wait_until
@@ -226,3 +227,12 @@ def test_an_orphan_of_ours_is_ended_before_the_next_start(tmp_path: Path) -> Non
         assert first.child.returncode == 0, "it was asked to leave, not shot"
     finally:
         second.discard()
+
+
+def test_a_server_of_ones_own_gets_roles_and_database_by_one_command(
+    server: EmbeddedPostgres, urls: Urls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("create_database", urls.superuser, name="desk")
+    printed = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert one(printed["DATABASE_URL"], "SELECT current_user") == "switchboard_app"
+    assert one(printed["DATABASE_OWNER_URL"], "SELECT current_database()") == "desk"
