@@ -26,6 +26,9 @@ PAGE = 60
 MOST = 600
 TOGETHER = timedelta(minutes=3)
 Direction = Message.Direction
+WARNINGS = frozenset(
+    {"agent_timeout", "agent_unreachable", "agent_rejected", "agent_disabled", "late_message"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,11 @@ class Entry:
     @property
     def ours(self) -> bool:
         return self.by != "customer"
+
+    @property
+    def warns(self) -> bool:
+        """Lines about something that went wrong."""
+        return self.code in WARNINGS
 
     @property
     def failed(self) -> bool:
@@ -257,7 +265,7 @@ def _line(message: Message) -> Entry:
     text = sentence(code, data) if code else message.text
     until = parse_datetime(data.get("until", "")) if code == "snoozed" else None
     if until:
-        moment = date_format(timezone.localtime(until), "DATETIME_FORMAT")
+        moment = date_format(timezone.localtime(until), "j M Y, H:i")
         text = _("%(text)s until %(time)s") % {"text": text, "time": moment}
     return Entry(
         id=f"m-{message.public_id}",

@@ -169,7 +169,7 @@ def _time(kind: str, moment: datetime, text: str) -> SafeString:
         '<time data-{} datetime="{}" title="{}">{}</time>',
         kind,
         moment.isoformat(),
-        template.defaultfilters.date(timezone.localtime(moment), "DATETIME_FORMAT"),
+        template.defaultfilters.date(timezone.localtime(moment), "j M Y, H:i"),
         text,
     )
 

@@ -40,8 +40,8 @@ addEventListener("input", ({ target }) => {
 addEventListener("change", ({ target }) => {
   if (!target.closest?.(".composer")) return;
   if (target.type === "file") showFiles(target);
-  if (target.type === "radio") area().focus();
 });
+addEventListener("click", ({ target }) => target.closest?.(".composer-tabs label") && area().focus());
 addEventListener("paste", (event) => {
   if (event.target === area() && event.clipboardData.files.length) {
     event.preventDefault();
