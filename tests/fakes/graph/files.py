@@ -61,12 +61,9 @@ class Files:
         media_id, until = self._links.get(link, ("", 0.0))
         return self.kept.get(media_id) if time.monotonic() < until else None
 
-    def put_into(self, message: dict[str, Any]) -> None:
-        """Samples name files that never were: make the one of this message real."""
+    def keep_named(self, message: dict[str, Any]) -> None:
+        """Make the file real that a customer's message names, under the id it has there."""
         file = message.get(message["type"])
-        if not isinstance(file, dict) or "mime_type" not in file or file.get("id") in self.kept:
-            return
-        file.pop("url", None)
-        content = PIXEL if file["mime_type"].startswith("image/") else b"OggS of the tests"
-        file["id"] = self.keep(StoredFile(content, file["mime_type"], uploaded=False))
-        file["sha256"] = hashlib.sha256(content).hexdigest()
+        if isinstance(file, dict) and "mime_type" in file and file["id"] not in self.kept:
+            content = PIXEL if file["mime_type"].startswith("image/") else b"OggS of the tests"
+            self.kept[file["id"]] = StoredFile(content, file["mime_type"], uploaded=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import hmac
 import itertools
@@ -22,8 +23,14 @@ def new_wamid() -> str:
 
 def kinds() -> list[str]:
     """The kinds of messages a customer can send here: one for each sample that holds a message."""
-    names = [path.stem.removeprefix("in_") for path in sorted(SAMPLES.glob("in_*.json"))]
-    return [name for name in names if name != "batch" and _element(name) is not None]
+    return list(_samples())
+
+
+def sample(kind: str) -> dict[str, Any]:
+    """The message of a sample; raises `ValueError` for a kind there is none of."""
+    if kind not in _samples():
+        raise ValueError(f"there is no sample of the kind {kind!r}; there are {', '.join(kinds())}")
+    return copy.deepcopy(_samples()[kind])
 
 
 def customer_message(
@@ -34,10 +41,7 @@ def customer_message(
     `parts` replace parts of the message: `text={"body": "…"}`. An empty `sender` is a customer who
     hides the phone number.
     """
-    element = _element(kind)
-    if element is None:
-        raise ValueError(f"there is no sample of the kind {kind!r}; there are {', '.join(kinds())}")
-    message = {**copy.deepcopy(element), "id": new_wamid(), "timestamp": str(int(time.time()))}
+    message = {**sample(kind), "id": new_wamid(), "timestamp": str(int(time.time()))}
     contact: dict[str, Any] = {"profile": {"name": name}}
     for keys, value in ((("from", "wa_id"), sender), (("from_user_id", "user_id"), bsuid)):
         message.pop(keys[0], None)
@@ -47,13 +51,16 @@ def customer_message(
     return message, contact
 
 
-def _element(kind: str) -> dict[str, Any] | None:
-    path = SAMPLES / f"in_{kind}.json"
-    if not path.exists():
-        return None
-    value = json.loads(path.read_text())["body"]["entry"][0]["changes"][0]["value"]
-    messages = value.get("messages") or [None]
-    return messages[0] if isinstance(messages[0], dict) else None
+@functools.cache
+def _samples() -> dict[str, dict[str, Any]]:
+    """The message of every sample that holds exactly one."""
+    found = {}
+    for path in sorted(SAMPLES.glob("in_*.json")):
+        body = json.loads(path.read_text())["body"]
+        messages = body["entry"][0]["changes"][0]["value"].get("messages", [])
+        if len(messages) == 1:
+            found[path.stem.removeprefix("in_")] = messages[0]
+    return found
 
 
 def status(message: dict[str, Any], external_id: str, word: str, **parts: Any) -> dict[str, Any]:

@@ -76,6 +76,8 @@ class FakeGraph:
         self.subscribed: set[str] = set()
         self.failures = Failures()
         self.files = Files(media_seconds)
+        for kind in hooks.kinds():
+            self.files.keep_named(hooks.sample(kind))
         self.sender = Sender(
             app_secret=app_secret,
             callback=callback,
@@ -191,7 +193,7 @@ class FakeGraph:
         ]
         messages = [message for message, _contact in pairs]
         for message in messages:
-            self.files.put_into(message)
+            self.files.keep_named(message)
         value = hooks.value(number, contacts=[pairs[0][1]], messages=messages)
         answer = await self.sender.deliver(number, value)
         return [message["id"] for message in messages], answer

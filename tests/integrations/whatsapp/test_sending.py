@@ -90,8 +90,8 @@ SPOKEN: list[dict[str, Any]] = [
     {
         "kind": Kind.LIST,
         "text": "Care?",
-        "list_button": "Produse",
-        "sections": (Section("Produse", (Choice("p1", "Produs A", "100 RON"),)),),
+        "list_button": "Articole",
+        "sections": (Section("Articole", (Choice("p1", "Produs A", "100 RON"),)),),
     },
     {"kind": Kind.LOCATION, "location": Location(44.4, 26.1)},
     {"kind": Kind.CONTACTS, "cards": (Card("Ion Dan", ("+40721000222",)), Card("Mia"))},
