@@ -145,7 +145,15 @@ def find_invitation(token: str) -> Invitation:
 
 @transaction.atomic
 def accept_invitation(invitation: Invitation, user: User) -> Member:
-    """Make `user` a member, in the account's context. Raises `InvitationOverError`."""
+    """Make `user` a member, in the account's context. Raises `InvitationOverError`.
+
+    The letter went to one address, so nobody with another one may use its link.
+    """
+    if user.email != invitation.email:
+        raise InvitationOverError(
+            _("This invitation is for %(email)s. Log in with that e-mail to accept it.")
+            % {"email": invitation.email}
+        )
     claimed = Invitation.objects.filter(
         pk=invitation.pk, accepted_at__isnull=True, withdrawn_at__isnull=True
     ).update(accepted_at=timezone.now())
@@ -159,6 +167,24 @@ def accept_invitation(invitation: Invitation, user: User) -> Member:
     )
     audit("member.joined", by=member, target=member, changes={"role": member.role})
     return member
+
+
+def is_known(email: str) -> bool:
+    """Whether somebody logs in with this e-mail. Never let a stranger ask (SX-46)."""
+    return User.objects.filter(email=email).exists()
+
+
+@transaction.atomic
+def join_as_new(invitation: Invitation, *, name: str, password: str, language: str) -> Member:
+    """Somebody without a login joins; having the link proves the e-mail.
+
+    Raises `InvitationOverError`, also for an e-mail that has a login.
+    """
+    if is_known(invitation.email):
+        raise InvitationOverError(_("There is a login for this e-mail. Log in to accept."))
+    user = User.objects.create_user(invitation.email, password, name=name, language=language)
+    with account_context(invitation.account_id):
+        return accept_invitation(invitation, user)
 
 
 @transaction.atomic

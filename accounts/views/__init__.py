@@ -1,0 +1,1 @@
+"""The pages of people: coming in, the team, and settings."""

@@ -1,0 +1,121 @@
+"""Settings: of the account, of its tokens, of support's access, and the audit log."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import services
+from accounts.auth import MemberRequest, can, member_required
+from accounts.errors import AccountsError
+from accounts.forms import AccountForm, TokenForm
+from accounts.models import Account, ApiToken, AuditEntry, SupportSession
+from accounts.pages import done, find, show
+from accounts.permissions import Permission
+
+page = require_http_methods(["GET", "HEAD", "POST"])
+ENTRIES = 50
+
+
+@member_required(Permission.ACCOUNT_READ)
+@page
+def account(request: MemberRequest) -> HttpResponse:
+    """Everybody may look; who may write it sees a form."""
+    if request.method == "POST" and not can(request, Permission.ACCOUNT_WRITE):
+        raise PermissionDenied
+    # A copy: a refused form must not change the name that the page shows of the account.
+    form = AccountForm(request.POST or None, instance=Account.objects.get(pk=request.account.pk))
+    if form.is_valid():
+        services.update_account(request.account, by=request.member, **form.cleaned_data)
+        return done(request, _("Saved."), "settings")
+    return show(request, "accounts/settings.html", {}, form=form)
+
+
+# --- Tokens --------------------------------------------------------------------------------------
+
+
+def _tokens(request: MemberRequest) -> dict[str, object]:
+    rows = ApiToken.objects.filter(account=request.account).exclude(kind=ApiToken.Kind.AGENT)
+    if not can(request, Permission.TOKENS_WRITE):
+        rows = rows.filter(member=request.member)
+    return {
+        "tokens": rows.select_related("member").order_by("revoked_at", "-pk")[:100],
+        "now": timezone.now(),
+    }
+
+
+@member_required(Permission.TOKENS_OWN)
+@page
+def tokens(request: MemberRequest) -> HttpResponse:
+    """The list, and a form for a new one, whose clear text is in this answer and nowhere else."""
+    form = TokenForm(request.POST or None, by=request.member)
+    if form.is_valid():
+        data = dict(form.cleaned_data)
+        expires_at = timezone.now() + timedelta(days=data.pop("days"))
+        try:
+            token, clear = services.issue_token(**data, expires_at=expires_at, by=request.member)
+        except AccountsError as error:
+            form.add_error(None, error.message)
+        else:
+            return render(request, "accounts/token_shown.html", {"token": token, "clear": clear})
+    return show(request, "accounts/tokens.html", _tokens(request), form=form)
+
+
+@member_required(Permission.TOKENS_OWN)
+@require_POST
+def revoke_token(request: MemberRequest, public_id: str) -> HttpResponse:
+    rows = ApiToken.objects.filter(account=request.account).exclude(kind=ApiToken.Kind.AGENT)
+    if not can(request, Permission.TOKENS_WRITE):
+        rows = rows.filter(member=request.member)
+    token = find(rows, "tok", public_id)
+    services.revoke_token(token, by=request.member)
+    return done(request, _("%(name)s works no more.") % {"name": token.name}, "tokens")
+
+
+# --- Support and audit ---------------------------------------------------------------------------
+
+
+@member_required(Permission.ACCOUNT_READ)
+@require_safe
+def support(request: MemberRequest) -> HttpResponse:
+    """Who of the operator's support was in here, when and why (SX-10)."""
+    sessions = SupportSession.objects.filter(account=request.account).select_related("user")
+    context = {"sessions": sessions.order_by("-started_at")[:100], "now": timezone.now()}
+    return show(request, "accounts/support.html", context)
+
+
+@member_required(Permission.ACCOUNT_WRITE)
+@require_POST
+def switch_support(request: MemberRequest) -> HttpResponse:
+    on = request.POST.get("on") == "1"
+    services.update_account(request.account, by=request.member, support_access=on)
+    text = _("Support may come in, with a reason.") if on else _("Support cannot come in.")
+    return done(request, text, "support")
+
+
+@member_required(Permission.AUDIT_READ)
+@require_safe
+def audit_log(request: MemberRequest) -> HttpResponse:
+    """What was done, newest first; `before` goes on where the page ended."""
+    entries = AuditEntry.objects.order_by("-pk")
+    text = request.GET.get("q", "").replace("\x00", "").strip()[:100]
+    if text:
+        entries = entries.filter(action__icontains=text) | entries.filter(
+            actor_name__icontains=text
+        )
+    before = request.GET.get("before", "")
+    if before.isdecimal() and len(before) < 19:
+        entries = entries.filter(pk__lt=int(before))
+    found = list(entries[: ENTRIES + 1])
+    context = {
+        "entries": found[:ENTRIES],
+        "query": text,
+        "more": found[ENTRIES - 1].pk if len(found) > ENTRIES else 0,
+    }
+    return show(request, "accounts/audit.html", context)
