@@ -106,13 +106,17 @@ class DeclaredPermission(BasePermission):
         table: dict[str, Permission] = getattr(view, "permissions_by_action", {})
         action = getattr(view, "action", None) or str(request.method).lower()
         needed = table.get(action)
-        member = cast("Member | None", getattr(request._request, "member", None))
-        if needed is None or member is None:
-            return False
-        token = request.auth if isinstance(request.auth, ApiToken) else None
-        if token is not None and not _token_allows(token, needed):
-            return False
-        return allows(member.role, needed)
+        return needed is not None and request_allows(request, needed)
+
+
+def request_allows(request: Request, needed: Permission) -> bool:
+    """Whether this API caller has a permission: by role, and with a token by its scopes too."""
+    member = cast("Member | None", getattr(request._request, "member", None))
+    if member is None:
+        return False
+    if isinstance(request.auth, ApiToken) and not _token_allows(request.auth, needed):
+        return False
+    return allows(member.role, needed)
 
 
 def _token_allows(token: ApiToken, needed: Permission) -> bool:

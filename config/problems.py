@@ -15,6 +15,21 @@ from drf_standardized_errors.types import ExceptionHandlerContext
 from rest_framework.exceptions import APIException
 from rest_framework.response import Response
 
+from accounts.errors import (
+    AccountsError,
+    AlreadyThereError,
+    InvitationOverError,
+    LastOwnerError,
+    NotAllowedError,
+)
+from conversations.errors import (
+    DeskError,
+    HolderChangedError,
+    NotHolderError,
+    WindowClosedError,
+    WrongStateError,
+)
+
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/v1/"
 
@@ -30,7 +45,39 @@ class ProblemFormatter(ExceptionFormatter):
         )
 
 
+class ActRefusedError(APIException):
+    """An error of a room's own tree, as an answer."""
+
+    def __init__(self, error: AccountsError | DeskError) -> None:
+        super().__init__(error.message, error.code)
+        self.status_code = status_of(error)
+
+
+# What the rooms' errors are over HTTP; the first class that fits counts.
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NotAllowedError, 403),
+    (InvitationOverError, 410),
+    (LastOwnerError, 409),
+    (AlreadyThereError, 409),
+    (NotHolderError, 409),
+    (HolderChangedError, 409),
+    (WindowClosedError, 409),
+    (WrongStateError, 409),
+    (AccountsError, 400),
+    (DeskError, 400),
+)
+
+
+def status_of(error: Exception) -> int:
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
 class ProblemHandler(ExceptionHandler):
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, AccountsError | DeskError):
+            return ActRefusedError(exc)
+        return super().convert_known_exceptions(exc)
+
     def format_exception(self, exc: APIException) -> dict[str, Any]:
         body: dict[str, Any] = ProblemFormatter(exc, self.context, self.exc).run()
         return body

@@ -1,0 +1,201 @@
+"""The base of every resource: one account, declared permissions, limits, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Model, QuerySet
+from django.http import HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import (
+    APIException,
+    MethodNotAllowed,
+    NotFound,
+    Throttled,
+    ValidationError,
+)
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import GenericViewSet
+
+from accounts import limits
+from accounts.auth import request_allows
+from accounts.ids import decode
+from accounts.limits import Limit, Taken
+from accounts.models import Account, Member
+from accounts.permissions import Permission
+from accounts.rest import idempotency
+from accounts.rest.pages import CursorPages
+from accounts.rest.parsing import check_text
+from accounts.tenancy import account_context
+
+PER_ACCOUNT = Limit("api-account", capacity=500, per_second=3000 / 60)
+PER_TOKEN = Limit("api-token", capacity=100, per_second=600 / 60)
+
+
+class ChangedMeanwhileError(APIException):
+    """412: somebody else changed it since the caller looked."""
+
+    status_code = 412
+    default_code = "changed_meanwhile"
+
+    def __init__(self) -> None:
+        super().__init__(_("This was changed meanwhile. Look again first."))
+
+
+class AccountViewSet(GenericViewSet[Any]):
+    """A resource of one account.
+
+    A subclass names `model`, `permissions_by_action` (what is not named is refused, SX-20) and
+    `rows()`. Handlers run in one transaction inside the account's context. A handler may *return* an
+    `APIException` instead of raising it: then the refusal is answered and what was written stays.
+    """
+
+    model: ClassVar[type[Model]]
+    permissions_by_action: ClassVar[dict[str, Permission]] = {}
+    # Names that may stand in the query string of an action that is no filtered list.
+    query_by_action: ClassVar[dict[str, frozenset[str]]] = {}
+    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    pagination_class = CursorPages
+    lookup_field = "id"
+    lookup_value_regex = r"[A-Za-z0-9_-]{1,80}"
+    taken: Taken | None = None
+
+    # --- What subclasses use ----------------------------------------------------------------------
+
+    @property
+    def member(self) -> Member:
+        """Who asks: a person, or an AI agent."""
+        member: Member = self.request._request.member  # type: ignore[attr-defined]
+        return member
+
+    @property
+    def account(self) -> Account:
+        account: Account = self.request._request.account  # type: ignore[attr-defined]
+        return account
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller also has another permission than the action's own."""
+        return request_allows(self.request, permission)
+
+    def rows(self) -> QuerySet[Any]:
+        """The rows this caller may see, with what the serializer reads."""
+        raise NotImplementedError
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if getattr(self, "swagger_fake_view", False):
+            return self.model._base_manager.none()
+        return self.rows()
+
+    def get_object(self) -> Any:
+        """The row of the address, or 404: the same for a foreign one as for none (SX-08)."""
+        return self.find(self.get_queryset(), self.kwargs["id"])
+
+    def find(self, rows: QuerySet[Any], public_id: str, *, lock: bool = False) -> Any:
+        """The row of `rows` with this opaque id; raises `NotFound`."""
+        prefix: str = rows.model.public_id
+        if lock:
+            rows = rows.select_for_update(of=("self",))
+        try:
+            return rows.get(pk=decode(prefix, public_id))
+        except (ValueError, ObjectDoesNotExist):
+            raise NotFound from None
+
+    def page(self, rows: QuerySet[Any] | None = None) -> Response:
+        """One cursor page of the filtered rows."""
+        if rows is None:
+            rows = self.filter_queryset(self.get_queryset())
+        found = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(found, many=True).data)
+
+    def shape(self, serializer: type[BaseSerializer[Any]], **kwargs: Any) -> dict[str, Any]:
+        """The validated request body."""
+        read = serializer(data=self.request.data, context=self.get_serializer_context(), **kwargs)
+        read.is_valid(raise_exception=True)
+        values: dict[str, Any] = read.validated_data
+        return values
+
+    def answer(
+        self, row: Any, *, status: int = 200, headers: dict[str, str] | None = None
+    ) -> Response:
+        """The row as this view's serializer shows it."""
+        return Response(self.get_serializer(row).data, status=status, headers=headers)
+
+    # --- The request ------------------------------------------------------------------------------
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        method = str(request.method).lower()
+        handler = getattr(self, method, None)
+        if handler is not None and method in self.http_method_names:
+            setattr(self, method, self._inside(handler))
+        return super().dispatch(request, *args, **kwargs)
+
+    def _inside(self, handler: Callable[..., Response]) -> Callable[..., Response]:
+        """The handler in its transaction; an exception leaves the transaction before it is answered."""
+
+        def run(request: Request, *args: Any, **kwargs: Any) -> Response:
+            with account_context(self.account):
+                if request.method == "POST":
+                    answer = idempotency.once(request, lambda: handler(request, *args, **kwargs))
+                else:
+                    answer = handler(request, *args, **kwargs)
+            if isinstance(answer, APIException):
+                raise answer
+            return answer
+
+        return run
+
+    def check_permissions(self, request: Request) -> None:
+        if not getattr(self, "action", None) or self.action == "metadata":
+            raise MethodNotAllowed(str(request.method))
+        super().check_permissions(request)
+
+    def check_throttles(self, request: Request) -> None:
+        """Outside any transaction, so that no bucket stays locked while the request runs."""
+        owner = idempotency.owner_of(request)
+        self.taken = limits.take_all(
+            [(PER_ACCOUNT, str(self.account.pk)), (PER_TOKEN, f"{self.account.pk}:{owner}")]
+        )
+        if not self.taken.allowed:
+            self.throttled(request, self.taken.wait)
+
+    def throttled(self, request: Request, wait: float) -> NoReturn:
+        raise Throttled(wait)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self._check_query(request)
+
+    def _check_query(self, request: Request) -> None:
+        """An unknown name in the query string is an error, not a filter that silently does nothing."""
+        known = self.query_by_action.get(self.action, frozenset())
+        if self.action == "list" or getattr(self, "is_page", False):
+            filters: Any = getattr(self, "filterset_class", None)
+            known |= {"cursor", "limit"} | frozenset(filters.base_filters if filters else ())
+        for name, values in request.query_params.lists():
+            if name not in known:
+                raise ValidationError({name[:60]: [_("There is no such parameter.")]})
+            check_text(name, *values)
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if self.taken is not None:
+            limit, remaining = self.taken.limit, max(0, self.taken.remaining)
+            response["RateLimit-Limit"] = str(int(limit.capacity))
+            response["RateLimit-Remaining"] = str(int(remaining))
+            response["RateLimit-Reset"] = str(
+                int((limit.capacity - remaining) / limit.per_second) + 1
+            )
+        return response
+
+
+def check_match(request: Request, tag: str) -> None:
+    """`If-Match`: raises `ChangedMeanwhileError` when the caller looked at another state."""
+    wanted = request.headers.get("If-Match")
+    if wanted is None or wanted.strip() == "*":
+        return
+    if tag not in {part.strip().removeprefix("W/") for part in wanted.split(",")}:
+        raise ChangedMeanwhileError
