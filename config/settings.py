@@ -41,6 +41,8 @@ FIELD_KEYS: list[str] = env.list("FIELD_KEYS", default=[INSECURE_FIELD_KEY])
 
 # --- Addresses -----------------------------------------------------------------------------------
 PORT = env.int("PORT", default=8000)
+# Where `make run` starts the demo agent (examples/agents).
+AGENT_PORT = env.int("AGENT_PORT", default=PORT + 1)
 HOST: str = env.str("HOST", default="127.0.0.1")
 PUBLIC_URL: str = env.str("PUBLIC_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 HTTPS = PUBLIC_URL.startswith("https://")
@@ -158,6 +160,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+PASSWORD_RESET_TIMEOUT = int(timedelta(hours=1).total_seconds())
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
@@ -193,9 +196,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.auth.DeclaredPermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.rest.parsing.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "accounts.rest.schema.Schema",
+    "DEFAULT_FILTER_BACKENDS": ["accounts.rest.filters.FilterSetBackend"],
     "EXCEPTION_HANDLER": "config.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -210,6 +213,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "accounts.rest.schema.add_problems",
+    ],
 }
 REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": False, "SESSION_LOGIN": True}
 
