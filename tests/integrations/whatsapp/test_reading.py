@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conversations.channels import HookItem, UnexpectedPayloadError
 from conversations.messages import Ignored, InboundMessage, StatusUpdate
@@ -315,3 +317,45 @@ def test_sx_53_markup_in_names_and_texts_stays_what_it_is() -> None:
     reading = channel.read(item.payload, INBOX)
     assert isinstance(reading, InboundMessage)
     assert (reading.text, reading.contact_name) == (nasty, nasty)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place inside a JSON value."""
+    pairs: Any = ()
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    return [path, *(place for key, inner in pairs for place in places(inner, (*path, key)))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_no_sample_with_anything_anywhere_breaks_the_reader(data: st.DataObject) -> None:
+    """Whatever stands in whichever place: items come out, and reading says what is wrong with it."""
+    example = data.draw(st.sampled_from(samples()))
+    body = json.loads(example.body)
+    *way, last = data.draw(st.sampled_from(places(body)[1:]))
+    inner = body
+    for key in way:
+        inner = inner[key]
+    inner[last] = data.draw(ANY_JSON)
+    items = split(json.dumps(body).encode())
+    assert items
+    for item in items:
+        assert len(item.dedupe_key) <= 300
+        assert len(item.lane_key) <= 120
+        if not item.error:
+            try:
+                channel.read(item.payload, INBOX)
+            except UnexpectedPayloadError as error:
+                assert error.key  # noqa: PT017 - either outcome is right, any other exception is not
