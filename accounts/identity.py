@@ -141,6 +141,12 @@ def verify_second_factor(request: HttpRequest, token: str, code: str) -> LoggedI
     return LoggedIn(user)
 
 
+def begin_session(request: HttpRequest, member: Member) -> None:
+    """A session for somebody who has just become a user and has proved their e-mail thereby."""
+    if member.user is not None:
+        _start_session(request, member.user, method="email")
+
+
 def has_second_factor(user: User) -> bool:
     """Whether the password alone is not enough."""
     factors = Authenticator.objects.filter(user=user)
@@ -172,6 +178,18 @@ def log_out(request: HttpRequest) -> None:
 
 
 # --- Passwords -----------------------------------------------------------------------------------
+
+
+def confirm_password(request: HttpRequest, user: User, password: str) -> Refused | None:
+    """Whether whoever holds this session knows the password; guesses are slowed as at login."""
+    address = f"{_digest(user.email)}:{ip_prefix(client_ip(request))}"
+    wait = limits.begin_attempt(WRONG_PASSWORDS, address)
+    if wait:
+        return _too_many(wait)
+    if not user.check_password(password):
+        return Refused("wrong_password", _("The present password is wrong."))
+    limits.forget(WRONG_PASSWORDS.name, address)
+    return None
 
 
 def change_password(request: HttpRequest, user: User, password: str) -> None:
