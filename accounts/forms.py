@@ -87,6 +87,10 @@ class SignUpForm(forms.Form):
         return data
 
 
+class AccountNameForm(forms.Form):
+    name = forms.CharField(label=_("Business"), max_length=120)
+
+
 class JoinForm(forms.Form):
     """An invited person without a login."""
 

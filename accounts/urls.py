@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from accounts.views import entry, mailbox, profile, settings, team
 
 urlpatterns = [
+    path("", include("accounts.api_urls")),
     path("signup/", entry.sign_up, name="sign_up"),
     path("signup/code/", entry.sign_up_code, name="sign_up_code"),
     path("login/", entry.log_in, name="login"),
@@ -16,6 +17,7 @@ urlpatterns = [
     path("password/<str:uid>/<str:token>/", entry.reset_confirm, name="password_reset_confirm"),
     path("invitation/<str:token>/", entry.invitation, name="invitation"),
     path("accounts/", entry.accounts, name="accounts"),
+    path("accounts/new/", entry.create_account, name="create_account"),
     path("accounts/none/", entry.no_account, name="no-account"),
     path("accounts/switch/", entry.switch_account, name="switch_account"),
     path("mailbox/", mailbox.letters, name="mailbox"),

@@ -16,7 +16,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts import identity, services, signing_up
 from accounts.auth import SESSION_MEMBER, MemberRequest
 from accounts.errors import AccountsError, InvitationOverError
-from accounts.forms import CodeForm, JoinForm, LoginForm, NewPasswordForm, ResetForm, SignUpForm
+from accounts.forms import (
+    AccountNameForm,
+    CodeForm,
+    JoinForm,
+    LoginForm,
+    NewPasswordForm,
+    ResetForm,
+    SignUpForm,
+)
 from accounts.identity import LoggedIn, Refused, SecondFactorNeeded
 from accounts.ids import decode
 from accounts.models import Invitation, Member
@@ -250,3 +258,18 @@ def switch_account(request: MemberRequest) -> HttpResponse:
     if member is not None:
         request.session[SESSION_MEMBER] = member.pk
     return redirect("home")
+
+
+@login_required
+@page
+def create_account(request: MemberRequest) -> HttpResponse:
+    """Another account of the same person."""
+    form = AccountNameForm(request.POST or None)
+    if form.is_valid():
+        language = get_language() or "en-gb"
+        member = services.create_account(
+            form.cleaned_data["name"], owner=request.user, locale=language
+        )
+        request.session[SESSION_MEMBER] = member.pk
+        return redirect("setup")
+    return show(request, "accounts/create_account.html", {}, form=form)
