@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from agents.actions import Answer
 
 if TYPE_CHECKING:
+    from accounts.models import Member
     from agents.models import Agent
     from conversations.models import Conversation, Event, Message
 
@@ -35,6 +36,8 @@ class Occasion:
     message: Message | None = None
     # Oldest first; without `message` and what follows it.
     history: Sequence[Message] = ()
+    # Who held it before an assignment.
+    previous: Member | None = None
 
 
 class Dialect:

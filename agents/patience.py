@@ -1,9 +1,177 @@
-"""Nobody waits forever (delivery.md 7)."""
+"""Nobody waits forever (delivery.md 7): silent or broken agents lose the conversation to people."""
 
 from __future__ import annotations
 
-from conversations.models import Timer
+import logging
+from datetime import timedelta
+
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.tenancy import current_account_id
+from agents.models import Agent
+from conversations import services, timers
+from conversations.errors import DeskError
+from conversations.messages import Content
+from conversations.models import Attempt, Conversation, Delivery, Lane, Message, Timer
+from conversations.services import Reason
+from conversations.services.lines import add_line
+from conversations.services.locking import lock
+
+logger = logging.getLogger(__name__)
+
+# The customer is told once in this time that people will answer.
+FALLBACK_TEXT_EVERY = timedelta(hours=24)
+FALLBACK_MARK = "fallback:"
+# What the agent owes an answer to.
+ASKING = ("conversation.assigned", "message.created")
+
+
+def start(conversation: Conversation, agent: Agent) -> None:
+    """The customer begins to wait, unless a wait of this epoch runs already (DL-60)."""
+    timers.start(
+        Timer.Kind.PATIENCE,
+        conversation,
+        due_at=timezone.now() + timedelta(seconds=agent.patience_s),
+    )
+
+
+def reacted(conversation: Conversation, agent: Agent) -> None:
+    """The agent has shown itself. Messages it has not been given yet keep the customer waiting."""
+    timers.clear(Timer.Kind.PATIENCE, conversation)
+    waiting = Delivery.objects.filter(
+        conversation=conversation,
+        endpoint_id=agent.endpoint_id,
+        event_type="message.created",
+        state__in=(Delivery.State.PENDING, Delivery.State.RETRY_WAIT),
+    )
+    if waiting.exists():
+        start(conversation, agent)
+
+
+def extend(conversation: Conversation, agent: Agent) -> bool:
+    """The agent works on it: once per wait, the same time again. Says whether it was given."""
+    return bool(
+        Timer.objects.filter(
+            kind=Timer.Kind.PATIENCE,
+            conversation=conversation,
+            epoch=conversation.assignment_epoch,
+            extended=False,
+        ).update(due_at=F("due_at") + timedelta(seconds=agent.patience_s), extended=True)
+    )
 
 
 def over(timer: Timer) -> None:
-    """Handler of the patience timer."""
+    """Handler of the patience timer: people get the conversation, with the reason (DL-61)."""
+    conversation = lock(timer.conversation_id)
+    if conversation.assignment_epoch != timer.epoch or not conversation.held_by_agent:
+        return
+    agent = Agent.objects.select_related("member", "endpoint", "fallback_team").get(
+        member=conversation.assignee
+    )
+    reason, detail = _why_silent(conversation, agent, extended=timer.extended)
+    give_to_people(conversation, agent, reason=reason, detail=detail)
+
+
+def give_to_people(
+    conversation: Conversation, agent: Agent, *, reason: str, detail: str, tell: bool = True
+) -> Conversation:
+    """Move a locked conversation of `agent` to its fallback; with `tell` the customer hears of it."""
+    moved = services.hand_off(
+        conversation, by=None, to=agent.fallback_team, reason=reason, detail=detail
+    )
+    logger.info(
+        "to_people conversation=%s agent=%s reason=%s",
+        conversation.public_id,
+        agent.public_id,
+        reason,
+    )
+    if tell and agent.fallback_text:
+        _tell_customer(moved, agent.fallback_text)
+    return moved
+
+
+def _why_silent(conversation: Conversation, agent: Agent, *, extended: bool) -> tuple[str, str]:
+    """Silent although it got the message, or not reached at all: the last attempt tells."""
+    seconds = agent.patience_s * (2 if extended else 1)
+    waited = ngettext("no answer within %(n)d second", "no answer within %(n)d seconds", seconds)
+    waited %= {"n": seconds}
+    delivery = (
+        Delivery.objects.filter(
+            conversation=conversation,
+            kind=Lane.Kind.AGENT,
+            endpoint_id=agent.endpoint_id,
+            epoch=conversation.assignment_epoch,
+            event_type__in=ASKING,
+        )
+        .exclude(state=Delivery.State.DELIVERED)
+        .order_by("sequence")
+        .first()
+    )
+    if delivery is None:
+        return Reason.AGENT_TIMEOUT, waited
+    last = Attempt.objects.filter(delivery=delivery, ended_at__isnull=False).order_by("-n").first()
+    if last is None or last.outcome == "timeout_read":
+        return Reason.AGENT_TIMEOUT, waited
+    return Reason.AGENT_UNREACHABLE, f"{waited}; {describe_attempt(last)}"
+
+
+def describe_attempt(attempt: Attempt) -> str:
+    """What went wrong with an attempt, in a few words."""
+    if attempt.status:
+        return _("attempt %(n)d got HTTP %(status)d") % {"n": attempt.n, "status": attempt.status}
+    what = attempt.error or attempt.outcome.replace("_", " ")
+    return _("attempt %(n)d failed (%(what)s)") % {"n": attempt.n, "what": what[:120]}
+
+
+def _tell_customer(conversation: Conversation, text: str) -> None:
+    """Say once per conversation and day that a colleague will answer."""
+    told = Message.objects.filter(
+        conversation=conversation,
+        client_id__startswith=FALLBACK_MARK,
+        created_at__gt=timezone.now() - FALLBACK_TEXT_EVERY,
+    )
+    if told.exists():
+        return
+    try:
+        services.post_message(
+            conversation,
+            content=Content(text=text),
+            author=None,
+            client_id=f"{FALLBACK_MARK}{conversation.assignment_epoch}",
+        )
+    except DeskError as error:
+        add_line(conversation, "not_told", detail=error.message)
+
+
+# Who waits longer than allowed: open, with an agent, a customer's message unanswered since before
+# the agent's patience (twice, when it asked for more time) and ten seconds ago. Counted from the
+# assignment where that came later.
+_OVER_PATIENCE = """
+SELECT conversation.id
+FROM conversations_conversation conversation
+JOIN accounts_member member ON member.id = conversation.assignee_id AND member.kind = 'agent'
+LEFT JOIN agents_agent agent ON agent.member_id = member.id
+LEFT JOIN conversations_assignment assignment
+    ON assignment.conversation_id = conversation.id AND assignment.ended_at IS NULL
+LEFT JOIN conversations_timer timer
+    ON timer.conversation_id = conversation.id AND timer.kind = 'patience'
+    AND timer.epoch = conversation.assignment_epoch
+WHERE conversation.account_id = %s AND conversation.status = 'open'
+  AND conversation.waiting_since IS NOT NULL
+  AND GREATEST(conversation.waiting_since, assignment.started_at)
+      + make_interval(secs => COALESCE(agent.patience_s, 0)
+                              * CASE WHEN timer.extended THEN 2 ELSE 1 END + 10) < %s
+ORDER BY conversation.id
+"""
+
+
+def unanswered_over_patience() -> list[int]:
+    """The invariant DL-65, in one query: the ids of conversations of the account in context whose
+    customer waits for an agent longer than its patience and ten seconds. Must be empty."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OVER_PATIENCE, [current_account_id(), timezone.now()])
+        return [row[0] for row in cursor.fetchall()]

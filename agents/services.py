@@ -1,43 +1,430 @@
-"""The acts of the agents' room: making and running agents, and what comes of an answer."""
+"""The acts of the agents' room: making, changing, pausing and deleting agents.
+
+What the courier and REST call with an agent's answer is in `agents.answers` and offered here too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import secrets
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from agents.actions import Answer
-from agents.models import Agent
-from conversations.models import Conversation, Delivery
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.audit import audit
+from accounts.models import Account, ApiToken, Member, Team
+from accounts.permissions import Role
+from accounts.tokens import create_token
+from agents import dialects
+from agents.answers import (
+    MistakenActionError,
+    apply_answer,
+    delivery_failed,
+    settle,
+    switch_off,
+)
+from agents.models import Agent, AgentInbox
+from agents.pushing import obstacle
+from conversations import services
+from conversations.errors import DeskError
+from conversations.models import Assignment, Conversation, Endpoint, EndpointSecret, Inbox
+from conversations.services import Reason
+
+__all__ = [
+    "AgentError",
+    "MistakenActionError",
+    "NewAgent",
+    "apply_answer",
+    "change_agent",
+    "create_agent",
+    "delete_agent",
+    "delivery_failed",
+    "enable_endpoint",
+    "pause_agent",
+    "pause_everywhere",
+    "resume_agent",
+    "resume_everywhere",
+    "rotate_secret",
+    "rotate_token",
+    "settle",
+    "switch_off",
+    "undo_delete",
+]
+
+SECRETS_AT_MOST = 3
+GRACE = timedelta(hours=24)
+LONGEST_GRACE = timedelta(days=7)
+PATIENCE = range(10, 1801)
+TIMEOUT = range(5, 61)
 
 
-def settle(
-    delivery: Delivery,
+class AgentError(DeskError):
+    """The agent cannot be kept so; `field` names what is wrong."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NewAgent(NamedTuple):
+    """An agent with what is shown once."""
+
+    agent: Agent
+    secret: str
+    token: str
+
+
+# --- Making and changing -------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_agent(
+    account: Account,
     *,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    late: bool = False,
-) -> str:
-    """Read the answer to a delivery and do what it asks; returns one line for the attempt.
+    name: str,
+    url: str,
+    dialect: str = "native",
+    by: Member | None = None,
+    description: str = "",
+    patience_s: int = 90,
+    timeout_s: int | None = None,
+    fallback_team: Team | None = None,
+    fallback_text: str = "",
+    inboxes: Iterable[Inbox] = (),
+) -> NewAgent:
+    """Make an agent with its member, endpoint, signing secret and API token.
 
-    Called inside `account_context`, in the transaction that marks the delivery DELIVERED. `late`: the
-    answer came after the time limit. Returns `ok`, `no answer`, `stale_epoch`, `late` or
-    `unreadable: …`; never raises for what an agent sent.
+    Called in the account's context. No inbox: it may serve every inbox. Raises `AgentError`.
     """
-    raise NotImplementedError
+    spoken = _dialect(dialect)
+    timeout_s = timeout_s if timeout_s is not None else spoken.default_timeout_s
+    _check(name=name, url=url, patience_s=patience_s, timeout_s=timeout_s)
+    member = Member.objects.create(
+        account=account, kind=Member.Kind.AGENT, role=Role.AI, name=name.strip()
+    )
+    endpoint = Endpoint.objects.create(
+        kind=Endpoint.Kind.AGENT, dialect=dialect, url=url.strip(), timeout_s=timeout_s
+    )
+    agent = Agent.objects.create(
+        member=member,
+        endpoint=endpoint,
+        dialect=dialect,
+        description=description,
+        patience_s=patience_s,
+        fallback_team=fallback_team,
+        fallback_text=fallback_text,
+    )
+    attach(agent, inboxes)
+    secret = _add_secret(endpoint)
+    _token, clear = create_token(member, kind=ApiToken.Kind.AGENT, name=name, created_by=by)
+    audit("agent.created", by=by, target=agent, changes={"url": url, "dialect": dialect})
+    return NewAgent(agent, secret, clear)
 
 
-def delivery_failed(delivery: Delivery, *, reason: str) -> None:
-    """A delivery is dead: people get the conversation, once.
+@transaction.atomic
+def change_agent(
+    agent: Agent, *, by: Member | None, inboxes: Iterable[Inbox] | None = None, **changes: Any
+) -> Agent:
+    """Change name, url, dialect, description, patience_s, timeout_s, fallback_team, fallback_text
+    or the inboxes it serves. Raises `AgentError`."""
+    agent = _locked(agent)
+    places = {"name": agent.member, "url": agent.endpoint, "timeout_s": agent.endpoint}
+    plain = ("dialect", "description", "patience_s", "fallback_team", "fallback_text")
+    _check(**{key: value for key, value in changes.items() if key in _CHECKS})
+    if "dialect" in changes:
+        _dialect(changes["dialect"])
+        agent.endpoint.dialect = changes["dialect"]
+    noted: dict[str, Any] = {}
+    for key, value in changes.items():
+        if key not in places and key not in plain:
+            raise TypeError(f"an agent has no {key} to change")
+        owner = places.get(key, agent)
+        if getattr(owner, key) != value:
+            noted[key] = {"from": str(getattr(owner, key) or ""), "to": str(value or "")}
+            setattr(owner, key, value)
+    for changed in (agent.member, agent.endpoint, agent):
+        changed.save()
+    if inboxes is not None:
+        attach(agent, inboxes)
+        noted["inboxes"] = [inbox.public_id for inbox in agent.inboxes.all()]
+    if noted:
+        audit("agent.updated", by=by, target=agent, changes=noted)
+    return agent
 
-    `reason` is `agent_unreachable`, `agent_rejected`, `agent_disabled` or `agent_timeout`. Called
-    inside `account_context`, in the transaction that marks the delivery DEAD.
+
+def attach(agent: Agent, inboxes: Iterable[Inbox]) -> None:
+    """Let the agent serve exactly these inboxes; none means all."""
+    AgentInbox.objects.filter(agent=agent).delete()
+    AgentInbox.objects.bulk_create([AgentInbox(agent=agent, inbox=inbox) for inbox in inboxes])
+
+
+@transaction.atomic
+def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) -> str:
+    """A new signing secret, shown once; the old ones sign beside it for `grace` (DL-73).
+
+    A grace of zero ends them at once. At most three secrets live. Raises `AgentError`.
     """
-    raise NotImplementedError
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        raise AgentError("grace", _("The grace is between 0 hours and 7 days."))
+    agent = _locked(agent)
+    ends = timezone.now() + grace
+    old = agent.endpoint.secrets.all()
+    old.filter(expires_at__isnull=True).update(expires_at=ends)
+    old.filter(expires_at__gt=ends).update(expires_at=ends)
+    old.filter(expires_at__lte=timezone.now()).delete()
+    kept = old.order_by("-created_at", "-id").values_list("pk", flat=True)[: SECRETS_AT_MOST - 1]
+    old.exclude(pk__in=list(kept)).delete()
+    secret = _add_secret(agent.endpoint)
+    hours = int(grace.total_seconds() // 3600)
+    audit(
+        "agent.secret_rotated",
+        by=by,
+        target=agent,
+        changes={"secret": "changed", "grace_hours": hours},
+    )
+    return secret
 
 
-def apply_answer(conversation: Conversation, agent: Agent, answer: Answer, *, epoch: int) -> None:
-    """Do everything of one answer in order, or nothing of it.
+@transaction.atomic
+def rotate_token(agent: Agent, *, by: Member | None) -> str:
+    """A new API token, shown once; the old ones end now."""
+    agent = _locked(agent)
+    _living_tokens(agent).update(revoked_at=timezone.now())
+    _token, clear = create_token(
+        agent.member, kind=ApiToken.Kind.AGENT, name=agent.name, created_by=by
+    )
+    audit("agent.token_rotated", by=by, target=agent, changes={"token": "changed"})
+    return clear
 
-    Raises `DeskError` (`NotHolderError` under an old epoch) and `MistakenActionError`.
+
+@transaction.atomic
+def enable_endpoint(agent: Agent, *, by: Member | None) -> Agent:
+    """Switch a disabled endpoint on again. Nothing old is sent by itself (DL-68)."""
+    agent = _locked(agent)
+    agent.endpoint.state = Endpoint.State.ENABLED
+    agent.endpoint.disabled_reason, agent.endpoint.disabled_at = "", None
+    agent.endpoint.consecutive_failures = 0
+    agent.endpoint.save()
+    audit("agent.endpoint_enabled", by=by, target=agent)
+    return agent
+
+
+# --- Pausing and deleting ------------------------------------------------------------------------
+
+
+@transaction.atomic
+def pause_agent(agent: Agent, *, by: Member | None) -> int:
+    """People get the agent's open conversations, and it gets no new ones; returns how many moved.
+
+    `resume_agent` takes it back, so it is the undo as well.
     """
-    raise NotImplementedError
+    agent = _locked(agent)
+    if agent.state != Agent.State.ACTIVE:
+        return 0
+    agent.state, agent.paused_at = Agent.State.PAUSED, timezone.now()
+    agent.save(update_fields=["state", "paused_at"])
+    moved = _move_to_people(agent, by=by, reason=Reason.AGENT_PAUSED)
+    audit("agent.paused", by=by, target=agent, changes={"moved": moved})
+    return moved
+
+
+@transaction.atomic
+def resume_agent(agent: Agent, *, by: Member | None) -> int:
+    """The agent works again, and gets back what nobody has touched since; returns how many."""
+    agent = _locked(agent)
+    if agent.state != Agent.State.PAUSED:
+        return 0
+    agent.state, agent.paused_at = Agent.State.ACTIVE, None
+    agent.save(update_fields=["state", "paused_at"])
+    returned = _give_back([agent], by=by, reason=Reason.AGENT_PAUSED)
+    audit("agent.resumed", by=by, target=agent, changes={"returned": returned})
+    return returned
+
+
+@transaction.atomic
+def pause_everywhere(account: Account, *, by: Member | None) -> int:
+    """Silence all agents of the account at once; people get their conversations."""
+    account = Account.objects.select_for_update().get(pk=account.pk)
+    if account.agents_paused:
+        return 0
+    account.agents_paused = True
+    account.save(update_fields=["agents_paused"])
+    moved = 0
+    for agent in _living_agents():
+        moved += _move_to_people(agent, by=by, reason=Reason.AGENT_PAUSED)
+    audit("agents.paused_everywhere", by=by, target=account, changes={"moved": moved})
+    return moved
+
+
+@transaction.atomic
+def resume_everywhere(account: Account, *, by: Member | None) -> int:
+    """Agents that are not paused themselves work again and get back what nobody has touched."""
+    account = Account.objects.select_for_update().get(pk=account.pk)
+    if not account.agents_paused:
+        return 0
+    account.agents_paused = False
+    account.save(update_fields=["agents_paused"])
+    able = [agent for agent in _living_agents() if obstacle(agent, account) is None]
+    returned = _give_back(able, by=by, reason=Reason.AGENT_PAUSED)
+    audit("agents.resumed_everywhere", by=by, target=account, changes={"returned": returned})
+    return returned
+
+
+@transaction.atomic
+def delete_agent(agent: Agent, *, by: Member | None) -> int:
+    """Delete: conversations go to people, its endpoint and tokens end; returns how many moved.
+
+    Its messages and its name in old assignments stay. `undo_delete` takes it back.
+    """
+    agent = _locked(agent)
+    if agent.state == Agent.State.DELETED:
+        return 0
+    now = timezone.now()
+    moved = _move_to_people(agent, by=by, reason=Reason.AGENT_DELETED, snoozed=True)
+    agent.state = Agent.State.DELETED
+    agent.save(update_fields=["state"])
+    agent.endpoint.state = Endpoint.State.DISABLED
+    agent.endpoint.disabled_reason, agent.endpoint.disabled_at = str(_("deleted")), now
+    agent.endpoint.save(update_fields=["state", "disabled_reason", "disabled_at"])
+    agent.member.active = False
+    agent.member.save(update_fields=["active"])
+    _living_tokens(agent).update(revoked_at=now)
+    audit("agent.deleted", by=by, target=agent, changes={"moved": moved})
+    return moved
+
+
+@transaction.atomic
+def undo_delete(agent: Agent, *, by: Member | None) -> int:
+    """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations."""
+    agent = _locked(agent)
+    if agent.state != Agent.State.DELETED:
+        return 0
+    ended_at = agent.endpoint.disabled_at
+    agent.state = Agent.State.PAUSED if agent.paused_at else Agent.State.ACTIVE
+    agent.save(update_fields=["state"])
+    agent.endpoint.state = Endpoint.State.ENABLED
+    agent.endpoint.disabled_reason, agent.endpoint.disabled_at = "", None
+    agent.endpoint.save(update_fields=["state", "disabled_reason", "disabled_at"])
+    agent.member.active = True
+    agent.member.save(update_fields=["active"])
+    agent.member.tokens.filter(revoked_at=ended_at).update(revoked_at=None)
+    able = [agent] if obstacle(agent, agent.account) is None else []
+    returned = _give_back(able, by=by, reason=Reason.AGENT_DELETED)
+    audit("agent.restored", by=by, target=agent, changes={"returned": returned})
+    return returned
+
+
+def _move_to_people(agent: Agent, *, by: Member | None, reason: str, snoozed: bool = False) -> int:
+    states = [Conversation.Status.OPEN] + ([Conversation.Status.SNOOZED] if snoozed else [])
+    held = Conversation.objects.held_by(agent.member).filter(status__in=states).order_by("id")
+    for conversation in held:
+        services.hand_off(conversation, by=by, to=agent.fallback_team, reason=reason)
+    return len(held)
+
+
+def _give_back(agents: Sequence[Agent], *, by: Member | None, reason: str) -> int:
+    """Back to those of `agents` that lost them for `reason`, where nobody has had them since."""
+    members = {agent.member_id for agent in agents}
+    untouched = Assignment.objects.filter(
+        ended_at__isnull=True, reason=reason, conversation__last_agent_id__in=members
+    ).exclude(conversation__status=Conversation.Status.RESOLVED)
+    conversations = Conversation.objects.filter(
+        pk__in=untouched.values("conversation_id"), assignee__isnull=True
+    ).order_by("id")
+    for conversation in conversations:
+        services.assign(conversation, to=conversation.last_agent, by=by, reason=Reason.UNDONE)
+    return len(conversations)
+
+
+# --- Small parts ---------------------------------------------------------------------------------
+
+
+def _locked(agent: Agent) -> Agent:
+    return (
+        Agent.objects.select_for_update(of=("self",))
+        .select_related("member", "endpoint", "fallback_team", "account")
+        .get(pk=agent.pk)
+    )
+
+
+def _living_agents() -> list[Agent]:
+    return list(
+        Agent.objects.exclude(state=Agent.State.DELETED).select_related(
+            "member", "endpoint", "fallback_team", "account"
+        )
+    )
+
+
+def _living_tokens(agent: Agent) -> Any:
+    return agent.member.tokens.filter(kind=ApiToken.Kind.AGENT, revoked_at__isnull=True)
+
+
+def _add_secret(endpoint: Endpoint) -> str:
+    """A new signing secret in Standard Webhooks' form: `whsec_` and 32 random bytes (DL-72)."""
+    clear = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    secret = EndpointSecret(endpoint=endpoint)
+    secret.value = clear
+    secret.save()
+    return clear
+
+
+def _dialect(slug: str) -> dialects.Dialect:
+    try:
+        return dialects.get(slug)
+    except KeyError:
+        known = ", ".join(dialect.slug for dialect in dialects.all_dialects())
+        raise AgentError(
+            "dialect", _("There is no such dialect; installed are %(known)s.") % {"known": known}
+        ) from None
+
+
+def _check_name(name: str) -> str:
+    fits = 1 <= len(name.strip()) <= 120
+    return "" if fits else _("A name has 1 to 120 characters.")
+
+
+def _check_url(url: str) -> str:
+    """The shape only; where it leads is checked by the courier whenever it connects (DL-111)."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or len(url) > 2000:
+        return _("Give a full address, such as https://agent.example.com/hook.")
+    if parts.username or parts.password or parts.fragment:
+        return _("The address may not contain a password or a “#”.")
+    return ""
+
+
+def _check_seconds(allowed: range) -> Any:
+    def check(value: int) -> str:
+        return (
+            ""
+            if value in allowed
+            else _("Choose between %(least)d and %(most)d seconds.")
+            % {"least": allowed[0], "most": allowed[-1]}
+        )
+
+    return check
+
+
+_CHECKS: dict[str, Any] = {
+    "name": _check_name,
+    "url": _check_url,
+    "patience_s": _check_seconds(PATIENCE),
+    "timeout_s": _check_seconds(TIMEOUT),
+}
+
+
+def _check(**values: Any) -> None:
+    for field, value in values.items():
+        if sentence := _CHECKS[field](value):
+            raise AgentError(field, sentence)

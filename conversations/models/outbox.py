@@ -176,6 +176,8 @@ class Delivery(AccountModel):
     request_started_at = models.DateTimeField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=250, blank=True)
     dead_reason = models.CharField(max_length=250, blank=True)
+    # When an agent's answer to it was applied; one wire id has one answer at most (DL-37).
+    answered_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 

@@ -123,4 +123,8 @@ _VERBS: dict[str, dict[str, Sentence]] = {
         "": lambda f: _by(_("Label “%(name)s” removed") % {"name": f.get("label", "")}, f)
     },
     "number_changed": {"": lambda f: _("The customer has a new number")},
+    "not_told": {"": lambda f: _("The customer could not be told that people will answer")},
+    "answer_refused": {
+        "": lambda f: _("The answer of %(name)s could not be used") % {"name": f.get("by", "")}
+    },
 }

@@ -240,7 +240,8 @@ def _touch(conversation: Conversation, message: Message) -> None:
     conversation.preview_kind = message.kind
     conversation.preview_direction = message.direction
     conversation.last_activity_at = timezone.now()
-    conversation.waiting_since = None
+    if message.author is not None:  # an automatic text answers nobody
+        conversation.waiting_since = None
     if message.author is not None and message.author.is_person:
         conversation.unread_count = 0
     conversation.save(

@@ -1,0 +1,323 @@
+"""What comes of an agent's answer: all of it in one transaction, behind the epoch fence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TypeVar
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import ids
+from accounts.audit import audit
+from accounts.models import Member, Team
+from agents import dialects, patience
+from agents.actions import (
+    Action,
+    AddLabels,
+    Answer,
+    Assign,
+    HandOff,
+    Note,
+    RemoveLabels,
+    Resolve,
+    Say,
+    SetAttributes,
+    Typing,
+)
+from agents.dialects import UnreadableAnswerError
+from agents.models import Agent
+from conversations import services
+from conversations.errors import DeskError, NotHolderError
+from conversations.models import Attempt, Conversation, Delivery, Endpoint, Message
+from conversations.services import Reason
+from conversations.services.courtesies import acknowledge
+from conversations.services.holding import check_may_act
+from conversations.services.lines import add_line
+from conversations.services.locking import lock
+
+logger = logging.getLogger(__name__)
+
+# Where an answer in the response is taken. Statuses and farewells ask nothing: an agent that answers
+# everything with words would otherwise talk to its own echo.
+TAKES_ANSWER = frozenset({"conversation.assigned", "message.created", "conversation.updated"})
+
+
+class MistakenActionError(DeskError):
+    """An agent asked for something that does not exist or that it may not do."""
+
+    code = "mistaken_action"
+
+
+# --- The courier's two calls ---------------------------------------------------------------------
+
+
+def settle(
+    delivery: Delivery,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    late: bool = False,
+) -> str:
+    """Read the answer to a delivery and do what it asks; returns one line for the attempt.
+
+    Called inside `account_context`, in the transaction that marks the delivery DELIVERED. `late`: the
+    answer came after the time limit. Returns `ok`, `no answer`, `answered before` (one wire id has one
+    answer, DL-37), `late`, `stale_epoch`, `unreadable: …` or `refused: …`; the last two changed nothing.
+    Never raises for what an agent sent.
+    """
+    agent = _agent_of(delivery)
+    if agent is None or delivery.conversation_id is None:
+        return "no answer"
+    if delivery.event_type not in TAKES_ANSWER:
+        return "no answer"
+    conversation = lock(delivery.conversation_id)
+    try:
+        answer = dialects.get(agent.dialect).read_answer(status, headers, body)
+    except UnreadableAnswerError as error:
+        _tell_people(conversation, agent, str(error))
+        return f"unreadable: {error}"
+    if not answer:
+        return "no answer"
+    if _answered_before(delivery):
+        return "answered before"
+    try:
+        outcome = _settle(conversation, agent, answer, delivery, late=late)
+    except DeskError as error:
+        _tell_people(conversation, agent, error.message)
+        return f"refused: {error.message}"
+    Delivery.objects.filter(pk=delivery.pk).update(answered_at=timezone.now())
+    return outcome
+
+
+def _settle(
+    conversation: Conversation, agent: Agent, answer: Answer, delivery: Delivery, *, late: bool
+) -> str:
+    if late:
+        return _withhold(conversation, agent, answer, reason="late")
+    try:
+        apply_answer(
+            conversation, agent, answer, epoch=delivery.epoch, client_prefix=delivery.wire_id
+        )
+    except NotHolderError:
+        return _withhold(conversation, agent, answer, reason="stale_epoch")
+    return "ok"
+
+
+def delivery_failed(delivery: Delivery, *, reason: str) -> None:
+    """A delivery is dead: people get the conversation, once.
+
+    `reason` is `agent_unreachable`, `agent_rejected`, `agent_timeout` or `agent_disabled` (the agent
+    answered 410: then the endpoint is switched off and people get all its conversations, DL-33).
+    Called inside `account_context`, in the transaction that marks the delivery DEAD.
+    """
+    agent = _agent_of(delivery)
+    if agent is None:
+        return
+    if reason == Reason.AGENT_DISABLED:
+        switch_off(agent, detail=_("its endpoint answered 410 Gone"))
+        return
+    if delivery.event_type not in patience.ASKING or delivery.conversation_id is None:
+        return
+    conversation = lock(delivery.conversation_id)
+    held = conversation.assignee_id == agent.member_id
+    if not held or conversation.assignment_epoch != delivery.epoch:
+        return
+    last = Attempt.objects.filter(delivery=delivery).order_by("-n").first()
+    patience.give_to_people(
+        conversation,
+        agent,
+        reason=reason,
+        detail=patience.describe_attempt(last) if last else "",
+    )
+
+
+def switch_off(agent: Agent, *, detail: str) -> None:
+    """Disable the endpoint at once; people get every open conversation of the agent."""
+    switched = (
+        Endpoint.objects.filter(pk=agent.endpoint_id)
+        .exclude(state=Endpoint.State.DISABLED)
+        .update(
+            state=Endpoint.State.DISABLED,
+            disabled_reason=detail[:250],
+            disabled_at=timezone.now(),
+        )
+    )
+    if switched:
+        audit("agent.endpoint_disabled", by=None, target=agent, reason=detail)
+        logger.warning("endpoint_disabled agent=%s", agent.public_id)
+    for conversation in Conversation.objects.held_by(agent.member).exclude(
+        status=Conversation.Status.RESOLVED
+    ):
+        patience.give_to_people(
+            lock(conversation), agent, reason=Reason.AGENT_DISABLED, detail=detail
+        )
+
+
+def _agent_of(delivery: Delivery) -> Agent | None:
+    if delivery.endpoint_id is None:
+        return None
+    return (
+        Agent.objects.select_related("member", "endpoint", "fallback_team", "account")
+        .filter(endpoint_id=delivery.endpoint_id)
+        .first()
+    )
+
+
+def _answered_before(delivery: Delivery) -> bool:
+    """A replay is another row with the same wire id."""
+    return Delivery.objects.filter(wire_id=delivery.wire_id, answered_at__isnull=False).exists()
+
+
+def _withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:
+    """Keep the words as drafts for whoever holds it now; everything else is dropped (DL-39)."""
+    for action in answer.actions:
+        if isinstance(action, Say):
+            services.keep_draft(
+                conversation, content=action.content, author=agent.member, reason=reason
+            )
+    return reason
+
+
+def _tell_people(conversation: Conversation, agent: Agent, error: str) -> None:
+    add_line(conversation, "answer_refused", by=agent.member, detail=error[:500])
+
+
+# --- Doing it ------------------------------------------------------------------------------------
+
+
+def apply_answer(
+    conversation: Conversation,
+    agent: Agent,
+    answer: Answer,
+    *,
+    epoch: int | None = None,
+    client_prefix: str = "",
+) -> list[Message]:
+    """Do everything of one answer in order, or nothing of it; returns the messages it made.
+
+    What gives the conversation away (hand-off, assignment, resolving) is done last, at most one of
+    them. `epoch` is the one the agent was given it under. Messages without a client id of their own
+    get `<client_prefix>:<n>`, so that the same answer twice says everything once. Raises
+    `NotHolderError` for an agent that does not hold it (any more), `MistakenActionError` and the other
+    `DeskError`s for what cannot be done.
+    """
+    with transaction.atomic():
+        conversation = lock(conversation)
+        check_may_act(conversation, agent.member, epoch=epoch)
+        leaving = [action for action in answer.actions if isinstance(action, _LEAVING)]
+        if len(leaving) > 1:
+            raise MistakenActionError(
+                _("An answer can give the conversation away once: by hand-off, assign or resolve.")
+            )
+        said: list[Message] = []
+        for action in [*(a for a in answer.actions if not isinstance(a, _LEAVING)), *leaving]:
+            if isinstance(action, Say):
+                said.append(_say(conversation, agent, action, f"{client_prefix}:{len(said)}"))
+            else:
+                _do(conversation, agent, action)
+        return said
+
+
+_LEAVING = (HandOff, Assign, Resolve)
+
+
+def _say(conversation: Conversation, agent: Agent, say: Say, own_id: str) -> Message:
+    reply_to = _message(conversation, say.reply_to) if say.reply_to else None
+    client_id = say.client_id or ("" if own_id.startswith(":") else own_id)
+    return services.post_message(
+        conversation,
+        content=say.content,
+        author=agent.member,
+        reply_to=reply_to,
+        client_id=client_id,
+    )
+
+
+def _do(conversation: Conversation, agent: Agent, action: Action) -> None:
+    by = agent.member
+    match action:
+        case Note(text):
+            services.add_note(conversation, text=text, author=by)
+        case AddLabels(names):
+            services.add_labels(conversation, names, by=by)
+        case RemoveLabels(names):
+            services.remove_labels(conversation, names, by=by)
+        case SetAttributes(values, on):
+            services.set_attributes(conversation, values, by=by, on=on)
+        case Typing():
+            patience.extend(conversation, agent)
+            acknowledge(conversation, typing=True)
+        case HandOff():
+            services.hand_off(
+                conversation,
+                by=by,
+                to=_team(action.team) if action.team else agent.fallback_team,
+                detail=action.reason,
+                summary=action.summary,
+            )
+        case Assign():
+            _assign(conversation, agent, action)
+        case Resolve(reason):
+            services.resolve(conversation, by=by, detail=reason)
+
+
+def _assign(conversation: Conversation, agent: Agent, action: Assign) -> None:
+    """To people: that is a hand-off. To another agent only where the account allows it (SX-23)."""
+    target = _team(action.team) if action.team else _member(agent, action.member)
+    if isinstance(target, Member) and target.is_agent:
+        if target == agent.member:
+            raise MistakenActionError(_("You hold this conversation already."))
+        if not agent.account.settings.get("agents_may_assign_agents"):
+            raise MistakenActionError(
+                _("AI agents may not give conversations to other AI agents in this account.")
+            )
+        services.assign(conversation, to=target, by=agent.member, detail=action.reason)
+        return
+    services.hand_off(conversation, by=agent.member, to=target, detail=action.reason)
+
+
+def _message(conversation: Conversation, public_id: str) -> Message:
+    found = None
+    try:
+        pk = ids.decode("msg", public_id)
+    except ValueError:
+        pk = 0
+    if pk:
+        found = Message.objects.filter(pk=pk, conversation=conversation).first()
+    if found is None:
+        raise MistakenActionError(
+            _("There is no message %(id)s in this conversation.") % {"id": public_id[:40]}
+        )
+    return found
+
+
+M = TypeVar("M", Team, Member)
+
+
+def _by_id_or_name(candidates: QuerySet[M], prefix: str, name: str) -> M | None:
+    """The one with this opaque id, else the only one with this exact name."""
+    try:
+        return candidates.filter(pk=ids.decode(prefix, name)).first()
+    except ValueError:
+        named = list(candidates.filter(name=name)[:2])
+        return named[0] if len(named) == 1 else None
+
+
+def _team(name: str) -> Team:
+    """By opaque id, or by exact name."""
+    found = _by_id_or_name(Team.objects.all(), "tem", name)
+    if found is None:
+        raise MistakenActionError(_("There is no team “%(name)s”.") % {"name": name[:60]})
+    return found
+
+
+def _member(agent: Agent, name: str) -> Member:
+    found = _by_id_or_name(Member.objects.active().filter(account=agent.account), "mem", name)
+    if found is None:
+        raise MistakenActionError(_("There is no member “%(name)s”.") % {"name": name[:60]})
+    return found
