@@ -9,9 +9,13 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import django_stubs_ext
 import environ
 
 from config.environment import KEY_NAMES, read_env_file
+
+# Forms and admin classes may name their model in brackets at run time too.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
