@@ -82,7 +82,8 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file of a message. Inbound: `remote_ref` tells the channel how to fetch it."""
+    """A file of a message. Inbound: `remote_ref` tells the channel how to fetch it, unless it is in
+    our storage already, at `path`."""
 
     kind: Kind
     mime: str = ""
@@ -91,6 +92,7 @@ class Media:
     caption: str = ""
     remote_ref: str = ""
     sha256: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from agents import dialects
 from agents.dialects import Dialect
 from conversations import channels
 from conversations.channels import Channel
+
+if TYPE_CHECKING:
+    from conversations.models import Inbox
+
+
+@dataclass(frozen=True, slots=True)
+class DemoInbox:
+    """How the demo account is connected to a platform (`manage.py demo`)."""
+
+    name: str
+    # Invented answers to the channel's connect form, asked for once.
+    values: Callable[[], Mapping[str, Any]]
+    # What a script needs to play this platform's part.
+    facts: Callable[[Inbox], dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +36,9 @@ class Platform:
     dialect: Dialect | None = None
     # Module path of the compat API's urlpatterns, mounted from the root.
     compat_urls: str = ""
-    # Module path of the platform's own pages, mounted from the root (the sandbox phone).
-    page_urls: str = ""
     # Offered on the dashboard's "connect" page.
     connectable: bool = True
+    demo: DemoInbox | None = None
 
 
 _platforms: dict[str, Platform] = {}

@@ -265,26 +265,13 @@ def _resolve_option(conversation: Conversation, said: InboundMessage) -> Inbound
     """On text-only menus “2”, or the title, is the choice it stands for (channels.md 10)."""
     if said.kind != Kind.TEXT or not conversation.options:
         return said
-    wanted = _fold(said.text)
-    for key, option in conversation.options.items():
-        if wanted in (_fold(key), _fold(option["title"])):
-            return InboundMessage(
-                external_id=said.external_id,
-                kind=Kind.BUTTON_REPLY,
-                identifiers=said.identifiers,
-                sent_at=said.sent_at,
-                text=option["title"],
-                contact_name=said.contact_name,
-                choice=Choice(option["id"], option["title"]),
-                reply_to_external_id=said.reply_to_external_id,
-                raw=said.raw,
-            )
-    return said
-
-
-def _fold(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.strip().casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    choice = chosen(
+        said.text,
+        [(key, Choice(found["id"], found["title"])) for key, found in conversation.options.items()],
+    )
+    if choice is None:
+        return said
+    return replace(said, kind=Kind.BUTTON_REPLY, text=choice.title, choice=choice)
 
 
 def _store(conversation: Conversation, said: InboundMessage, direction: str) -> Message:
@@ -314,8 +301,11 @@ def _store(conversation: Conversation, said: InboundMessage, direction: str) -> 
                 size=media.size,
                 filename=media.filename[:250],
                 remote_ref=media.remote_ref,
+                path=media.path,
+                state=Attachment.State.READY if media.path else Attachment.State.PENDING,
             )
-            fetch_later(attachment, conversation)
+            if not media.path:
+                fetch_later(attachment, conversation)
     return message
 
 
@@ -345,15 +335,14 @@ def _touch(conversation: Conversation, message: Message) -> None:
 
 
 def _find_address(inbox: Inbox, identifiers: tuple[Identifier, ...]) -> Address | None:
-    values = [identifier.value for identifier in identifiers]
-    wanted = {(identifier.kind, identifier.value) for identifier in identifiers}
-    rows = (
-        AddressIdentifier.objects.filter(inbox=inbox, value__in=values)
-        .select_related("address__contact")
-        .prefetch_related("address__identifiers")
-        .order_by("address_id")
+    """The address behind the first identifier that is known; channels give the strongest first."""
+    lasting = [i for i in identifiers if i.kind not in CHANGING_KINDS]
+    rows = AddressIdentifier.objects.filter(
+        inbox=inbox, value__in=[identifier.value for identifier in lasting]
     )
-    return next((row.address for row in rows if (row.kind, row.value) in wanted), None)
+    rows = rows.select_related("address__contact").prefetch_related("address__identifiers")
+    known = {row.as_identifier(): row.address for row in rows}
+    return next((known[identifier] for identifier in lasting if identifier in known), None)
 
 
 def _create_address(inbox: Inbox, identifiers: tuple[Identifier, ...], name: str) -> Address:

@@ -7,5 +7,7 @@ class SandboxConfig(AppConfig):
     def ready(self) -> None:
         from integrations.registry import Platform, register
         from integrations.sandbox.channel import SandboxChannel
+        from integrations.sandbox.demo import DEMO
 
-        register(Platform(slug="sandbox", name=SandboxChannel.name, channel=SandboxChannel()))
+        channel = SandboxChannel()
+        register(Platform(channel.slug, channel.name, channel=channel, demo=DEMO))

@@ -1,19 +1,25 @@
 """The sandbox channel: anybody with the page's address is the customer; kept out of statistics.
 
-Wire shape (ours): `{"visitor": "<session>", "id": "<client uuid>", "kind": "text", "text": "…"}`, with
-`choice {id, title}` for a pressed button and `upload {path, mime, filename, size}` for a file that
-the page has already stored. The route token in the hook's address is the whole proof.
+Wire shape (ours), one object per request: `visitor` (the page's session), `id` (the client's own,
+so that a repeated post has one effect), and one of
+
+    {"text": "…"}                                          something typed; `reply_to` quotes
+    {"choice": {"id": "…", "title": "…"}, "from": "list"}  a pressed button, or a row of a list
+    {"upload": "<slip>", "text": "…"}                      a file stored before (uploads.py)
+    {"seen": "<external id>"}                              our message was looked at
+
+The route token in the hook's address is the whole proof.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar
+import hashlib
+import re
+from typing import ClassVar
 
 from conversations.channels import (
     Capabilities,
     Channel,
-    FetchedMedia,
     HookItem,
     HookRequest,
     HttpClient,
@@ -23,15 +29,22 @@ from conversations.channels import (
     UnexpectedPayloadError,
 )
 from conversations.messages import (
-    MEDIA_KINDS,
     Choice,
+    DeliveryStatus,
     Identifier,
     InboundMessage,
     Kind,
     Media,
     OutboundMessage,
     Reading,
+    StatusUpdate,
 )
+from integrations.sandbox import uploads
+from integrations.wire import Fields, parse_json, unstorable_text
+
+MAX_TEXT = 4096
+MAX_CHOICE = 250
+_ID = re.compile(r"[\w-]{1,64}\Z", re.ASCII)
 
 
 class SandboxChannel(Channel):
@@ -39,7 +52,11 @@ class SandboxChannel(Channel):
     name: ClassVar[str] = "Sandbox phone"
     synthetic: ClassVar[bool] = True
     capabilities: ClassVar[Capabilities] = Capabilities(
-        kinds=frozenset(Kind) - {Kind.UNSUPPORTED}, max_buttons=10, typing=False, statuses=True
+        kinds=frozenset(Kind) - {Kind.UNSUPPORTED},
+        max_text=MAX_TEXT,
+        max_buttons=10,
+        typing=False,
+        statuses=True,
     )
 
     def verify(self, request: HookRequest, inbox: InboxConfig) -> None:
@@ -47,41 +64,22 @@ class SandboxChannel(Channel):
 
     def split(self, body: bytes, inbox: InboxConfig) -> list[HookItem]:
         try:
-            item = json.loads(body)
-            visitor, identifier = str(item["visitor"]), str(item["id"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            return [HookItem(f"bad:{hash(body)}", "", body, f"not a sandbox message: {error}", True)]
+            said = Fields.of(parse_json(body))
+            visitor, identifier = _id(said, "visitor"), _id(said, "id")
+        except UnexpectedPayloadError as error:
+            digest = hashlib.sha256(body).hexdigest()
+            return [HookItem(f"bad:{digest}", "", body, error=str(error), weak_key=True)]
         return [HookItem(f"m:{visitor}:{identifier}", visitor, body)]
 
     def read(self, payload: bytes, inbox: InboxConfig) -> Reading:
-        item: dict[str, Any] = json.loads(payload)
-        try:
-            kind = Kind(item.get("kind", "text"))
-        except ValueError as error:
-            raise UnexpectedPayloadError(str(error), key="kind") from error
-        choice = item.get("choice")
-        return InboundMessage(
-            external_id=f"{item['visitor']}:{item['id']}",
-            kind=kind,
-            identifiers=(Identifier("visitor", item["visitor"]),),
-            text=str(item.get("text") or (choice or {}).get("title") or ""),
-            contact_name=str(item.get("name", "")),
-            media=self._media(kind, item.get("upload")),
-            choice=Choice(choice["id"], choice["title"]) if choice else None,
-        )
-
-    def _media(self, kind: Kind, upload: dict[str, Any] | None) -> tuple[Media, ...]:
-        if kind not in MEDIA_KINDS or not upload:
-            return ()
-        return (
-            Media(
-                kind=kind,
-                mime=upload.get("mime", ""),
-                size=upload.get("size"),
-                filename=upload.get("filename", ""),
-                remote_ref=upload["path"],
-            ),
-        )
+        values = parse_json(payload)
+        said = Fields.of(values)
+        visitor = _id(said, "visitor")
+        if reason := unstorable_text(values):
+            raise UnexpectedPayloadError(reason)
+        if said.has("seen"):
+            return StatusUpdate(said.text("seen"), DeliveryStatus.READ)
+        return _message(said, visitor, inbox)
 
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient
@@ -89,14 +87,44 @@ class SandboxChannel(Channel):
         """The page reads the thread itself, so a stored message has arrived."""
         return SendResult(external_id=f"sandbox:{message.reference}", delivered=True)
 
-    async def fetch_media(self, media: Media, inbox: InboxConfig, http: HttpClient) -> FetchedMedia:
-        """The page stored the file already; `remote_ref` is its storage path."""
-        import asyncio
 
-        from django.core.files.storage import default_storage
+def _message(said: Fields, visitor: str, inbox: InboxConfig) -> InboundMessage:
+    kind, choice = Kind.TEXT, None
+    media: tuple[Media, ...] = ()
+    text = _short(said, "text", MAX_TEXT)
+    if said.has("upload"):
+        file = uploads.read_slip(said.text("upload"), inbox_id=inbox.id)
+        kind, media = file.kind, (file,)
+    elif said.has("choice"):
+        picked = said.fields("choice")
+        choice = Choice(_short(picked, "id", MAX_CHOICE), _short(picked, "title", MAX_CHOICE))
+        kind = Kind.LIST_REPLY if said.text("from", "") == "list" else Kind.BUTTON_REPLY
+        text = choice.title
+    elif not text.strip():
+        raise UnexpectedPayloadError("there is nothing in this message", key="text")
+    return InboundMessage(
+        external_id=f"{visitor}:{_id(said, 'id')}",
+        kind=kind,
+        identifiers=(Identifier("visitor", visitor),),
+        text=text,
+        contact_name=_short(said, "name", 120) or f"Visitor {visitor[:4].upper()}",
+        media=media,
+        choice=choice,
+        reply_to_external_id=_short(said, "reply_to", 250),
+    )
 
-        def read() -> bytes:
-            with default_storage.open(media.remote_ref) as file:
-                return bytes(file.read())
 
-        return FetchedMedia(await asyncio.to_thread(read), media.mime, media.filename)
+def _id(said: Fields, key: str) -> str:
+    value = said.text(key)
+    if not _ID.match(value):
+        raise UnexpectedPayloadError(
+            f"{key} should be 1 to 64 letters, digits, - or _", key=said.at(key)
+        )
+    return value
+
+
+def _short(said: Fields, key: str, limit: int) -> str:
+    value = said.text(key, "")
+    if len(value) > limit:
+        raise UnexpectedPayloadError(f"{key} is longer than {limit} characters", key=said.at(key))
+    return value

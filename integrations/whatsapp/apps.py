@@ -9,6 +9,7 @@ class WhatsAppConfig(AppConfig):
     def ready(self) -> None:
         from integrations import registry
         from integrations.whatsapp.channel import WhatsAppChannel
+        from integrations.whatsapp.demo import DEMO
 
         channel = WhatsAppChannel()
-        registry.register(registry.Platform(channel.slug, channel.name, channel=channel))
+        registry.register(registry.Platform(channel.slug, channel.name, channel=channel, demo=DEMO))
