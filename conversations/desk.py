@@ -154,25 +154,26 @@ def filtered(query: Query, viewer: Member) -> Any:
         if value := getattr(query, name):
             found = found.filter(**{column: _key(prefix, value)})
     if query.text:
-        found = found.filter(_matches(query.text))
+        found = found.filter(matches(query.text))
     return found.recent_first()
 
 
 def find(text: str, *, limit: int = 8) -> list[Conversation]:
     """For the palette: conversations whose customer, number or last words match."""
-    found = Conversation.objects.filter(_matches(text)) if text else Conversation.objects.all()
+    found = Conversation.objects.filter(matches(text)) if text else Conversation.objects.all()
     return list(found.recent_first().for_list()[:limit])
 
 
-def _matches(text: str) -> Q:
-    matches = (
+def matches(text: str) -> Q:
+    """What a search for `text` looks at: customer, number, last words."""
+    found = (
         Q(contact__name__icontains=text)
         | Q(contact__phone__contains=text.replace(" ", ""))
         | Q(contact__email__icontains=text)
         | Q(preview__icontains=text)
     )
     number = text.removeprefix("#")
-    return matches | Q(number=int(number)) if number.isdecimal() and len(number) < 9 else matches
+    return found | Q(number=int(number)) if number.isdecimal() and len(number) < 9 else found
 
 
 def _in_tab(tab: str, viewer: Member) -> Any:

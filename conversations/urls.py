@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
 from conversations import acts, ui, views
 
 urlpatterns = [
+    path("", include("conversations.api_urls")),
     path("", views.home, name="home"),
     path("inbox/", views.home, name="inbox"),
     path("inbox/rows/", views.rows, name="conversation_rows"),

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import IO
 
-from django.conf import settings
 from django.core.files.storage import default_storage
-from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts import ids
 from accounts.tenancy import account_context
+from conversations.file_addresses import BadAddressError, read_address, signed_url
 from conversations.files import served_as
 from conversations.models import Attachment
 
-_signer = Signer(salt="media", sep=".")
+__all__ = ["byte_range", "serve", "signed_url"]
+
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 CHUNK = 64 * 1024
 HEADERS = {
@@ -32,39 +29,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Accept-Ranges": "bytes",
 }
-
-
-class BadAddressError(Exception):
-    """Not an address of ours: `status` 404, or 403 when it was one until its time was over."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-def signed_url(attachment: Attachment, *, absolute: bool = True, hours: float = 24) -> str:
-    """An address of the file that works for at least `hours`.
-
-    Its end is rounded up to a quarter of that, so that a page which asks again shortly after gets
-    the same address and the browser keeps what it has.
-    """
-    step = max(int(hours * 900), 1)
-    ends = (int(time.time() + hours * 3600) // step + 1) * step
-    account = ids.encode("acc", attachment.account_id)
-    path = reverse("media", args=[_signer.sign(f"{attachment.public_id}.{account}.{ends:x}")])
-    return settings.PUBLIC_URL + path if absolute else path
-
-
-def read_address(signed: str) -> tuple[int, int]:
-    """`(account id, attachment id)` behind an address; raises `BadAddressError`."""
-    try:
-        attachment, account, ends = _signer.unsign(signed).split(".")
-        found = ids.decode("acc", account), ids.decode("att", attachment)
-    except (BadSignature, ValueError) as error:
-        raise BadAddressError(404) from error
-    if int(ends, 16) < time.time():
-        raise BadAddressError(403)
-    return found
 
 
 @require_safe

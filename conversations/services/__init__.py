@@ -4,6 +4,7 @@ Each runs in one transaction inside `account_context`, locks the conversation fi
 and returns the object it changed.
 """
 
+from conversations.services.contacts import update_contact
 from conversations.services.holding import (
     Reason,
     assign,
@@ -44,5 +45,6 @@ __all__ = [
     "snooze",
     "take_over",
     "unassign",
+    "update_contact",
     "use_draft",
 ]

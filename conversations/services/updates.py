@@ -67,11 +67,11 @@ def set_attributes(
     check_may_act(conversation, by)
     if on == "contact":
         contact = Contact.objects.select_for_update().get(pk=conversation.contact_id)
-        contact.attributes = _merge(contact.attributes, values)
+        contact.attributes = merge(contact.attributes, values)
         contact.save(update_fields=["attributes", "updated_at"])
         conversation.contact = contact
     else:
-        conversation.attributes = _merge(conversation.attributes, values)
+        conversation.attributes = merge(conversation.attributes, values)
         conversation.save(update_fields=["attributes", "updated_at"])
     events.record(conversation, "conversation.updated", actor=by, attributes={on: dict(values)})
     return conversation
@@ -100,7 +100,7 @@ def mark_read(conversation: Conversation, *, by: Member) -> Conversation:
     return conversation
 
 
-def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**old, **new}.items() if value is not None}
 
 

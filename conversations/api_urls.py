@@ -1,0 +1,25 @@
+"""`/v1/`: the desk."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from conversations.api.contacts import ContactViewSet, LabelViewSet
+from conversations.api.conversations import ConversationViewSet
+from conversations.api.messages import MessageViewSet
+from conversations.api.outbox import DeliveryViewSet, EventViewSet
+
+router = SimpleRouter(trailing_slash="/?")  # type: ignore[arg-type]  # a pattern works too
+router.register("conversations", ConversationViewSet, "api-conversations")
+router.register(
+    r"conversations/(?P<conversation_id>[A-Za-z0-9_]{1,80})/messages",
+    MessageViewSet,
+    "api-messages",
+)
+router.register("contacts", ContactViewSet, "api-contacts")
+router.register("labels", LabelViewSet, "api-labels")
+router.register("events", EventViewSet, "api-events")
+router.register("deliveries", DeliveryViewSet, "api-deliveries")
+
+urlpatterns = [path("v1/", include(router.urls))]
