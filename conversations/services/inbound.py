@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
@@ -37,6 +37,7 @@ from conversations.models import (
     Message,
     Timer,
 )
+from conversations.phrasing import chosen
 from conversations.services import events, outbox
 from conversations.services.holding import wake
 from conversations.services.lines import add_line
@@ -47,6 +48,8 @@ from conversations.services.outbound import PREVIEW_LENGTH
 Direction = Message.Direction
 # These say something about another message; they open no window and wait for no answer.
 SILENT_KINDS = frozenset({Kind.REACTION, Kind.EDIT, Kind.DELETE, Kind.SYSTEM})
+# A name that can go to somebody else tomorrow: kept, but it does not tell who is writing.
+CHANGING_KINDS = frozenset({"username"})
 
 
 class NotYetError(Exception):
@@ -336,7 +339,7 @@ def _touch(conversation: Conversation, message: Message) -> None:
 
 def _find_address(inbox: Inbox, identifiers: tuple[Identifier, ...]) -> Address | None:
     """The address behind the first identifier that is known; channels give the strongest first."""
-    lasting = [i for i in identifiers if i.kind not in CHANGING_KINDS]
+    lasting = [i for i in identifiers if i.kind not in CHANGING_KINDS] or identifiers
     rows = AddressIdentifier.objects.filter(
         inbox=inbox, value__in=[identifier.value for identifier in lasting]
     )
