@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from integrations import media, tickets
+from integrations import media, tickets, views
 
 urlpatterns = [
     path("live-ticket/", tickets.renew, name="live_ticket"),
     path("media/<str:signed>", media.serve, name="media"),
+    path("setup/", views.setup, name="setup"),
+    path("inboxes/", views.inboxes, name="inboxes"),
+    path("inboxes/connect/", views.choose, name="choose_platform"),
+    path("inboxes/connect/<slug:platform>/", views.connect, name="connect_inbox"),
+    path("inboxes/<str:public_id>/", views.inbox_settings, name="inbox_settings"),
+    path("inboxes/<str:public_id>/change/", views.change, name="change_inbox"),
+    path("inboxes/<str:public_id>/switch/", views.switch, name="switch_inbox"),
+    path("inboxes/<str:public_id>/rotate/", views.rotate, name="rotate_address"),
+    path("inboxes/<str:public_id>/test/", views.check, name="check_inbox"),
+    path("inboxes/<str:public_id>/test/state/", views.check_state, name="check_state"),
 ]
