@@ -22,6 +22,7 @@ WORKER_SECONDS = 15.0
 TICK = 0.2
 POLL = 0.1
 LOG_CHECK_SECONDS = 60.0
+SAME_REQUEST_SECONDS = 0.5
 
 
 class Stopped(BaseException):
@@ -142,8 +143,9 @@ class Supervisor:
 
 def main() -> None:
     progress = Progress()
+    on_signal = _Signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_stopped)
+        signal.signal(number, on_signal)
     _die_with_make()
     supervisor: Supervisor | None = None
     code = 0
@@ -197,8 +199,17 @@ def announce(progress: Progress, installation: Installation, result: Mapping[str
     progress.line("\n  Ctrl-C stops everything.\n")
 
 
-def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    raise Stopped
+class _Signals:
+    """Turns a signal into `Stopped`; `make` and a process group deliver one request twice."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        repeated = time.monotonic() - self.last < SAME_REQUEST_SECONDS
+        self.last = time.monotonic()
+        if not repeated:
+            raise Stopped
 
 
 def _die_with_make() -> None:

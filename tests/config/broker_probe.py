@@ -13,7 +13,7 @@ from config.celery import app
 app.conf.task_default_queue = os.environ["PROBE_QUEUE"]
 
 
-class StandIn(bootsteps.StartStopStep):
+class StandIn(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """Starts where the courier starts: with the worker, before there is a broker."""
 
     def start(self, worker: Any) -> None:
@@ -23,6 +23,6 @@ class StandIn(bootsteps.StartStopStep):
 app.steps["worker"].add(StandIn)
 
 
-@app.task
+@app.task  # type: ignore[untyped-decorator]  # Celery has no types
 def leave(path: str, text: str) -> None:
     Path(path).write_text(text)

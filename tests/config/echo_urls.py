@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
@@ -10,7 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 @csrf_exempt
 def echo(request: HttpRequest) -> JsonResponse:
     multipart = (request.content_type or "").startswith("multipart/")
-    files = {name: file.read().decode() for name, file in request.FILES.items()}
+    uploads: dict[str, Any] = request.FILES.dict()
+    files = {name: file.read().decode() for name, file in uploads.items()}
     return JsonResponse(
         {
             "fields": request.POST.dict(),

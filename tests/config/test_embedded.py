@@ -172,7 +172,7 @@ def test_a_damaged_cluster_gives_the_servers_own_reason(
 def test_a_platform_without_the_wheel_is_told_of_database_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(place.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StartError, match="set DATABASE_URL"):
         place.find_binaries()
 

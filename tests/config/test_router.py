@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -34,7 +34,7 @@ def port(settings: Any) -> Iterator[int]:
     settings.ROOT_URLCONF = "tests.config.echo_urls"
     door = LazyApp("tests")
     door._app = door_app
-    bridge: Any = WSGIMiddleware(WSGIHandler(), workers=2)
+    bridge: Any = WSGIMiddleware(cast(Any, WSGIHandler()), workers=2)
     app = Router(bridge, live=MISSING, door=door)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, lifespan="off", log_config=None, proxy_headers=False)
