@@ -180,8 +180,11 @@ def explain(output: str) -> str:
 
 def last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("ERROR", "Error"))]
-    return (errors or lines or ["no reason was given"])[-1]
+    errors = [i for i, line in enumerate(lines) if line.startswith(("ERROR", "Error"))]
+    if not errors:
+        return (lines or ["no reason was given"])[-1]
+    last = errors[-1]
+    return " ".join(lines[last : last + 2] if lines[last].endswith(":") else [lines[last]])
 
 
 if __name__ == "__main__":

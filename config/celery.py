@@ -51,6 +51,9 @@ app.conf.update(
     timezone="UTC",
 )
 
+# By name: beat reads this module too, and loads no Django app.
+app.steps["worker"].add("integrations.courier.bootstep:CourierStep")
+
 app.conf.beat_schedule = {
     "forget-ended-sessions": {
         "task": "config.tasks.forget_ended_sessions",

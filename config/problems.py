@@ -12,7 +12,7 @@ from django.views import defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ExceptionHandlerContext
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 
 from accounts.errors import (
@@ -69,11 +69,16 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 
 
 def status_of(error: Exception) -> int:
-    return next(status for kind, status in STATUS if isinstance(error, kind))
+    """The error's own, where it has one, else its class's."""
+    own: int | None = getattr(error, "status", None)
+    return own or next(status for kind, status in STATUS if isinstance(error, kind))
 
 
 class ProblemHandler(ExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
+        field = getattr(exc, "field", "")
+        if isinstance(exc, DeskError) and field:
+            return ValidationError({field: [exc.message]}, code=exc.code)
         if isinstance(exc, AccountsError | DeskError):
             return ActRefusedError(exc)
         return super().convert_known_exceptions(exc)

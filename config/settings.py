@@ -11,6 +11,8 @@ from pathlib import Path
 
 import django_stubs_ext
 import environ
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from config.environment import KEY_NAMES, read_env_file
 
@@ -59,9 +61,9 @@ if TRUSTED_PROXIES and HTTPS:
 
 # --- Applications --------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "accounts.staff_config.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -285,11 +287,59 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- Staff admin ---------------------------------------------------------------------------------
+_CONTENT = "accounts.support.is_inside"
+_SUPER = "accounts.support.is_super"
+
+
+def _staff_page(
+    title: str, icon: str, page: str, permission: str | None = None
+) -> dict[str, object]:
+    link = reverse_lazy(f"admin:{page}_changelist")
+    item: dict[str, object] = {"title": title, "icon": icon, "link": link}
+    return item | ({"permission": permission} if permission else {})
+
+
 UNFOLD = {
     "SITE_TITLE": "Switchboard staff",
     "SITE_HEADER": "Switchboard staff",
+    "SITE_SYMBOL": "support_agent",
+    "SITE_URL": "/",
     "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
+    "STYLES": [lambda request: static("css/staff.css")],
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Operator",
+                "items": [
+                    _staff_page("Accounts", "apartment", "accounts_account"),
+                    _staff_page("Plans", "sell", "accounts_plan"),
+                    _staff_page("Users", "group", "accounts_user", _SUPER),
+                    _staff_page("Support visits", "badge", "accounts_supportsession", _SUPER),
+                ],
+            },
+            {
+                "title": "Inside the account",
+                "separator": True,
+                "items": [
+                    _staff_page("Conversations", "forum", "conversations_conversation", _CONTENT),
+                    _staff_page("Contacts", "contacts", "conversations_contact", _CONTENT),
+                    _staff_page("Inboxes", "inbox", "conversations_inbox", _CONTENT),
+                    _staff_page("Agents", "smart_toy", "agents_agent", _CONTENT),
+                    _staff_page("Rules", "rule", "agents_assignmentrule", _CONTENT),
+                    _staff_page("Decisions", "account_tree", "agents_decision", _CONTENT),
+                    _staff_page("Deliveries", "local_shipping", "conversations_delivery", _CONTENT),
+                    _staff_page("Receipts", "receipt_long", "integrations_receipt", _CONTENT),
+                    _staff_page("Members", "person", "accounts_member", _CONTENT),
+                    _staff_page("Teams", "groups", "accounts_team", _CONTENT),
+                    _staff_page("Audit log", "history", "accounts_auditentry", _CONTENT),
+                ],
+            },
+        ],
+    },
 }
 
 # --- Logs ----------------------------------------------------------------------------------------
