@@ -72,6 +72,10 @@ class AccountManager(models.Manager[M]):
     def get_queryset(self) -> Any:
         return super().get_queryset().filter(account_id=current_account_id())
 
+    def none(self) -> Any:
+        """No rows need no account: forms name their fields before there is one."""
+        return super().get_queryset().none()
+
 
 class AccountForeignKey(models.ForeignKey["Account", "Account"]):
     """A new row belongs to the account in context. Not a `default=`: the column has none."""
