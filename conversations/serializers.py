@@ -376,7 +376,7 @@ class NewMessageSerializer(StrictSerializer):
     footer = serializers.CharField(max_length=250, default="", allow_blank=True)
     reply_to = serializers.CharField(max_length=40, required=False)
     client_id = serializers.CharField(max_length=120, default="", allow_blank=True)
-    assignment_epoch = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
+    epoch = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         parts = [

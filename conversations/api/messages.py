@@ -115,7 +115,7 @@ class MessageViewSet(AccountViewSet):
             author=self.member,
             reply_to=self._reply_to(conversation, given.get("reply_to")),
             client_id=given["client_id"],
-            epoch=given.get("assignment_epoch"),
+            epoch=given.get("epoch"),
         )
 
     def _keep(self, given: dict[str, Any], conversation_id: str) -> APIException:
