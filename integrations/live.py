@@ -124,11 +124,12 @@ class Hub:
         try:
             fact = json.loads(payload)
             account_id = int(fact["account"])
+            revoked = int(fact.get("revoked_member", 0))
         except (ValueError, KeyError, TypeError):
             logger.warning("live notification unreadable length=%d", len(payload))
             return
-        if "revoked_member" in fact:
-            self.shut_out(account_id, int(fact["revoked_member"]))
+        if revoked:
+            self.shut_out(account_id, revoked)
             return
         conversation = str(fact.get("conversation", ""))
         shown = {key: fact[key] for key in ("conversation", "type", "seq") if key in fact}

@@ -32,7 +32,7 @@ def serve(directory: Path, **environment: str) -> Iterator[Served]:
         port = probe.getsockname()[1]
     log = directory / "web.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(
             [sys.executable, "-m", "config.web"],
             cwd=ROOT,
             env=os.environ | _environment(directory, port) | environment,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import template
 from django.utils.translation import gettext as _
 
+from agents.conditions import describe
 from agents.models import Decision
 from conversations.models import Assignment, Conversation
 
 register = template.Library()
+RECENT = 20
+_ID = re.compile(r"[a-z]{3}_[0-9a-z]{13}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,68 +25,64 @@ class Look:
 
     name: str
     matched: bool
-    field: str
-    expected: str
-    actual: str
-    skipped: bool = False
+    # What the rule asked, in words, and the value that decided.
+    asked: str = ""
+    found: str = ""
+    # What it did; or why it was not looked at.
+    did: tuple[str, ...] = ()
+    skipped: str = ""
+    error: str = ""
 
 
-@register.inclusion_tag("agents/_why.html")
+@register.inclusion_tag("agents/_why.html", takes_context=True)
 def why(
-    conversation: Conversation, assignments: Sequence[Assignment], holder: str
+    context: template.Context,
+    conversation: Conversation,
+    assignments: Sequence[Assignment],
+    holder: str,
 ) -> dict[str, Any]:
     """The latest decision that moved the conversation, else the latest one, and the present reason."""
-    decisions = list(Decision.objects.filter(conversation=conversation).order_by("-id")[:20])
+    decisions = list(Decision.objects.filter(conversation=conversation).order_by("-id")[:RECENT])
     moved = next((d for d in decisions if d.epoch_after != d.epoch_before), None)
     decision = moved or (decisions[0] if decisions else None)
-    current = assignments[0] if assignments and not assignments[0].ended_at else None
+    holders = [context.get(name) or () for name in ("people", "agents", "teams")]
+    known = [conversation.inbox, *(one for group in holders for one in group)]
+    names = {one.public_id: str(one) for one in known}
     return {
         "decision": decision,
-        "looks": [look_of(step) for step in decision.trace] if decision else [],
-        "assignment": current,
+        "looks": [look_of(row, names) for row in decision.trace] if decision else [],
+        "assignment": assignments[0] if assignments and not assignments[0].ended_at else None,
         "holder": holder,
     }
 
 
-def look_of(step: dict[str, Any]) -> Look:
-    leaf = step.get("leaf") or {}
+def look_of(row: Mapping[str, Any], names: Mapping[str, str]) -> Look:
+    """A row of `Decision.trace`."""
+    leaf = row.get("leaf") or {}
+    acts = row.get("actions") or ()
+    readable = "field" in leaf and "op" in leaf
     return Look(
-        name=step.get("name", ""),
-        matched=bool(step.get("matched")),
-        field=str(leaf.get("field", "")).replace("_", " "),
-        expected=expectation(leaf),
-        actual=shown(leaf.get("actual")),
-        skipped=bool(step.get("skipped")),
+        name=str(row.get("name", "")),
+        matched=bool(row.get("matched")),
+        asked=describe({k: leaf[k] for k in ("field", "op", "value") if k in leaf}, names)
+        if readable
+        else "",
+        found=shown(leaf.get("found", leaf.get("actual")), names) if readable else "",
+        did=tuple(str(act.get("error") or act.get("did", "")) for act in acts),
+        skipped=str(row.get("skipped", "")),
+        error=str(leaf.get("error", "")),
     )
 
 
-def expectation(leaf: dict[str, Any]) -> str:
-    """`is “whatsapp”`, `contains one of “om”, “human”`, …"""
-    if not leaf:
-        return ""
-    operator = str(leaf.get("op", ""))
-    words = {
-        "is": _("is"),
-        "eq": _("is"),
-        "is_not": _("is not"),
-        "ne": _("is not"),
-        "in": _("is one of"),
-        "not_in": _("is none of"),
-        "contains": _("contains"),
-        "contains_any": _("contains one of"),
-        "exists": _("is known"),
-        "gt": _("is more than"),
-        "lt": _("is less than"),
-    }
-    return f"{words.get(operator, operator.replace('_', ' '))} {shown(leaf.get('value'))}".strip()
-
-
-def shown(value: Any) -> str:
-    """A value in a sentence."""
+def shown(value: Any, names: Mapping[str, str]) -> str:
+    """A value in a sentence; ids are names, and ids of nobody we know are left out."""
     if value is None or value == "":
         return _("empty")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list | tuple):
-        return ", ".join(shown(one) for one in value) or _("empty")
-    return f"“{value}”" if isinstance(value, str) else str(value)
+        words = [names.get(str(one), str(one)) for one in value]
+        kept = dict.fromkeys(word for word in words if not _ID.match(word))
+        return ", ".join(f"“{word}”" for word in kept) or _("empty")
+    text = names.get(str(value), str(value))
+    return f"“{text[:80]}…”" if len(text) > 80 else f"“{text}”"

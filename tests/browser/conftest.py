@@ -32,7 +32,11 @@ def beside_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if path is None:
         pytest.skip("no Chromium on this machine; install the package chromium")
     with sync_playwright() as playwright:
@@ -54,9 +58,7 @@ def server(shop: SimpleNamespace, tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def open_page(
-    chromium: Browser, server: Served
-) -> Iterator[Callable[..., Page]]:
+def open_page(chromium: Browser, server: Served) -> Iterator[Callable[..., Page]]:
     """`open_page(member, path, width=…, dark=…)`: a logged-in page that notes every console error."""
     contexts: list[BrowserContext] = []
 
@@ -93,7 +95,5 @@ def assert_clean(page: Any) -> None:
     """No console error, no axe violation, nothing that scrolls sideways."""
     assert page.errors == []
     found = Axe().run(page).response["violations"]
-    assert [
-        (one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in found
-    ] == []
+    assert [(one["id"], [node["html"][:160] for node in one["nodes"][:3]]) for one in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
