@@ -180,18 +180,15 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
     An assignment that never went out needs no farewell.
     """
     outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason="not_assigned")
-    last = (
+    told = (
         Delivery.objects.filter(
-            conversation=conversation,
-            endpoint_id=agent.endpoint_id,
-            event_type="conversation.assigned",
+            conversation=conversation, endpoint_id=agent.endpoint_id, epoch=event.epoch - 1
         )
-        .order_by("-id")
-        .first()
+        .exclude(event_type__in=outbox.FAREWELLS)
+        .exclude(state=Delivery.State.CANCELED, attempts=0)
     )
-    if last is not None and last.state == Delivery.State.CANCELED and last.attempts == 0:
-        return
-    push(event, agent, conversation)
+    if told.exists():
+        push(event, agent, conversation)
 
 
 def _begin_waiting(conversation: Conversation, agent: Agent) -> None:
