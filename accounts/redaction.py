@@ -33,7 +33,7 @@ _TOKEN_SHAPES = re.compile(
     r"\b(?:sb_[a-z]{3,4}_[\w-]{8,}|whsec_[\w+/=-]{8,}|EAA[A-Za-z0-9]{20,}|xox[a-z]-[\w-]{8,})"
 )
 _SECRET_PATHS = re.compile(
-    r"(/api/callback/|/hooks/[\w-]+/|/login/link/|/invitations?/)[\w:.~-]{8,}"
+    r"(/api/callback/|/hooks/[\w-]+/|/sandbox/|/media/|/login/link/|/invitations?/)[\w:.~-]{8,}"
 )
 _EMAIL = re.compile(r"\b([\w+-])[\w.+-]*@([\w-]+(?:\.[\w-]+)+)")
 # Dates and IP addresses look alike; they stay.
@@ -52,9 +52,12 @@ def redact(text: str) -> str:
         lambda found: f"{found['name']}[{_length(found['value'])} characters]", text
     )
     text = _BEARER.sub(rf"\1 {HIDDEN}", text)
-    text = _TOKEN_SHAPES.sub(HIDDEN, text)
-    text = _EMAIL.sub(r"\1…@\2", text)
-    return _PHONE.sub(lambda found: "…" + found[0][-3:], text)
+    return mask(_TOKEN_SHAPES.sub(HIDDEN, text))
+
+
+def mask(text: str) -> str:
+    """`text` with phone numbers (the last three digits stay) and e-mail addresses masked."""
+    return _PHONE.sub(lambda found: "…" + found[0][-3:], _EMAIL.sub(r"\1…@\2", text))
 
 
 def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:

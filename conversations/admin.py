@@ -1,0 +1,165 @@
+"""Staff: what was said, by whom it is held, and what travels, during a visit to an account."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib import admin
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext_lazy
+
+from accounts.redaction import mask, redact
+from accounts.staff import ContentAdmin, pretty, table
+from conversations.models import Contact, Conversation, Delivery, Inbox, Message
+
+SHOWN = 200
+
+
+@admin.register(Inbox)
+class InboxAdmin(ContentAdmin):
+    list_display = ("name", "platform", "state", "fallback_team")
+    list_filter = ("platform", "state")
+    list_select_related = ("fallback_team",)
+    fields = ("name", "platform", "state", "fallback_team", "settings", "condition", "created_at")
+
+    @admin.display(description=gettext_lazy("Settings without secrets"))
+    def settings(self, inbox: Inbox) -> SafeString:
+        return pretty(inbox.config)
+
+    @admin.display(description=gettext_lazy("Health"))
+    def condition(self, inbox: Inbox) -> SafeString:
+        return pretty(inbox.health)
+
+
+def mask_contact(contact: Contact) -> Contact:
+    """The contact with phone, e-mail, and numbers in its name masked; never saved."""
+    contact.name = mask(contact.name)
+    contact.phone = mask(contact.phone)
+    contact.email = mask(contact.email)
+    return contact
+
+
+@admin.register(Contact)
+class ContactAdmin(ContentAdmin):
+    audited = True
+    list_display = ("shown_name", "phone", "language", "blocked", "updated_at")
+    search_fields = ("name",)
+    list_filter = ("blocked",)
+    ordering = ("-updated_at", "-pk")
+    fields = (
+        "shown_name", "phone", "email", "language", "blocked", "known_as", "more", "created_at",
+    )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("Name"))
+    def shown_name(self, contact: Contact) -> str:
+        return str(contact)
+
+    @admin.display(description=gettext_lazy("Known as"))
+    def known_as(self, contact: Contact) -> str:
+        """Kinds of identifiers only: a value may be a phone number or name a person elsewhere."""
+        addresses = contact.addresses.select_related("inbox").prefetch_related("identifiers")
+        return "; ".join(
+            f"{address.inbox}: {', '.join(i.kind for i in address.identifiers.all())}"
+            for address in addresses
+        )
+
+    @admin.display(description=gettext_lazy("Attributes"))
+    def more(self, contact: Contact) -> SafeString:
+        return pretty(contact.attributes)
+
+    def masked(self, row: Contact) -> Contact:
+        return mask_contact(row)
+
+
+@admin.register(Conversation)
+class ConversationAdmin(ContentAdmin):
+    """A thread to read, newest last, with who held it and why."""
+
+    audited = True
+    list_display = ("number", "contact", "inbox", "status", "holder", "last_activity_at")
+    list_display_links = ("number", "contact")
+    list_filter = ("status", "priority")
+    search_fields = ("number", "contact__name")
+    list_select_related = ("contact", "inbox", "assignee", "team")
+    ordering = ("-last_activity_at", "-pk")
+    fields = ("contact", "inbox", "status", "holder", "tags", "thread", "held_by", "created_at")
+
+    @admin.display(description=gettext_lazy("Held by"))
+    def holder(self, conversation: Conversation) -> str:
+        return str(conversation.assignee or conversation.team or "–")
+
+    @admin.display(description=gettext_lazy("Labels"))
+    def tags(self, conversation: Conversation) -> str:
+        return ", ".join(label.name for label in conversation.labels.all())
+
+    @admin.display(description=gettext_lazy("Thread"))
+    def thread(self, conversation: Conversation) -> SafeString:
+        newest = (
+            Message.objects.filter(conversation=conversation)
+            .select_related("author")
+            .prefetch_related("attachments")
+            .order_by("-pk")[:SHOWN]
+        )
+        context = {"messages": list(reversed(newest)), "contact": conversation.contact}
+        return render_to_string("admin/conversations/thread.html", context)
+
+    @admin.display(description=gettext_lazy("Held by, until now"))
+    def held_by(self, conversation: Conversation) -> SafeString:
+        rows = conversation.assignments.select_related("member", "team", "by").order_by("-epoch")
+        return table(
+            ["From", "Who", "Why", "By"],
+            [
+                [
+                    f"{localtime(row.started_at):%d.%m.%Y %H:%M:%S}",
+                    row.member or row.team or "–",
+                    f"{row.reason} {row.detail}".strip(),
+                    row.by or "–",
+                ]
+                for row in rows[:50]
+            ],
+        )
+
+    def masked(self, row: Conversation) -> Conversation:
+        mask_contact(row.contact)
+        return row
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ContentAdmin):
+    """What was brought where, when, and what came back; never what was in it."""
+
+    list_display = (
+        "created_at", "kind", "event_type", "destination", "state", "attempts", "dead_reason",
+    )  # fmt: skip
+    list_filter = ("kind", "state")
+    list_select_related = ("endpoint", "lane", "conversation")
+    search_fields = ("wire_id", "event_id")
+    ordering = ("-pk",)
+    fields = (
+        "created_at", "kind", "event_type", "wire_id", "event_id", "destination", "state",
+        "dead_reason", "due_at", "finished_at", "tries",
+    )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("To"))
+    def destination(self, delivery: Delivery) -> str:
+        if delivery.endpoint is None:
+            return f"{delivery.kind} {delivery.lane.destination_id}"
+        return urlsplit(delivery.endpoint.url).hostname or ""
+
+    @admin.display(description=gettext_lazy("Attempts"))
+    def tries(self, delivery: Delivery) -> SafeString:
+        rows: list[list[Any]] = [
+            [
+                attempt.n,
+                f"{localtime(attempt.started_at):%d.%m.%Y %H:%M:%S}",
+                attempt.outcome,
+                attempt.status or "–",
+                "–" if attempt.latency_ms is None else f"{attempt.latency_ms} ms",
+                redact(attempt.error),
+            ]
+            for attempt in delivery.attempt_log.order_by("n")
+        ]
+        return table(["No", "At", "Outcome", "Status", "Took", "Error"], rows)
