@@ -19,7 +19,7 @@ def register(kind: str, handler: Handler) -> None:
 
 
 def fire(timer: Timer) -> None:
-    """Run the handler of a due timer; the caller has locked the row and deletes it afterwards."""
+    """Run the handler of a due timer; the caller has locked and deleted its row."""
     _handlers[timer.kind](timer)
 
 

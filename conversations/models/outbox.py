@@ -112,7 +112,9 @@ class Lane(AccountModel):
         ]
         indexes = [
             models.Index(
-                fields=["due_at", "kind"], condition=Q(due_at__isnull=False), name="lane_due"
+                fields=["kind", "account", "due_at"],
+                condition=Q(due_at__isnull=False),
+                name="lane_due",
             ),
             models.Index(
                 fields=["courier_id"], condition=Q(lease_token__isnull=False), name="lane_leased"

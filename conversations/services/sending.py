@@ -89,7 +89,9 @@ def reconcile(timer: Timer) -> None:
     """
     conversation = lock(timer.conversation_id)
     delivery = (
-        Delivery.objects.select_for_update(of=("self",)).filter(timers=timer, state=State.UNCERTAIN).first()
+        Delivery.objects.select_for_update()
+        .filter(pk=timer.delivery_id or 0, state=State.UNCERTAIN)
+        .first()
     )
     if delivery is None:
         return

@@ -1,0 +1,398 @@
+"""The courier itself: loops that wake each other, slots, and one task per attempt under way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from conversations.models import Lane
+from conversations.services.outbox import DOORBELL
+from integrations.addresses import Policy
+from integrations.courier import (
+    courtesies,
+    fetching,
+    health,
+    lanes,
+    pushing,
+    reading,
+    sending,
+    timing,
+)
+from integrations.courier.database import DATABASE_ERRORS, Pool, connect
+from integrations.courier.desk import Desk
+from integrations.courier.lanes import GROUPS, Claim, Push, Release, Room
+from integrations.courier.presence import Presence
+from integrations.http import Clients, GuardedClient
+
+logger = logging.getLogger(__name__)
+
+# Behind the doorbell: the longest time that work may lie unnoticed when no bell rings (F-06).
+SWEEP_SECONDS = 2.0
+WATCH_SECONDS = 1.0
+HEALTH_SECONDS = 2.0
+FORGOTTEN_SECONDS = 60.0
+RELEASE_AGAIN_SECONDS = 0.02
+MAX_BACKOFF = 2.0
+CONNECTIONS = 4
+REST_SLOTS = 64
+# What broke inside of us is tried again, but not at once.
+ABANDONED_WAIT = 5.0
+# The longest attempt (60 s) and the writing of its result.
+STOP_SECONDS = 75.0
+# Lanes due later than this are found by the sweep.
+MAX_ALARM_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much one courier does at once; from the settings unless given."""
+
+    slots: int
+    threads: int
+    policy: Policy
+
+    @classmethod
+    def from_settings(cls) -> Options:
+        return cls(settings.COURIER_HTTP_SLOTS, settings.COURIER_THREADS, Policy.from_settings())
+
+
+class Courier:
+    """Runs until `stop()`; survives the database, as often as it dies."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options.from_settings()
+        self.pool = Pool(CONNECTIONS, "courier")
+        self.presence = Presence(self.pool)
+        self.clients = Clients(policy=self.options.policy)
+        self.readers = Desk(self.options.threads, "courier-reading")
+        self.desk = Desk(self.options.threads, "courier-desk")
+        self.health = health.Notes()
+        self.used: Counter[tuple[str, int]] = Counter()
+        self._wake = asyncio.Event()
+        self._timers_wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._done: list[Release] = []
+        self._done_wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop()` is called and everything under way has ended (DL-52)."""
+        await self._enter()
+        loops = [
+            asyncio.create_task(self._for_ever(step, pause))
+            for step, pause in (
+                (self._listen, 0.0),
+                (self._fire_timers, 0.0),
+                (self._watch, WATCH_SECONDS),
+                (self._write_health, HEALTH_SECONDS),
+                (self._find_forgotten, FORGOTTEN_SECONDS),
+                (self._release_done, 0.0),
+            )
+        ]
+        logger.info("courier started id=%d", self.presence.courier_id)
+        try:
+            await self._claim_until_stopped()
+            await self._finish_jobs()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await self._leave()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns when what is under way has ended."""
+        self._stopping.set()
+        self._wake.set()
+
+    # --- Claiming ----------------------------------------------------------------------------
+
+    async def _claim_until_stopped(self) -> None:
+        backoff = 0.1
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                claims = await lanes.claim(
+                    self.pool,
+                    courier_id=self.presence.courier_id,
+                    rooms=self._rooms(),
+                    used=self.used,
+                )
+            except DATABASE_ERRORS as error:
+                logger.warning("claiming failed error=%s again_in=%.1f", error, backoff)
+                await self._pause(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
+                continue
+            backoff = 0.1
+            self._dispatch(claims)
+            if len(claims) < lanes.BATCH:
+                await self._pause(SWEEP_SECONDS, self._wake)
+
+    def _rooms(self) -> dict[str, Room]:
+        slots = {
+            "reading": self.options.threads * 2,
+            "live": self.options.slots,
+            "rest": min(REST_SLOTS, self.options.slots),
+        }
+        busy: Counter[str] = Counter()
+        for (group, _account), n in self.used.items():
+            busy[group] += n
+        # One account never takes more than half, so that the next one finds room at once (DL-90).
+        return {
+            group: Room(max(0, n - busy[group]), -(-n // 2) if group != "reading" else n)
+            for group, n in slots.items()
+        }
+
+    def _dispatch(self, claims: Sequence[Claim]) -> None:
+        pushes = []
+        for claim in claims:
+            self.used[GROUPS[claim.kind], claim.account_id] += 1
+            match claim.kind:
+                case Lane.Kind.AGENT:
+                    pushes.append(claim)
+                case Lane.Kind.INBOUND:
+                    self._begin(self._read(claim))
+                case Lane.Kind.SEND:
+                    self._begin(self._guarded(claim, self._send(claim)))
+                case Lane.Kind.MEDIA:
+                    self._begin(self._guarded(claim, self._fetch(claim)))
+                case Lane.Kind.SIGNAL:
+                    self._begin(self._guarded(claim, self._signal(claim)))
+        if pushes:
+            self._begin(self._start_pushes(pushes))
+
+    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    # --- Lanes -------------------------------------------------------------------------------
+
+    async def _read(self, claim: Claim) -> None:
+        try:
+            due_in = await self.readers.surely(reading.read_lane, claim)
+        except Exception:
+            logger.exception("reading broke lane=%d", claim.lane_id)
+            await self._abandon([claim])
+            return
+        finally:
+            self._free(claim)
+        if due_in is not None:
+            self._alarm(due_in)
+
+    async def _start_pushes(self, claims: Sequence[Claim]) -> None:
+        try:
+            started = await lanes.start_pushes(
+                self.pool, claims, courier_id=self.presence.courier_id
+            )
+        except Exception as error:
+            if not isinstance(error, DATABASE_ERRORS):
+                logger.exception("starting broke lanes=%d", len(claims))
+            await self._abandon(claims)
+            for claim in claims:
+                self._free(claim)
+            return
+        begun = {one.job.claim.lane_id for one in started}
+        for claim in claims:
+            if claim.lane_id not in begun:
+                self._finished(Release(claim))
+        for one in started:
+            self._begin(self._guarded(one.job.claim, self._push(one)))
+
+    async def _push(self, one: Push) -> Release:
+        exchange, headers = await pushing.push(one, await self._client(one.job.claim))
+        self.health.note(one.job.claim.account_id, one.endpoint_id, exchange)
+        await self.desk.surely(pushing.record, one, exchange, headers)
+        return Release(one.job.claim)
+
+    async def _send(self, claim: Claim) -> Release:
+        part = await self.desk.surely(sending.begin, claim, courier_id=self.presence.courier_id)
+        if isinstance(part, Release):
+            return part
+        started = time.perf_counter()
+        result = await sending.send(part, await self._client(claim))
+        await self.desk.surely(sending.record, part, result, _since(started))
+        return Release(claim)
+
+    async def _fetch(self, claim: Claim) -> Release:
+        one = await self.desk.surely(fetching.begin, claim, courier_id=self.presence.courier_id)
+        if isinstance(one, Release):
+            return one
+        started = time.perf_counter()
+        result = await fetching.fetch(one, await self._client(claim))
+        await self.desk.surely(fetching.record, one, result, _since(started))
+        return Release(claim)
+
+    async def _signal(self, claim: Claim) -> Release:
+        signal = await self.desk.surely(
+            courtesies.begin, claim, courier_id=self.presence.courier_id
+        )
+        if isinstance(signal, Release):
+            return signal
+        started = time.perf_counter()
+        error = await courtesies.give(signal, await self._client(claim))
+        await self.desk.surely(courtesies.record, signal, error, _since(started))
+        return Release(claim)
+
+    async def _guarded(self, claim: Claim, work: Awaitable[Release]) -> None:
+        """Give the lane back whatever happens; what broke halfway is handled like a crash of ours."""
+        try:
+            self._finished(await work)
+        except Exception:
+            logger.exception("lane broke lane=%d kind=%s", claim.lane_id, claim.kind)
+            await self._abandon([claim])
+            self._free(claim)
+
+    async def _abandon(self, claims: Sequence[Claim]) -> None:
+        backoff = 0.1
+        while True:
+            try:
+                await lanes.reclaim(self.pool, abandoned=claims, wait=ABANDONED_WAIT)
+            except DATABASE_ERRORS:
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
+            else:
+                return
+
+    async def _client(self, claim: Claim) -> GuardedClient:
+        return await self.clients.of(claim.account_id)
+
+    # --- Giving back -------------------------------------------------------------------------
+
+    def _finished(self, done: Release) -> None:
+        self._done.append(done)
+        self._done_wake.set()
+
+    def _free(self, claim: Claim) -> None:
+        key = (GROUPS[claim.kind], claim.account_id)
+        self.used[key] -= 1
+        if self.used[key] <= 0:
+            del self.used[key]
+        self._wake.set()
+
+    async def _release_done(self) -> None:
+        """Give back what has ended since the last time, together."""
+        await self._done_wake.wait()
+        batch = list(self._done)
+        dues, busy = await lanes.release(self.pool, batch)
+        again = {one.claim.token for one in busy}
+        self._done = [*self._done[len(batch) :], *busy]
+        if not self._done:
+            self._done_wake.clear()
+        for one in batch:
+            if one.claim.token not in again:
+                self._free(one.claim)
+        for due_in in dues:
+            self._alarm(due_in)
+        if busy:
+            await asyncio.sleep(RELEASE_AGAIN_SECONDS)
+
+    def _alarm(self, seconds: float) -> None:
+        """Look again when that lane is due."""
+        if seconds <= 0:
+            self._wake.set()
+        elif seconds <= MAX_ALARM_SECONDS:
+            asyncio.get_running_loop().call_later(seconds, self._wake.set)
+
+    async def _finish_jobs(self) -> None:
+        """Wait for what is under way; without a database its results are left to the others."""
+        end = time.monotonic() + STOP_SECONDS
+        while (self._jobs or self._done) and time.monotonic() < end:
+            if self._jobs:
+                await asyncio.wait(self._jobs, timeout=end - time.monotonic())
+            else:
+                await asyncio.sleep(RELEASE_AGAIN_SECONDS)
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    # --- Beside the lanes --------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        connection = await connect("courier bell")
+        try:
+            await connection.execute(f"LISTEN {DOORBELL}")
+            self._wake.set()  # something may have been rung while nobody listened
+            async for _bell in connection.notifies():
+                self._wake.set()
+        finally:
+            await connection.close()
+
+    async def _fire_timers(self) -> None:
+        due, upcoming = await timing.find_due(self.pool)
+        if due:
+            await asyncio.gather(*(self.desk.run(timing.fire, *one) for one in due))
+            return
+        await asyncio.sleep(min(SWEEP_SECONDS, upcoming or SWEEP_SECONDS))
+
+    async def _watch(self) -> None:
+        await self.presence.beat(sum(self.used.values()))
+        if await self.presence.watch():
+            self._wake.set()
+
+    async def _write_health(self) -> None:
+        for one in self.health.take():
+            await self.desk.surely(health.write, *one)
+
+    async def _find_forgotten(self) -> None:
+        found = await lanes.find_forgotten(self.pool)
+        if found:
+            logger.warning("forgotten lanes found lanes=%d", found)
+            self._wake.set()
+
+    async def _for_ever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Repeat a step; after an error, wait a little longer each time."""
+        backoff = 0.1
+        while True:
+            try:
+                await step()
+                backoff = 0.1
+            except Exception as error:
+                if isinstance(error, DATABASE_ERRORS):
+                    logger.warning("courier %s failed error=%s", step.__name__, error)
+                else:
+                    logger.exception("courier %s broke", step.__name__)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
+            if pause:
+                await asyncio.sleep(pause)
+
+    async def _pause(self, seconds: float, until: asyncio.Event | None = None) -> None:
+        """Wait so long, or until the event (by default: until `stop`)."""
+        try:
+            async with asyncio.timeout(seconds):
+                await (until or self._stopping).wait()
+        except TimeoutError:
+            return
+
+    async def _enter(self) -> None:
+        backoff = 0.1
+        while not self._stopping.is_set():
+            try:
+                await self.presence.enter()
+            except DATABASE_ERRORS as error:
+                logger.warning("courier cannot start yet error=%s again_in=%.1f", error, backoff)
+                await self._pause(backoff)
+                backoff = min(backoff * 2, MAX_BACKOFF)
+            else:
+                return
+
+    async def _leave(self) -> None:
+        for one in self.health.take():
+            await self.desk.run(health.write, *one)
+        await self.clients.close()
+        await self.presence.leave()
+        await self.pool.close()
+        await asyncio.to_thread(self.readers.close)
+        await asyncio.to_thread(self.desk.close)
+        logger.info("courier stopped id=%d", self.presence.courier_id)
+
+
+def _since(started: float) -> int:
+    return int((time.perf_counter() - started) * 1000)

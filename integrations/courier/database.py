@@ -1,0 +1,61 @@
+"""The courier's own few connections: plain asynchronous psycopg, re-made when the server dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+
+from integrations.live import connection_arguments
+
+CONNECT_SECONDS = 5
+# A statement made ready on an empty table keeps its plan when the backlog comes: plan each time anew.
+SETTINGS = "-c plan_cache_mode=force_custom_plan"
+
+Connection = psycopg.AsyncConnection[Any]
+# What a dying server or network raises; the statement had no effect, or its effect is looked up.
+DATABASE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+
+
+async def connect(name: str) -> Connection:
+    """A connection in autocommit mode, known to the server as `switchboard <name>`."""
+    return await psycopg.AsyncConnection.connect(
+        **{**connection_arguments(), "application_name": f"switchboard {name}"},
+        options=SETTINGS,
+        autocommit=True,
+        connect_timeout=CONNECT_SECONDS,
+    )
+
+
+class Pool:
+    """At most `size` connections, opened when needed; a broken one is dropped, not handed on."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._name = name
+        self._places: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        for _ in range(size):
+            self._places.put_nowait(None)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        connection = await self._places.get()
+        try:
+            if connection is None or connection.closed:
+                connection = await connect(self._name)
+            yield connection
+        except BaseException:
+            if connection is not None:
+                await connection.close()
+            connection = None
+            raise
+        finally:
+            self._places.put_nowait(connection)
+
+    async def close(self) -> None:
+        while not self._places.empty():
+            connection = self._places.get_nowait()
+            if connection is not None:
+                await connection.close()

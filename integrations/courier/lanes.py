@@ -1,0 +1,380 @@
+"""Claiming, starting, releasing and reclaiming lanes: the hot statements, in SQL (delivery.md 6).
+
+They run over all accounts at once, which the ORM's walls rightly refuse; the tables they touch hold
+ids, states and sealed bodies only (SX-05). Accounts' own tables are read in their context.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
+from integrations.courier.database import Pool
+
+# Lanes of a group share slots; media and signals have their own, so that they never hold up answers.
+GROUPS: Mapping[str, str] = {
+    Lane.Kind.INBOUND: "reading",
+    Lane.Kind.AGENT: "live",
+    Lane.Kind.SEND: "live",
+    Lane.Kind.MEDIA: "rest",
+    Lane.Kind.SIGNAL: "rest",
+}
+BATCH = 256
+# Longer than any attempt may take (60 s) plus 15; the heartbeat prolongs it while the courier lives.
+LEASE_SECONDS = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lane that is ours until released; every result carries its token."""
+
+    lane_id: int
+    account_id: int
+    kind: str
+    destination_id: int
+    token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt under way. A result counts only while `n` and the lane's token still hold."""
+
+    claim: Claim
+    delivery_id: int
+    attempt_id: int
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give a lane back; `not_before` and `reason` when it has to wait for something else."""
+
+    claim: Claim
+    wait_seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Free slots of one group, and how many of them one account may hold in all."""
+
+    free: int
+    per_account: int
+
+
+# Every (kind, account) with due lanes is found by jumping through the index, so an account with ten
+# thousand due lanes costs as much as one with a single one. The account that holds the fewest slots
+# comes first, then the lane that has waited longest (DL-91).
+_CLAIM: LiteralString = """
+WITH RECURSIVE pair AS (
+    (SELECT kind, account_id FROM conversations_lane WHERE due_at IS NOT NULL
+     ORDER BY kind, account_id LIMIT 1)
+    UNION ALL
+    SELECT following.kind, following.account_id FROM pair CROSS JOIN LATERAL (
+        SELECT kind, account_id FROM conversations_lane
+        WHERE due_at IS NOT NULL AND (kind, account_id) > (pair.kind, pair.account_id)
+        ORDER BY kind, account_id LIMIT 1) following
+), share AS (
+    SELECT pair.kind, pair.account_id, room.slots, room.free, room.cap,
+           COALESCE(used.n, 0) AS used, count(*) OVER (PARTITION BY room.slots) AS accounts
+    FROM pair
+    JOIN unnest(%(kinds)s::text[], %(groups)s::text[], %(free)s::int[], %(caps)s::int[])
+        AS room (kind, slots, free, cap) ON room.kind = pair.kind
+    LEFT JOIN unnest(%(used_groups)s::text[], %(used_accounts)s::bigint[], %(used)s::int[])
+        AS used (slots, account_id, n)
+        ON used.slots = room.slots AND used.account_id = pair.account_id
+    WHERE room.free > 0 AND COALESCE(used.n, 0) < room.cap
+), candidate AS MATERIALIZED (
+    SELECT lane.id, lane.due_at, share.account_id, share.slots, share.free, share.cap, share.used
+    FROM share CROSS JOIN LATERAL (
+        SELECT id, due_at FROM conversations_lane
+        WHERE kind = share.kind AND account_id = share.account_id AND due_at <= now()
+          AND lease_token IS NULL
+        ORDER BY due_at LIMIT LEAST(share.free, GREATEST(4, %(batch)s / share.accounts))
+        FOR UPDATE SKIP LOCKED) lane
+), ranked AS (
+    SELECT *, used + row_number() OVER (PARTITION BY slots, account_id ORDER BY due_at) AS rank
+    FROM candidate
+), chosen AS (
+    SELECT id FROM (
+        SELECT id, free, row_number() OVER (PARTITION BY slots ORDER BY rank, due_at) AS place
+        FROM ranked WHERE rank <= cap) placed
+    WHERE place <= free
+)
+UPDATE conversations_lane lane
+SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval '1 second',
+    courier_id = %(courier)s, due_at = NULL, blocked_reason = ''
+FROM chosen WHERE lane.id = chosen.id
+RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token
+"""
+
+# The head of each claimed lane goes IN_FLIGHT and its attempt is opened, committed before any byte
+# is sent (DL-40).
+START: LiteralString = """
+WITH head AS (
+    SELECT delivery.id FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]) AS claim (lane_id, token)
+    JOIN conversations_lane lane ON lane.id = claim.lane_id AND lane.lease_token = claim.token
+    CROSS JOIN LATERAL (
+        SELECT id FROM conversations_delivery WHERE lane_id = lane.id
+          AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
+        ORDER BY sequence LIMIT 1) delivery
+), started AS (
+    UPDATE conversations_delivery delivery
+    SET state = 'in_flight', attempts = attempts + 1, request_started_at = now()
+    FROM head WHERE delivery.id = head.id AND state IN ('pending', 'retry_wait') AND due_at <= now()
+    RETURNING delivery.*
+), opened AS (
+    INSERT INTO conversations_attempt (account_id, delivery_id, n, courier_id, started_at, outcome,
+        request_headers, response_headers, response_body, error)
+    SELECT account_id, id, attempts, %(courier)s, now(), '', '{}', '{}', '', '' FROM started
+    RETURNING id, delivery_id
+)
+SELECT started.lane_id, started.id, opened.id, started.attempts, started.account_id,
+       started.wire_id, started.event_type, started.sequence, started.body_sealed,
+       started.content_type, started.schedule, started.deadline_at, started.replay_of_id,
+       started.endpoint_id
+FROM started JOIN opened ON opened.delivery_id = started.id
+"""
+
+_ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
+_ENDPOINTS: LiteralString = """
+SELECT endpoint.id, endpoint.url, endpoint.state, endpoint.timeout_s, endpoint.dialect,
+       array_agg(secret.sealed ORDER BY secret.created_at DESC, secret.id DESC)
+           FILTER (WHERE secret.id IS NOT NULL),
+       array_agg(secret.row_key ORDER BY secret.created_at DESC, secret.id DESC)
+           FILTER (WHERE secret.id IS NOT NULL)
+FROM conversations_endpoint endpoint
+LEFT JOIN conversations_endpointsecret secret
+    ON secret.endpoint_id = endpoint.id AND (secret.expires_at IS NULL OR secret.expires_at > now())
+WHERE endpoint.id = ANY(%s) GROUP BY endpoint.id
+"""
+
+# A lane's row is locked first and its next due time is computed by a second statement: whoever puts
+# something on the lane locks the row as well, so nothing that was put on meanwhile is overlooked.
+# Never waiting for a lock while holding others, it cannot take part in a deadlock.
+_LOCK: LiteralString = """
+SELECT id FROM conversations_lane
+WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
+ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+_RELEASE: LiteralString = """
+UPDATE conversations_lane lane
+SET lease_token = NULL, lease_until = NULL, courier_id = NULL,
+    due_at = CASE WHEN head.state IN ('pending', 'retry_wait')
+             THEN GREATEST(head.due_at, now() + claim.wait * interval '1 second') END,
+    blocked_reason = CASE WHEN head.state IN ('uncertain', 'held') THEN head.state
+                     ELSE claim.reason END
+FROM unnest(%(lanes)s::bigint[], %(waits)s::float[], %(reasons)s::text[]) AS claim (id, wait, reason)
+LEFT JOIN LATERAL (
+    SELECT state, due_at FROM conversations_delivery WHERE lane_id = claim.id
+      AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
+    ORDER BY sequence LIMIT 1) head ON true
+WHERE lane.id = claim.id
+RETURNING lane.id, extract(epoch FROM lane.due_at - now())::float
+"""
+_STILL_OURS: LiteralString = """
+SELECT id FROM conversations_lane
+WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
+"""
+
+# Leases that ran out or whose courier is dead. What was in flight is tried again; a send that may
+# have arrived waits for a word of the channel instead (delivery.md 6).
+_RECLAIM: LiteralString = """
+WITH gone AS (
+    SELECT id FROM conversations_lane
+    WHERE lease_token IS NOT NULL
+      AND (lease_until < now() OR courier_id = ANY(%(dead)s)
+           OR (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[])))
+    FOR UPDATE SKIP LOCKED
+), freed AS (
+    UPDATE conversations_lane lane
+    SET lease_token = NULL, lease_until = NULL, courier_id = NULL, due_at = now()
+    FROM gone WHERE lane.id = gone.id RETURNING lane.id
+), lost AS (
+    UPDATE conversations_delivery delivery
+    SET state = CASE WHEN kind = 'send' THEN 'uncertain' ELSE 'pending' END,
+        due_at = now() + %(wait)s * interval '1 second'
+    FROM freed WHERE delivery.lane_id = freed.id AND state = 'in_flight'
+    RETURNING delivery.id, account_id, kind, conversation_id, epoch
+), closed AS (
+    UPDATE conversations_attempt attempt SET outcome = 'worker_lost', ended_at = now()
+    FROM lost WHERE attempt.delivery_id = lost.id AND attempt.ended_at IS NULL
+), waiting AS (
+    INSERT INTO conversations_timer
+        (account_id, kind, conversation_id, delivery_id, epoch, due_at, extended)
+    SELECT account_id, 'reconcile', conversation_id, id, epoch, now() + interval '30 seconds', false
+    FROM lost WHERE kind = 'send'
+)
+SELECT (SELECT count(*) FROM freed), (SELECT count(*) FROM lost)
+"""
+
+# Nothing should ever need this; whatever was put on a lane without ringing is found within a minute.
+_FORGOTTEN: LiteralString = """
+UPDATE conversations_lane SET due_at = now()
+WHERE due_at IS NULL AND lease_token IS NULL AND blocked_reason = '' AND id IN (
+    SELECT lane_id FROM conversations_delivery
+    WHERE state IN ('pending', 'retry_wait') AND due_at < now() - interval '30 seconds')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint as it is now, with its live secrets, newest first."""
+
+    url: str
+    state: str
+    timeout_s: int
+    dialect: str
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """An agent delivery that is marked IN_FLIGHT, and everything needed to bring it."""
+
+    job: Job
+    wire_id: str
+    event_type: str
+    sequence: int
+    body: bytes
+    content_type: str
+    schedule: str
+    deadline_at: datetime | None
+    is_replay: bool
+    endpoint_id: int | None
+    target: Target | None
+
+
+async def claim(
+    pool: Pool, *, courier_id: int, rooms: Mapping[str, Room], used: Counter[tuple[str, int]]
+) -> list[Claim]:
+    """Lease due lanes, as many as there is room for; at most about `BATCH` per group."""
+    kinds = list(GROUPS)
+    held = [(group, account, n) for (group, account), n in used.items() if n > 0]
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            _CLAIM,
+            {
+                "courier": courier_id,
+                "lease": LEASE_SECONDS,
+                "batch": BATCH,
+                "kinds": kinds,
+                "groups": [GROUPS[kind] for kind in kinds],
+                "free": [min(rooms[GROUPS[kind]].free, BATCH) for kind in kinds],
+                "caps": [rooms[GROUPS[kind]].per_account for kind in kinds],
+                "used_groups": [group for group, _account, _n in held],
+                "used_accounts": [account for _group, account, _n in held],
+                "used": [n for _group, _account, n in held],
+            },
+        )
+        return [Claim(*row) for row in await cursor.fetchall()]
+
+
+async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) -> list[Push]:
+    """Start the heads of agent lanes and read their endpoints: one transaction, one round trip."""
+    accounts: dict[int, set[int]] = {}
+    for one in claims:
+        accounts.setdefault(one.account_id, set()).add(one.destination_id)
+    async with pool.connection() as connection:
+        async with connection.pipeline(), connection.transaction():
+            started = await connection.execute(START, start_arguments(claims, courier_id))
+            found = []
+            for account_id, endpoints in accounts.items():
+                await connection.execute(_ENTER, [str(account_id)])
+                cursor = await connection.execute(_ENDPOINTS, [list(endpoints)])
+                found.append((account_id, cursor))
+        targets = {}
+        for account_id, cursor in found:
+            for row in await cursor.fetchall():
+                targets[row[0]] = _target(account_id, row)
+        by_lane = {one.lane_id: one for one in claims}
+        return [_push(by_lane[row[0]], row, targets) for row in await started.fetchall()]
+
+
+def start_arguments(claims: Sequence[Claim], courier_id: int) -> dict[str, Any]:
+    return {**_keys(claims), "courier": courier_id}
+
+
+async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], list[Release]]:
+    """Give lanes back; the seconds until their next due times, and those whose row was busy."""
+    claims = [one.claim for one in done]
+    async with pool.connection() as connection:
+        async with connection.transaction():
+            cursor = await connection.execute(_LOCK, _keys(claims))
+            locked = {row[0] for row in await cursor.fetchall()}
+            ours = [one for one in done if one.claim.lane_id in locked]
+            cursor = await connection.execute(
+                _RELEASE,
+                {
+                    "lanes": [one.claim.lane_id for one in ours],
+                    "waits": [one.wait_seconds for one in ours],
+                    "reasons": [one.reason for one in ours],
+                },
+            )
+            dues = [due for _lane, due in await cursor.fetchall() if due is not None]
+        busy = [one for one in done if one.claim.lane_id not in locked]
+        if busy:
+            cursor = await connection.execute(_STILL_OURS, _keys([one.claim for one in busy]))
+            still = {row[0] for row in await cursor.fetchall()}
+            busy = [one for one in busy if one.claim.lane_id in still]
+        return dues, busy
+
+
+async def reclaim(
+    pool: Pool, *, dead: Sequence[int] = (), abandoned: Sequence[Claim] = (), wait: float = 0.0
+) -> tuple[int, int]:
+    """Free leases that ran out, of dead couriers, and `abandoned` ones; (lanes, deliveries) freed."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            _RECLAIM, {"dead": list(dead), "wait": wait, **_keys(abandoned)}
+        )
+        freed, lost = await cursor.fetchone() or (0, 0)
+        return freed, lost
+
+
+async def find_forgotten(pool: Pool) -> int:
+    async with pool.connection() as connection:
+        return (await connection.execute(_FORGOTTEN)).rowcount
+
+
+def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
+    return {
+        "lanes": [one.lane_id for one in claims],
+        "tokens": [one.token for one in claims],
+    }
+
+
+def _target(account_id: int, row: tuple[Any, ...]) -> Target:
+    _id, url, state, timeout_s, dialect, sealed, row_keys = row
+    secrets = [
+        EndpointSecret(account_id=account_id, row_key=row_key, sealed=one).value
+        for one, row_key in zip(sealed or (), row_keys or (), strict=True)
+    ]
+    return Target(url, state, timeout_s, dialect, tuple(secrets))
+
+
+def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:
+    (_lane, pk, attempt, n, account, wire_id, event, sequence, sealed, kind, plan, deadline, replay, end) = row  # fmt: skip
+    delivery = Delivery(account_id=account, wire_id=wire_id, body_sealed=sealed)
+    return Push(
+        job=Job(claim, pk, attempt, n),
+        wire_id=wire_id,
+        event_type=event,
+        sequence=sequence,
+        body=delivery.body,
+        content_type=kind,
+        schedule=plan,
+        deadline_at=deadline,
+        is_replay=replay is not None,
+        endpoint_id=end,
+        target=targets.get(end) if end is not None else None,
+    )
+
+
+def is_enabled(target: Target | None) -> bool:
+    return target is not None and target.state == Endpoint.State.ENABLED

@@ -1,0 +1,117 @@
+"""Which couriers live: a row, a heartbeat, and a session lock that dies with the process (DL-51)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import LiteralString
+
+from conversations.models import Courier
+from integrations.courier import lanes
+from integrations.courier.database import DATABASE_ERRORS, Connection, Pool, connect
+
+logger = logging.getLogger(__name__)
+
+_ENTER: LiteralString = """
+INSERT INTO conversations_courier (host, pid, started_at, last_seen_at, in_flight)
+VALUES (%s, %s, now(), now(), 0) RETURNING id
+"""
+_LOCK: LiteralString = "SELECT pg_try_advisory_lock(%s::int, %s::int)"
+# The row is put back should somebody have taken it away while we could not be seen.
+_BEAT: LiteralString = """
+INSERT INTO conversations_courier (id, host, pid, started_at, last_seen_at, in_flight)
+VALUES (%(id)s, %(host)s, %(pid)s, now(), now(), %(in_flight)s)
+ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), in_flight = EXCLUDED.in_flight
+"""
+_PROLONG: LiteralString = """
+UPDATE conversations_lane SET lease_until = now() + %(lease)s * interval '1 second'
+WHERE courier_id = %(id)s AND lease_token IS NOT NULL
+  AND lease_until < now() + %(lease)s * interval '1 second' / 2 AND lease_until > now()
+"""
+_SILENT: LiteralString = """
+SELECT courier.id FROM conversations_courier courier WHERE NOT EXISTS (
+    SELECT 1 FROM pg_locks
+    WHERE locktype = 'advisory' AND classid = %s::oid AND objid::bigint = courier.id AND objsubid = 2 AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+_LEAVE: LiteralString = """
+DELETE FROM conversations_courier WHERE id = ANY(%s) AND NOT EXISTS (
+    SELECT 1 FROM conversations_lane
+    WHERE courier_id = conversations_courier.id AND lease_token IS NOT NULL)
+"""
+
+
+class Presence:
+    """This courier's place among the living, and the eye on the others."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.courier_id = 0
+        self._pool = pool
+        self._host, self._pid = socket.gethostname()[:120], os.getpid()
+        self._lock: Connection | None = None
+        # Once unseen may be a moment without a connection; twice in a row is death.
+        self._unseen: set[int] = set()
+
+    async def enter(self) -> None:
+        """Take an id and its lock. Raises the database's errors."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_ENTER, [self._host, self._pid])
+            row = await cursor.fetchone()
+        self.courier_id = row[0] if row else 0
+        await self._hold_lock()
+
+    async def beat(self, in_flight: int) -> None:
+        """Say that we live and prolong our leases; take the lock again when it was lost."""
+        await self._hold_lock()
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                _BEAT,
+                {
+                    "id": self.courier_id,
+                    "host": self._host,
+                    "pid": self._pid,
+                    "in_flight": in_flight,
+                },
+            )
+            await connection.execute(
+                _PROLONG, {"id": self.courier_id, "lease": lanes.LEASE_SECONDS}
+            )
+
+    async def watch(self) -> int:
+        """Free the lanes of dead couriers and those whose lease ran out; returns how many."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_SILENT, [Courier.ADVISORY_CLASS])
+            silent = {row[0] for row in await cursor.fetchall()} - {self.courier_id}
+        dead = sorted(silent & self._unseen)
+        self._unseen = silent
+        freed, lost = await lanes.reclaim(self._pool, dead=dead)
+        if freed:
+            logger.warning("lanes reclaimed lanes=%d deliveries=%d dead=%s", freed, lost, dead)
+        if dead:
+            await self._bury(dead)
+        return freed
+
+    async def leave(self) -> None:
+        try:
+            await self._bury([self.courier_id])
+        except DATABASE_ERRORS as error:
+            logger.warning("courier left without a word error=%s", error)
+        if self._lock is not None:
+            await self._lock.close()
+
+    async def _bury(self, ids: list[int]) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(_LEAVE, [ids])
+
+    async def _hold_lock(self) -> None:
+        """A session lock on a connection of its own: no statement can fail and drop it."""
+        if self._lock is not None and not self._lock.closed:
+            try:
+                await self._lock.execute("SELECT 1")
+            except DATABASE_ERRORS:
+                await self._lock.close()
+            else:
+                return
+        self._lock = await connect("courier lock")
+        await self._lock.execute(_LOCK, [Courier.ADVISORY_CLASS, self.courier_id])

@@ -1,0 +1,175 @@
+"""Agent lanes: events are pushed to the agent's URL, and its answer is handed to the agents' room."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from accounts.tenancy import account_context
+from agents import dialects
+from agents import services as agents
+from agents.dialects import Dialect
+from conversations.models import Delivery
+from integrations.courier import recording
+from integrations.courier.lanes import Push, is_enabled
+from integrations.courier.recording import Outcome
+from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
+from integrations.courier.signing import push_headers
+from integrations.http import Exchange, GuardedClient
+
+logger = logging.getLogger(__name__)
+
+State = Delivery.State
+ANSWER_BYTES = 256 * 1024
+GONE = 410
+SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
+
+
+async def push(one: Push, http: GuardedClient) -> tuple[Exchange, Mapping[str, str]]:
+    """Make the request; what came of it, and the headers that were sent."""
+    target = one.target
+    if target is None or not is_enabled(target):
+        return SWITCHED_OFF, {}
+    headers = push_headers(
+        dialect_of(target.dialect),
+        one.body,
+        wire_id=one.wire_id,
+        timestamp=int(time.time()),
+        secrets=target.secrets,
+        event_type=one.event_type,
+        content_type=one.content_type,
+        attempt=one.job.n,
+        sequence=one.sequence,
+        replay=one.is_replay,
+    )
+    exchange = await http.exchange(
+        "POST",
+        target.url,
+        headers=headers,
+        data=one.body,
+        timeout=float(target.timeout_s),
+        max_bytes=ANSWER_BYTES,
+    )
+    return exchange, headers
+
+
+def record(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    """Write what came of a push, with everything that follows from it, in one transaction."""
+    if exchange.ok:
+        try:
+            _delivered(one, exchange, headers)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("answer not applied delivery=%d", one.job.delivery_id)
+            exchange = Exchange(
+                "not_applied", exchange.status, exchange.headers, exchange.body,
+                exchange.latency_ms, exchange.remote_ip, "the answer could not be applied", True,
+            )  # fmt: skip
+        else:
+            return
+    _not_delivered(one, exchange, headers)
+
+
+def dialect_of(slug: str) -> Dialect:
+    """The endpoint's dialect; a plain one when its platform is not installed any more."""
+    try:
+        return dialects.get(slug)
+    except KeyError:
+        return Dialect()
+
+
+def _delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    with account_context(one.job.claim.account_id):
+        if not recording.finish(one.job, State.DELIVERED):
+            return
+        note = agents.settle(
+            _delivery(one),
+            status=exchange.status or 0,
+            headers=exchange.headers,
+            body=exchange.body,
+            late=False,
+        )
+        recording.close_attempt(one.job, _outcome(_word(note), exchange, headers, note))
+
+
+def _word(note: str) -> str:
+    """What the agents' room made of the answer, as the attempt's outcome."""
+    word = note.partition(":")[0].replace(" ", "_")
+    return {"no_answer": "ok", "refused": "answer_refused"}.get(word, word)
+
+
+def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    due = _next(one, exchange, timezone.now())
+    reason = _reason(exchange)
+    with account_context(one.job.claim.account_id):
+        state = State.DEAD if due is None else State.RETRY_WAIT
+        if not recording.finish(one.job, state, due_at=due, reason="" if due else reason):
+            return
+        recording.close_attempt(
+            one.job, _outcome(exchange.outcome, exchange, headers), next_due_at=due
+        )
+        if due is not None:
+            return
+        logger.info(
+            "push given up delivery=%d reason=%s after=%d", one.job.delivery_id, reason, one.job.n
+        )
+        agents.delivery_failed(_delivery(one), reason=reason)
+        if exchange.status == GONE:
+            _cancel_queue(one)
+
+
+def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
+    """When to try again; None when it is hopeless, switched off, or the patience is used up."""
+    if exchange is SWITCHED_OFF or exchange.status == GONE:
+        return None
+    asked = read_retry_after(exchange.headers.get("retry-after", ""))
+    dialect = dialect_of(one.target.dialect if one.target else "")
+    return next_due(
+        one.schedule,
+        one.job.n,
+        Failure(exchange.outcome, exchange.status, asked),
+        now=now,
+        deadline=one.deadline_at,
+        max_attempts=dialect.max_attempts,
+    )
+
+
+def _reason(exchange: Exchange) -> str:
+    if exchange is SWITCHED_OFF or exchange.status == GONE:
+        return "agent_disabled"
+    if exchange.status in HOPELESS_LIVE:
+        return "agent_rejected"
+    return "agent_unreachable"
+
+
+def _cancel_queue(one: Push) -> None:
+    """410: whoever runs the agent has taken it down; nothing more is brought there (DL-33)."""
+    Delivery.objects.filter(
+        endpoint_id=one.endpoint_id or 0, state__in=(State.PENDING, State.RETRY_WAIT)
+    ).update(
+        state=State.CANCELED, dead_reason="the endpoint answered 410", finished_at=timezone.now()
+    )
+
+
+def _delivery(one: Push) -> Delivery:
+    return Delivery.objects.select_related("conversation", "endpoint", "message").get(
+        pk=one.job.delivery_id
+    )
+
+
+def _outcome(word: str, exchange: Exchange, headers: Mapping[str, str], note: str = "") -> Outcome:
+    return Outcome(
+        word,
+        exchange.status,
+        exchange.latency_ms,
+        note or exchange.error,
+        headers,
+        exchange.headers,
+        exchange.body,
+    )
