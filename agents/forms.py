@@ -1,0 +1,105 @@
+"""The form of an agent; agents.services decides, this checks shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Team
+from agents import addresses, dialects
+from agents.models import Agent
+from conversations.models import Inbox
+
+
+def dialect_choices() -> list[tuple[str, str]]:
+    return [(dialect.slug, str(dialect.name)) for dialect in dialects.all_dialects()]
+
+
+class AgentForm(forms.Form):
+    name = forms.CharField(
+        label=_("Name"), max_length=120, help_text=_("Colleagues see it beside the AI mark.")
+    )
+    description = forms.CharField(label=_("What it is for"), max_length=250, required=False)
+    url = forms.CharField(
+        label=_("Address"),
+        max_length=2000,
+        help_text=_("Where we send what happens, such as https://agent.example.com/hook."),
+        widget=forms.URLInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    dialect = forms.ChoiceField(
+        label=_("Dialect"),
+        choices=dialect_choices,
+        help_text=_("The shape of requests and answers it was written for."),
+    )
+    patience_s = forms.IntegerField(
+        label=_("Patience in seconds"),
+        min_value=10,
+        max_value=1800,
+        initial=90,
+        help_text=_("Without an answer in this time, people get the conversation."),
+    )
+    fallback_team = forms.ModelChoiceField(
+        label=_("Fallback team"),
+        queryset=Team.objects.none(),
+        required=False,
+        empty_label=_("The inbox's, else everybody"),
+    )
+    fallback_text = forms.CharField(
+        label=_("What the customer reads then"),
+        max_length=1000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Sent when people take over after silence; at most once a day. May be empty."),
+    )
+    inboxes = forms.ModelMultipleChoiceField(
+        label=_("Inboxes"),
+        queryset=Inbox.objects.none(),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None chosen: every inbox."),
+    )
+
+    def __init__(self, *args: Any, agent: Agent | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.agent = agent
+        self._offer("fallback_team", Team.objects.order_by("name"))
+        self._offer("inboxes", Inbox.objects.order_by("name"))
+        if agent is not None:
+            self.initial = {
+                "name": agent.name,
+                "description": agent.description,
+                "url": agent.endpoint.url,
+                "dialect": agent.dialect,
+                "patience_s": agent.patience_s,
+                "fallback_team": agent.fallback_team_id,
+                "fallback_text": agent.fallback_text,
+                "inboxes": list(agent.inboxes.values_list("pk", flat=True)),
+            }
+
+    def _offer(self, name: str, rows: Any) -> None:
+        self.fields[name].queryset = rows  # type: ignore[attr-defined]  # a model choice field
+
+    def clean_url(self) -> str:
+        """Refused at save already (bad inputs 43 to 47); an unchanged address is not asked again."""
+        url = str(self.cleaned_data["url"]).strip()
+        known = self.agent is not None and url == self.agent.endpoint.url
+        sentence = "" if known else addresses.problem(url)
+        if sentence:
+            raise forms.ValidationError(sentence)
+        return url
+
+
+class NewAgentForm(AgentForm):
+    first = forms.BooleanField(
+        label=_("New chats go to this agent"),
+        required=False,
+        initial=True,
+        help_text=_("Makes two rules: new chats to it, and who asks for a person gets one."),
+    )
+
+    def __init__(self, *args: Any, has_rules: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if has_rules:
+            del self.fields["first"]

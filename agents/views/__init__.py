@@ -1,0 +1,1 @@
+"""The pages of agents, of what was delivered, and of rules."""

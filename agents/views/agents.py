@@ -1,0 +1,188 @@
+"""Agents: the list with their health, making and changing them, pausing and deleting."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.auth import MemberRequest, member_required
+from accounts.pages import done, find, show
+from accounts.permissions import Permission
+from agents import dialects, health, rules, services
+from agents.forms import AgentForm, NewAgentForm
+from agents.models import Agent, AssignmentRule
+from agents.services import AgentError
+from conversations.models import Delivery
+
+page = require_http_methods(["GET", "HEAD", "POST"])
+RECENT = 8
+
+
+def living() -> QuerySet[Agent]:
+    return Agent.objects.exclude(state=Agent.State.DELETED).select_related(
+        "member", "endpoint", "fallback_team"
+    )
+
+
+def find_agent(public_id: str) -> Agent:
+    """A living agent of the account in context, or 404."""
+    return find(living(), "agn", public_id)
+
+
+def moved(text: str, number: int) -> str:
+    """The act, and how many conversations it moved."""
+    if not number:
+        return text
+    tail = ngettext(
+        "%(n)d conversation moved.", "%(n)d conversations moved.", number
+    ) % {"n": number}  # fmt: skip
+    return f"{text} {tail}"
+
+
+@member_required(Permission.AGENTS_READ)
+@require_safe
+def agents(request: MemberRequest) -> HttpResponse:
+    rows = list(living().order_by("member__name"))
+    found = health.of_all(rows, request.account)
+    listed = [{"agent": agent, "health": found[agent.pk]} for agent in rows]
+    return show(request, "agents/agents.html", {"rows": listed})
+
+
+@member_required(Permission.AGENTS_WRITE)
+@page
+def create(request: MemberRequest) -> HttpResponse:
+    """A new agent; its token and secret are in this answer and nowhere else."""
+    form = NewAgentForm(request.POST or None, has_rules=AssignmentRule.objects.exists())
+    if form.is_valid():
+        data = dict(form.cleaned_data)
+        first = data.pop("first", False)
+        try:
+            made = services.create_agent(request.account, **data, by=request.member)
+        except AgentError as error:
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+        else:
+            if first:
+                rules.create_default_rules(request.account, made.agent, by=request.member)
+            return _shown_once(request, made.agent, token=made.token, secret=made.secret)
+    return show(request, "agents/agent_form.html", {}, form=form)
+
+
+def _shown_once(
+    request: MemberRequest, agent: Agent, *, token: str = "", secret: str = ""
+) -> HttpResponse:
+    context = {"agent": agent, "token": token, "secret": secret}
+    return render(request, "agents/shown_once.html", context)
+
+
+@member_required(Permission.AGENTS_READ)
+@require_safe
+def agent(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    deliveries = Delivery.objects.filter(endpoint=found.endpoint).select_related("conversation")
+    context = {
+        "agent": found,
+        "health": health.of_all([found], request.account)[found.pk],
+        "dialect": next(
+            (d.name for d in dialects.all_dialects() if d.slug == found.dialect), found.dialect
+        ),
+        "token": found.member.tokens.filter(revoked_at__isnull=True).order_by("-pk").first(),
+        "secrets": list(found.endpoint.secrets.all()),
+        "deliveries": list(deliveries.order_by("-pk")[:RECENT]),
+    }
+    return show(request, "agents/agent.html", context)
+
+
+@member_required(Permission.AGENTS_WRITE)
+@page
+def change(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    form = AgentForm(request.POST or None, agent=found)
+    if form.is_valid():
+        try:
+            services.change_agent(found, by=request.member, **form.cleaned_data)
+        except AgentError as error:
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+        else:
+            return done(request, _("Saved."), "agent", public_id)
+    return show(request, "agents/agent_form.html", {"agent": found}, form=form)
+
+
+@member_required(Permission.AGENTS_WRITE)
+@require_POST
+def rotate_secret(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    return _shown_once(request, found, secret=services.rotate_secret(found, by=request.member))
+
+
+@member_required(Permission.AGENTS_WRITE)
+@require_POST
+def rotate_token(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    return _shown_once(request, found, token=services.rotate_token(found, by=request.member))
+
+
+@member_required(Permission.AGENTS_WRITE)
+@require_POST
+def enable(request: MemberRequest, public_id: str) -> HttpResponse:
+    """Its endpoint was switched off by its own answers; try it again."""
+    services.enable_endpoint(find_agent(public_id), by=request.member)
+    return done(request, _("The address is called again."), "agent", public_id)
+
+
+# --- Pausing and deleting ------------------------------------------------------------------------
+
+
+@member_required(Permission.AGENTS_PAUSE)
+@require_POST
+def pause(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    number = services.pause_agent(found, by=request.member)
+    text = moved(_("%(name)s is paused.") % {"name": found.name}, number)
+    return done(request, text, "agents", undo=reverse("resume_agent", args=[public_id]))
+
+
+@member_required(Permission.AGENTS_PAUSE)
+@require_POST
+def resume(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    number = services.resume_agent(found, by=request.member)
+    return done(request, moved(_("%(name)s works again.") % {"name": found.name}, number), "agents")
+
+
+@member_required(Permission.AGENTS_WRITE)
+@require_POST
+def delete(request: MemberRequest, public_id: str) -> HttpResponse:
+    found = find_agent(public_id)
+    number = services.delete_agent(found, by=request.member)
+    text = moved(_("%(name)s is deleted.") % {"name": found.name}, number)
+    return done(request, text, "agents", undo=reverse("restore_agent", args=[public_id]))
+
+
+@member_required(Permission.AGENTS_WRITE)
+@require_POST
+def restore(request: MemberRequest, public_id: str) -> HttpResponse:
+    """Take a deletion back."""
+    rows = Agent.objects.select_related("member", "endpoint")
+    found = find(rows, "agn", public_id)
+    number = services.undo_delete(found, by=request.member)
+    return done(request, moved(_("%(name)s is back.") % {"name": found.name}, number), "agents")
+
+
+@member_required(Permission.AGENTS_PAUSE)
+@require_POST
+def pause_all(request: MemberRequest) -> HttpResponse:
+    number = services.pause_everywhere(request.account, by=request.member)
+    text = moved(_("Every AI agent is paused."), number)
+    return done(request, text, "agents", undo=reverse("resume_all_agents"))
+
+
+@member_required(Permission.AGENTS_PAUSE)
+@require_POST
+def resume_all(request: MemberRequest) -> HttpResponse:
+    number = services.resume_everywhere(request.account, by=request.member)
+    return done(request, moved(_("AI agents work again."), number), "agents")
