@@ -82,7 +82,7 @@ def _check_action(action: object, path: str) -> None:
     if not isinstance(action, dict):
         _refuse(path, _("should be an object"))
     kind = action.get("type")
-    if kind not in ACTIONS:
+    if not isinstance(kind, str) or kind not in ACTIONS:
         _refuse(f"{path}.type", _("should be one of %(known)s") % {"known": ", ".join(ACTIONS)})
     arguments = ACTIONS[kind][1]
     for key in action:

@@ -1,0 +1,259 @@
+"""Making agents, their secrets and tokens; pausing and deleting with a way back."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, AuditEntry, Member
+from accounts.tokens import find_token
+from agents import services as agents
+from agents.models import Agent
+from agents.services import AgentError
+from conversations import services
+from conversations.errors import CannotHoldError
+from conversations.messages import Content
+from conversations.models import Conversation, Endpoint
+from tests.agents.lane import types
+from tests.factories import make_agent, make_conversation, said
+
+
+def make(house: SimpleNamespace, **fields: Any) -> agents.NewAgent:
+    fields = {"name": "Lumi", "url": "https://lumi.example.com/hook", "by": house.owner} | fields
+    return agents.create_agent(house.account, **fields)
+
+
+def held_by(agent: Agent, house: SimpleNamespace, count: int = 1) -> list[Conversation]:
+    return [
+        services.assign(
+            make_conversation(house.inbox, visitor=f"{agent.pk}-{n}"),
+            to=agent.member,
+            by=house.owner,
+        )
+        for n in range(count)
+    ]
+
+
+def secrets_of(agent: Agent) -> list[str]:
+    return [secret.value for secret in agent.endpoint.secrets.all()]
+
+
+# --- Making --------------------------------------------------------------------------------------
+
+
+def test_a_new_agent_has_a_member_an_endpoint_a_secret_and_a_token(
+    house: SimpleNamespace,
+) -> None:
+    """DL-72"""
+    agent, secret, token = make(house, patience_s=30, inboxes=[house.inbox])
+    assert (agent.member.kind, agent.member.role, agent.member.name) == ("agent", "ai", "Lumi")
+    assert (agent.endpoint.kind, agent.endpoint.timeout_s) == ("agent", 15)
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    assert secrets_of(agent) == [secret]
+    assert token.startswith("sb_agt_")
+    found = find_token(token)
+    assert found is not None
+    assert found.member == agent.member
+    assert list(agent.inboxes.all()) == [house.inbox]
+    entry = AuditEntry.objects.get(action="agent.created")
+    assert (entry.member, secret in str(entry.changes)) == (house.owner, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", " "),
+        ("name", "x" * 121),
+        ("url", "agent.example"),
+        ("url", "ftp://agent.example/"),
+        ("url", "http://"),
+        ("url", "http://[::1"),
+        ("url", "http://user:secret@agent.example/"),
+        ("url", "http://agent.example/#here"),
+        ("patience_s", 9),
+        ("patience_s", 1801),
+        ("timeout_s", 61),
+        ("dialect", "klingon"),
+    ],
+)
+def test_a_wrong_agent_is_refused_with_its_field(
+    house: SimpleNamespace, field: str, value: Any
+) -> None:
+    with pytest.raises(AgentError) as refused:
+        make(house, **{field: value})
+    assert refused.value.field == field
+    assert Member.objects.filter(name="Lumi").count() == 0
+    with pytest.raises(AgentError):
+        agents.change_agent(house.agent, by=house.owner, **{field: value})
+
+
+def test_an_agent_is_changed_and_the_change_is_audited(house: SimpleNamespace) -> None:
+    agents.change_agent(
+        house.agent,
+        by=house.admin,
+        name="New",
+        url="https://new.example.com/",
+        patience_s=45,
+        inboxes=[house.inbox],
+    )
+    agent = Agent.objects.get(pk=house.agent.pk)
+    assert (agent.name, agent.endpoint.url, agent.patience_s) == ("New", "https://new.example.com/", 45)
+    changes = AuditEntry.objects.get(action="agent.updated").changes
+    assert changes["patience_s"] == {"from": "90", "to": "45"}
+    assert changes["inboxes"] == [house.inbox.public_id]
+
+
+# --- Secrets and tokens --------------------------------------------------------------------------
+
+
+def test_a_rotated_secret_signs_first_and_the_old_one_for_a_day_more(
+    house: SimpleNamespace,
+) -> None:
+    """DL-73"""
+    agent, old, _token = make(house)
+    new = agents.rotate_secret(agent, by=house.owner)
+    assert secrets_of(agent) == [new, old]
+    ends = agent.endpoint.secrets.last().expires_at  # type: ignore[union-attr]
+    assert ends is not None
+    assert timedelta(hours=23) < ends - timezone.now() <= timedelta(hours=24)
+
+
+def test_at_most_three_secrets_live(house: SimpleNamespace) -> None:
+    """DL-73"""
+    agent = make(house).agent
+    made = [agents.rotate_secret(agent, by=house.owner) for _ in range(5)]
+    assert secrets_of(agent) == made[:-4:-1]
+
+
+def test_a_compromised_secret_ends_at_once(house: SimpleNamespace) -> None:
+    """DL-73"""
+    agent = make(house).agent
+    agents.rotate_secret(agent, by=house.owner)
+    new = agents.rotate_secret(agent, by=house.owner, grace=timedelta(0))
+    assert secrets_of(agent) == [new]
+    with pytest.raises(AgentError):
+        agents.rotate_secret(agent, by=house.owner, grace=timedelta(days=8))
+
+
+def test_a_rotated_token_ends_the_old_one(house: SimpleNamespace) -> None:
+    agent, _secret, old = make(house)
+    new = agents.rotate_token(agent, by=house.owner)
+    assert find_token(old) is None
+    assert find_token(new) is not None
+
+
+# --- Pausing -------------------------------------------------------------------------------------
+
+
+def test_pausing_moves_open_conversations_and_resuming_returns_the_untouched(
+    house: SimpleNamespace,
+) -> None:
+    Agent.objects.update(fallback_team=house.team)
+    untouched, taken, resolved, answered = held_by(house.agent, house, 4)
+    assert agents.pause_agent(house.agent, by=house.admin) == 4
+    assert agents.pause_agent(house.agent, by=house.admin) == 0
+    for conversation in (untouched, taken, resolved, answered):
+        conversation.refresh_from_db()
+        assert (conversation.assignee, conversation.team) == (None, house.team)
+        assert conversation.assignments.latest("epoch").reason == "agent_paused"
+    services.take_over(taken, by=house.person)
+    services.resolve(resolved, by=house.person)
+    services.post_message(answered, content=Content(text="Hi"), author=house.person)
+    services.receive(house.inbox, said("Hello?", visitor=f"{house.agent.pk}-0"))
+    assert agents.resume_agent(house.agent, by=house.admin) == 1
+    holders = []
+    for conversation in (untouched, taken, resolved, answered):
+        conversation.refresh_from_db()
+        holders.append(conversation.assignee)
+    assert holders == [house.agent.member, house.person, None, house.person]
+    actions = AuditEntry.objects.filter(action__startswith="agent.").order_by("id")
+    assert [entry.action for entry in actions] == ["agent.paused", "agent.resumed"]
+
+
+def test_what_the_customer_wrote_meanwhile_is_told_when_the_agent_resumes(
+    house: SimpleNamespace,
+) -> None:
+    held_by(house.agent, house)
+    agents.pause_agent(house.agent, by=house.admin)
+    services.receive(house.inbox, said("Hello?", visitor=f"{house.agent.pk}-0"))
+    assert types(house.agent) == []
+    agents.resume_agent(house.agent, by=house.admin)
+    assert types(house.agent) == ["conversation.assigned", "message.created", "message.created"]
+
+
+def test_pausing_everywhere_silences_all_and_resuming_spares_the_paused(
+    house: SimpleNamespace,
+) -> None:
+    other = make_agent(house.account)
+    mine, theirs = held_by(house.agent, house)[0], held_by(other, house)[0]
+    assert agents.pause_everywhere(house.account, by=house.owner) == 2
+    agents.pause_agent(other, by=house.owner)
+    assert agents.resume_everywhere(Account.objects.get(pk=house.account.pk), by=house.owner) == 1
+    mine.refresh_from_db()
+    theirs.refresh_from_db()
+    assert (mine.assignee, theirs.assignee) == (house.agent.member, None)
+    assert agents.resume_agent(other, by=house.owner) == 1
+
+
+def test_a_snoozed_conversation_of_a_paused_agent_wakes_with_people(
+    house: SimpleNamespace,
+) -> None:
+    from conversations import timers
+    from conversations.models import Timer
+
+    conversation = held_by(house.agent, house)[0]
+    services.snooze(conversation, by=house.person, until=timezone.now() + timedelta(hours=1))
+    assert agents.pause_agent(house.agent, by=house.admin) == 0
+    timers.fire(Timer.objects.get(kind=Timer.Kind.SNOOZE))
+    conversation.refresh_from_db()
+    assert (conversation.status, conversation.assignee) == ("open", None)
+    assert conversation.assignments.latest("epoch").reason == "agent_paused"
+
+
+# --- Deleting ------------------------------------------------------------------------------------
+
+
+def test_deleting_ends_everything_and_undoing_brings_it_back(house: SimpleNamespace) -> None:
+    agent, _secret, token = make(house)
+    revoked = token
+    token = agents.rotate_token(agent, by=house.owner)
+    conversation = held_by(agent, house)[0]
+    assert agents.delete_agent(agent, by=house.owner) == 1
+    agent = Agent.objects.select_related("member", "endpoint").get(pk=agent.pk)
+    assert (agent.state, agent.member.active, agent.endpoint.state) == (
+        "deleted",
+        False,
+        "disabled",
+    )
+    assert find_token(token) is None
+    conversation.refresh_from_db()
+    assert conversation.assignments.latest("epoch").reason == "agent_deleted"
+    with pytest.raises(CannotHoldError):
+        services.assign(conversation, to=agent.member, by=house.owner)
+
+    assert agents.undo_delete(agent, by=house.owner) == 1
+    conversation.refresh_from_db()
+    agent.refresh_from_db()
+    assert (agent.state, conversation.assignee) == ("active", agent.member)
+    assert find_token(token) is not None
+    assert find_token(revoked) is None
+
+
+def test_deleting_takes_snoozed_conversations_too(house: SimpleNamespace) -> None:
+    conversation = held_by(house.agent, house)[0]
+    services.snooze(conversation, by=house.person, until=timezone.now() + timedelta(hours=1))
+    assert agents.delete_agent(house.agent, by=house.owner) == 1
+    conversation.refresh_from_db()
+    assert conversation.assignee is None
+
+
+def test_a_disabled_endpoint_is_switched_on_again(house: SimpleNamespace) -> None:
+    agents.switch_off(house.agent, detail="gone")
+    agents.enable_endpoint(house.agent, by=house.owner)
+    endpoint = Endpoint.objects.get(pk=house.agent.endpoint_id)
+    assert (endpoint.state, endpoint.disabled_reason) == ("enabled", "")
