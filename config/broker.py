@@ -39,10 +39,9 @@ def transport_options() -> dict[str, Any]:
 
 def connection_string(database: dict[str, Any]) -> str:
     """libpq's `key=value` form of a Django database setting."""
-    options = database.get("OPTIONS", {})
     values = {
-        "host": database["HOST"] or options.get("host") or "/var/run/postgresql",
-        "port": str(database["PORT"] or options.get("port") or 5432),
+        "host": database["HOST"] or "/var/run/postgresql",
+        "port": str(database["PORT"] or 5432),
         "dbname": database["NAME"],
         "user": database["USER"],
         "password": database["PASSWORD"] or "unused",

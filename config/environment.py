@@ -5,12 +5,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 KEY_NAMES = ("SECRET_KEY", "FIELD_KEYS")
 _HEADER = """\
 # Written by `make run`. Keep it: without FIELD_KEYS the stored secrets do not open.
 # Values of the environment win over this file.
 """
+
+
+def with_host(database: dict[str, Any]) -> dict[str, Any]:
+    """A parsed database address whose socket directory (`?host=…`) stands where hosts stand.
+
+    Not everybody who connects goes through Django, so the host has one place.
+    """
+    options = dict(database.get("OPTIONS", {}))
+    host = options.pop("host", "")
+    return {**database, "HOST": database["HOST"] or host, "OPTIONS": options}
 
 
 def read_env_file(path: Path) -> dict[str, str]:

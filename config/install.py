@@ -28,6 +28,7 @@ from config.environment import KEY_NAMES, read_env_file
 from config.processes import Role
 from config.progress import Progress
 
+_LOADED = time.time()
 ROOT = Path(__file__).resolve().parent.parent
 FREE_BYTES = 300 * 1024 * 1024
 DEMO_AGENT = ROOT / "examples" / "agents" / "demo_agent.py"
@@ -272,7 +273,7 @@ class Installation:
             yield f"no EMAIL_URL: letters are kept at {self.url}/mailbox/"
 
     def seconds_since_start(self) -> float:
-        return time.time() - float(self.environment.get("SWITCHBOARD_STARTED") or time.time())
+        return time.time() - float(self.environment.get("SWITCHBOARD_STARTED") or _LOADED)
 
     def _public_url_answers(self) -> bool:
         try:

@@ -14,7 +14,7 @@ import environ
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from config.environment import KEY_NAMES, read_env_file
+from config.environment import KEY_NAMES, read_env_file, with_host
 
 # Forms and admin classes may name their model in brackets at run time too.
 django_stubs_ext.monkeypatch()
@@ -134,8 +134,10 @@ TEMPLATES = [
 # DATABASE_OWNER_URL. The owner's URL is used by `manage.py migrate` alone (config/management).
 DATABASES = {
     "default": {
-        **env.db_url(
-            "DATABASE_URL", default="postgres://switchboard_app@127.0.0.1:5432/switchboard"
+        **with_host(
+            env.db_url(
+                "DATABASE_URL", default="postgres://switchboard_app@127.0.0.1:5432/switchboard"
+            )
         ),
         "ENGINE": "django.db.backends.postgresql",
         "CONN_MAX_AGE": env.int("CONN_MAX_AGE", default=600),
@@ -143,7 +145,7 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
     }
 }
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
 DATABASE_OWNER_URL: str = env.str("DATABASE_OWNER_URL", default="")
 ALLOW_RLS_BYPASS = env.bool("ALLOW_RLS_BYPASS", default=False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -16,6 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from config import broker
+from config.environment import with_host
 
 ROLE_FIELDS = ("USER", "PASSWORD", "HOST", "PORT")
 
@@ -44,7 +45,7 @@ def as_owner(alias: str = DEFAULT_DB_ALIAS) -> Iterator[str]:
     if not settings.DATABASE_OWNER_URL or alias != DEFAULT_DB_ALIAS:
         yield app_role
         return
-    owner = environ.Env.db_url_config(settings.DATABASE_OWNER_URL)
+    owner = with_host(environ.Env.db_url_config(settings.DATABASE_OWNER_URL))
     previous = {name: connection.settings_dict[name] for name in ROLE_FIELDS}
     connection.close()
     connection.settings_dict.update({name: owner[name] for name in ROLE_FIELDS})
