@@ -6,11 +6,11 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.cache import cache_control
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
-from rest_framework.routers import SimpleRouter
 
 from accounts import api, auth_api
+from accounts.rest.routes import Router
 
-router = SimpleRouter(trailing_slash="/?")  # type: ignore[arg-type]  # a pattern works too
+router = Router()
 router.register("members", api.MemberViewSet, "api-members")
 router.register("invitations", api.InvitationViewSet, "api-invitations")
 router.register("teams", api.TeamViewSet, "api-teams")

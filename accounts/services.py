@@ -32,7 +32,7 @@ from accounts.errors import (
 )
 from accounts.identity import close_streams
 from accounts.models import Account, ApiToken, Invitation, Member, Team, TeamMembership, User
-from accounts.permissions import RANK, TABLE, Permission, Role, may_grant
+from accounts.permissions import RANK, TABLE, Role, may_grant
 from accounts.signals import account_created, member_left
 from accounts.tenancy import account_context
 
@@ -343,10 +343,14 @@ def issue_token(
     """
     if kind == ApiToken.Kind.AGENT:
         raise NotAllowedError(_("An AI agent gets its token from its own page."))
-    beyond = {scope for scope in scopes or () if Permission(scope) not in TABLE[Role(by.role)]}
+    grantable = _grantable(by)
+    if by.role == Role.PERSON and not scopes:
+        scopes = sorted(grantable)
+    beyond = set(scopes or ()) - grantable
     if beyond:
         raise NotAllowedError(
-            _("Your own role does not have: %(names)s.") % {"names": ", ".join(sorted(beyond))}
+            _("With your role a token cannot have: %(names)s.")
+            % {"names": ", ".join(sorted(beyond))}
         )
     token, clear = tokens.create_token(
         by,
@@ -358,6 +362,14 @@ def issue_token(
     )
     audit("token.created", by=by, target=token, changes={"scopes": token.scopes})
     return token, clear
+
+
+def _grantable(by: Member) -> set[str]:
+    """Scopes that `by` may put into a token; those without a role above `person` only read."""
+    own = {permission.value for permission in TABLE[Role(by.role)]}
+    if by.role == Role.PERSON:
+        return {scope for scope in own if scope.endswith(":read")}
+    return own
 
 
 @transaction.atomic

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import Permission
 from accounts.rest.views import AccountViewSet, check_match
-from agents import rules, services
+from agents import addresses, rules, services
 from agents.models import Agent, AssignmentRule, Decision
 from agents.rules import RuleError
 from agents.serializers import (
@@ -66,6 +66,14 @@ class AgentViewSet(AccountViewSet):
         "pause_everywhere": P.AGENTS_PAUSE,
         "resume_everywhere": P.AGENTS_WRITE,
     }
+
+    def before_transaction(self, request: Request) -> None:
+        """An address that we would not connect to is refused before it is kept (bad inputs 43, 47)."""
+        url = request.data.get("url") if isinstance(request.data, dict) else None
+        if self.action in ("create", "partial_update") and isinstance(url, str) and url:
+            sentence = addresses.problem(url)
+            if sentence:
+                raise ValidationError({"url": [sentence]}, code="blocked_address")
 
     def rows(self) -> QuerySet[Agent]:
         rows = _whole(Agent.objects.all())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
 
+from accounts.rest.routes import Router
 from agents import api
 
-router = SimpleRouter(trailing_slash="/?")  # type: ignore[arg-type]  # a pattern works too
+router = Router()
 router.register("agents", api.AgentViewSet, "api-agents")
 router.register("rules", api.RuleViewSet, "api-rules")
 router.register(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
 
+from accounts.rest.routes import Router
 from conversations.api.contacts import ContactViewSet, LabelViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
 from conversations.api.outbox import DeliveryViewSet, EventViewSet
 
-router = SimpleRouter(trailing_slash="/?")  # type: ignore[arg-type]  # a pattern works too
+router = Router()
 router.register("conversations", ConversationViewSet, "api-conversations")
 router.register(
     r"conversations/(?P<conversation_id>[A-Za-z0-9_]{1,80})/messages",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
 
+from accounts.rest.routes import Router
 from integrations import api
 
-router = SimpleRouter(trailing_slash="/?")  # type: ignore[arg-type]  # a pattern works too
+router = Router()
 router.register("inboxes", api.InboxViewSet, "api-inboxes")
 router.register("platforms", api.PlatformViewSet, "api-platforms")
 

@@ -11,21 +11,7 @@ class IntegrationsConfig(AppConfig):
         from agents import addresses
 
         addresses.register(address_problem)
-        from agents import targets
-
-        targets.register(refuse_target)
         account_created.connect(furnish, dispatch_uid="integrations.furnish")
-
-
-def refuse_target(url: str) -> str:
-    """The address guard's word on an agent's URL, before it is kept."""
-    from integrations.addresses import Policy, RefusedUrlError, check_shape
-
-    try:
-        check_shape(url, Policy.from_settings())
-    except RefusedUrlError as error:
-        return str(error)
-    return ""
 
 
 def furnish(*, account: Any, owner: Any, **_signal: Any) -> None:

@@ -125,3 +125,16 @@ def house(db: None) -> Iterator[SimpleNamespace]:
     made = factories.make_house()
     with account_context(made.account):
         yield made
+
+
+@pytest.fixture
+def api(db: None) -> SimpleNamespace:
+    """A house, outside its context, with a REST caller for each of its people.
+
+    `house` (see above), `owner, admin, supervisor, person, agent, outsider` (tests.api.Caller)
+    """
+    from tests import factories
+    from tests.api import callers
+
+    made = factories.make_house()
+    return SimpleNamespace(house=made, **vars(callers(made)))

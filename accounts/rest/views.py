@@ -124,6 +124,9 @@ class AccountViewSet(GenericViewSet[Any]):
         """The row as this view's serializer shows it."""
         return Response(self.get_serializer(row).data, status=status, headers=headers)
 
+    def before_transaction(self, request: Request) -> None:
+        """For what may wait on others (a name's address) and must not hold a transaction."""
+
     # --- The request ------------------------------------------------------------------------------
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -137,6 +140,7 @@ class AccountViewSet(GenericViewSet[Any]):
         """The handler in its transaction; an exception leaves the transaction before it is answered."""
 
         def run(request: Request, *args: Any, **kwargs: Any) -> Response:
+            self.before_transaction(request)
             with account_context(self.account):
                 if request.method == "POST":
                     answer = idempotency.once(request, lambda: handler(request, *args, **kwargs))
