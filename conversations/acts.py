@@ -14,6 +14,7 @@ from typing import Any
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -35,7 +36,7 @@ from conversations.views import (
     with_conversation,
 )
 
-Act = Callable[..., HttpResponse]
+Act = Callable[..., HttpResponseBase]
 
 
 def act(permission: Permission) -> Callable[[Act], Act]:
@@ -48,7 +49,7 @@ def act(permission: Permission) -> Callable[[Act], Act]:
         @wraps(view)
         def guarded(
             request: MemberRequest, conversation: Conversation, **kwargs: Any
-        ) -> HttpResponse:
+        ) -> HttpResponseBase:
             try:
                 with transaction.atomic():
                     return view(request, conversation, **kwargs)

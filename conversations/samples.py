@@ -1,10 +1,15 @@
-"""Invented conversations for `/ui/`."""
+"""Invented conversations for `/ui/`: every kind of row and entry, without any database."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
+
+from conversations.desk import Row
+from conversations.thread import Choices, Entry, File, Quote
 
 
 class SampleForm(forms.Form):
@@ -27,8 +32,109 @@ class SampleForm(forms.Form):
 
 
 def context() -> dict[str, Any]:
+    now = timezone.now()
     return {
         "form": SampleForm(),
         "wrong": SampleForm({"address": "not an address", "name": ""}),
         "looks": range(1, 9),
+        "rows": rows(now),
+        "entries": entries(now),
     }
+
+
+def rows(now: datetime) -> list[Row]:
+    """The list's states: unread, ours, with the AI, in a team's queue, snoozed, resolved."""
+
+    def row(number: int, name: str, preview: str, holder: str, kind: str, **more: Any) -> Row:
+        return Row(
+            **{
+                "id": f"sample-{number}",
+                "url": "/ui/",
+                "name": name,
+                "seed": number,
+                "preview": preview,
+                "icon": "",
+                "ours": False,
+                "at": now - timedelta(minutes=number * number * 7),
+                "unread": 0,
+                "inbox": "WhatsApp",
+                "holder": holder,
+                "holder_kind": kind,
+                **more,
+            }
+        )
+
+    return [
+        row(1, "Ion Popescu", "Vreau să vorbesc cu un om, vă rog", "Support RO", "team",
+            unread=2, labels=("delivery", "impatient"), more_labels=1),
+        row(2, "Maria Ionescu", "Mulțumesc! A ajuns coletul.", "Sales agent", "ai", current=True),
+        row(3, "+40 744 555 010", "Voice note", "Unassigned", "none", icon="microphone", unread=14),
+        row(4, "Acme Logistics", "We have corrected the VAT line.", "Ana Radu", "person", ours=True),
+        row(9, "Priya Nair", "Photo", "Ana Radu", "person", icon="photo", status="snoozed"),
+        row(15, "A customer whose name is far too long for any list", "…", "Unassigned", "none",
+            status="resolved"),
+    ]  # fmt: skip
+
+
+def entries(now: datetime) -> list[Entry]:
+    """The thread's kinds and states."""
+    numbers = iter(range(1, 100))
+
+    def entry(shape: str = "message", **more: Any) -> Entry:
+        return Entry(**{"id": f"entry-{next(numbers)}", "shape": shape, "at": now, **more})
+
+    def customer(**more: Any) -> Entry:
+        return entry(author="Ion Popescu", by="customer", **more)
+
+    def agent(**more: Any) -> Entry:
+        return entry(author="Sales agent", by="ai", **more)
+
+    def ana(**more: Any) -> Entry:
+        return entry(author="Ana Radu", by="person", **more)
+
+    return [
+        entry("day", text="Today"),
+        customer(text="Bună ziua! Comanda mea *#12345* nu a ajuns. https://shop.example/12345"),
+        entry("line", text="Assigned to Sales agent by a rule: new chats go to the AI agent"),
+        agent(
+            text="A plecat ieri din depozit. Doriți să vă anunț?",
+            status="read",
+            reactions=("👍",),
+            quote=Quote("entry-2", "Ion Popescu", "Comanda mea #12345 nu a ajuns."),
+        ),
+        agent(
+            text="Which size?",
+            kind="buttons",
+            status="delivered",
+            choices=(Choices("", ("Small parcel", "Large parcel", "Talk to a person")),),
+        ),
+        customer(text="Talk to a person", kind="button_reply"),
+        agent(
+            text="Pick a shop",
+            kind="list",
+            status="sent",
+            choices=(Choices("Cluj", ("Centru", "Mănăștur")), Choices("Sibiu", ("Piața Mare",))),
+        ),
+        customer(kind="voice", files=(File("voice", "Voice note", "/static/mark.svg"),)),
+        customer(
+            kind="document",
+            text="The invoice",
+            files=(File("document", "invoice INV-20431.pdf", "/ui/", 48_211),),
+        ),
+        customer(kind="image", files=(File("image", "Photo"),)),
+        customer(kind="video", files=(File("video", "Video", error="The file has expired."),)),
+        customer(kind="location", place="O'Connell Street, Dublin", place_url="/ui/"),
+        customer(kind="contacts", cards=(("Maria Ionescu", "+40 721 000 000"),)),
+        customer(kind="form_reply", facts=(("size", "L"), ("colour", "blue"))),
+        customer(kind="unsupported"),
+        customer(text="gone", deleted=True),
+        entry("line", text="The AI agent did not answer in time; given to Support RO",
+              code="agent_timeout", summary="Order 12345 is late.\nThe customer is impatient."),
+        entry("note", author="Ana Radu", by="person", text="The hub is open until 18:00."),
+        entry("draft", author="Sales agent", by="ai", text="Mâine după ora 10.",
+              reason="This answer came after somebody else had taken over, so it was not sent."),
+        ana(text="Da, până la 18.", status="queued"),
+        ana(text="And the invoice is corrected.", status="delivered", joined=True, edited=True),
+        ana(text="Your label is on its way.", status="failed", error="Not on WhatsApp (131026)"),
+        ana(text="Once more?", status="sent", doubtful=True),
+    ]  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -12,13 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from accounts import ids
-from accounts.auth import MemberRequest, member_required
+from accounts.auth import MemberRequest, View, member_required
 from accounts.models import Member, Team
 from accounts.permissions import Permission
 from conversations import desk, thread
@@ -43,11 +43,11 @@ def decode_or_404(prefix: str, public_id: str) -> int:
         raise Http404 from error
 
 
-def with_conversation(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def with_conversation(view: View) -> View:
     """The view gets the conversation instead of its id."""
 
     @wraps(view)
-    def found(request: HttpRequest, public_id: str, **kwargs: Any) -> HttpResponse:
+    def found(request: HttpRequest, public_id: str, **kwargs: Any) -> HttpResponseBase:
         return view(request, find_conversation(public_id), **kwargs)
 
     return found

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -30,22 +32,22 @@ class RailLink:
 
 
 def links_of(request: HttpRequest) -> list[RailLink]:
-    """The pages this member may open; the longest matching path is the current one."""
+    """The pages this member may open."""
     pages = [
-        ("/", _("Inbox"), "inbox", Permission.CONVERSATIONS_READ),
-        ("/agents/", _("Agents"), "cpu-chip", Permission.AGENTS_READ),
-        ("/inboxes/", _("Inboxes"), "chat-bubble-left-right", Permission.INBOXES_READ),
-        ("/rules/", _("Rules"), "arrows-right-left", Permission.RULES_READ),
-        ("/team/", _("Team"), "user-group", Permission.MEMBERS_READ),
-        ("/deliveries/", _("Deliveries"), "paper-airplane", Permission.DELIVERIES_READ),
-        ("/settings/", _("Settings"), "cog-6-tooth", Permission.ACCOUNT_READ),
+        ("home", _("Inbox"), "inbox", Permission.CONVERSATIONS_READ),
+        ("agents", _("Agents"), "cpu-chip", Permission.AGENTS_READ),
+        ("inboxes", _("Inboxes"), "chat-bubble-left-right", Permission.INBOXES_READ),
+        ("rules", _("Rules"), "arrows-right-left", Permission.RULES_READ),
+        ("team", _("Team"), "user-group", Permission.MEMBERS_READ),
+        ("deliveries", _("Deliveries"), "paper-airplane", Permission.DELIVERIES_READ),
+        ("settings", _("Settings"), "cog-6-tooth", Permission.ACCOUNT_READ),
     ]
     member = getattr(request, "member", None)
     if member is None:
         return []
     return [
-        RailLink(url, label, icon, _is_current(request.path, url))
-        for url, label, icon, permission in pages
+        RailLink(reverse(name), label, icon, _is_current(request.path, reverse(name)))
+        for name, label, icon, permission in pages
         if allows(member.role, permission)
     ]
 
@@ -71,6 +73,7 @@ def rail(context: template.Context) -> dict[str, Any]:
         "links": links_of(request),
         "person": member or request.user,
         "account": member and member.account,
+        "local_mailbox": settings.LOCAL_MAILBOX,
     }
 
 

@@ -71,19 +71,24 @@ def open_page(chromium: Browser, server: Served) -> Iterator[Callable[..., Page]
         )
         contexts.append(context)
         client = Client()
+        assert member.user is not None
         client.force_login(member.user, backend="django.contrib.auth.backends.ModelBackend")
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": server.url}])
         page = context.new_page()
         page.errors = []  # type: ignore[attr-defined]  # read by `assert_clean`
         page.on("console", lambda m: _note(page, m))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))  # type: ignore[attr-defined]
+        page.on("pageerror", lambda error: _note_error(page, error))
         page.goto(path)
         return page
 
     yield open_it
     for context in contexts:
         context.close()
+
+
+def _note_error(page: Any, error: Any) -> None:
+    page.errors.append(str(error))
 
 
 def _note(page: Any, message: Any) -> None:

@@ -26,6 +26,7 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 
 def logged_in(member: Member) -> Client:
     client = Client()
+    assert member.user is not None
     client.force_login(member.user, backend="django.contrib.auth.backends.ModelBackend")
     return client
 

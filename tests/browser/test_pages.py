@@ -1,0 +1,156 @@
+"""Every page but the desk: opened in a real browser, wide, narrow and dark, with real rows in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Browser, Page
+
+from accounts import services as people
+from accounts.models import Invitation, LocalLetter, SupportSession
+from accounts.permissions import Role
+from accounts.tenancy import account_context
+from agents import rules
+from agents.models import AssignmentRule
+from conversations.models import Attempt, Delivery, Lane
+from conversations.services import outbox
+from integrations import services as inboxes
+from integrations.models import Receipt
+from tests import factories
+from tests.browser.conftest import assert_clean
+from tests.serving import Served
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def furnished(shop: SimpleNamespace) -> SimpleNamespace:
+    """The shop with something on every page; `path` maps a page's name to its address."""
+    with account_context(shop.account):
+        whatsapp = _whatsapp(shop)
+        sandbox = inboxes.connect_inbox(platform="sandbox", name="Sandbox", by=shop.owner)
+        rules.create_default_rules(shop.account, shop.agent, by=shop.owner)
+        failed = _deliveries(shop)
+        people.issue_token(by=shop.owner, kind="pat", name="Nightly export")
+        people.create_team(name="Night shift", by=shop.owner)
+    _strangers(shop)
+    agent, rule = shop.agent.public_id, _first_rule(shop)
+    names: dict[str, tuple[str, ...]] = {
+        "setup": (), "inboxes": (), "choose_platform": (), "connect_inbox": ("whatsapp",),
+        "inbox_settings": (whatsapp.public_id,), "change_inbox": (whatsapp.public_id,),
+        "agents": (), "create_agent": (), "agent": (agent,), "change_agent": (agent,),
+        "test_agent": (agent,), "deliveries": (), "delivery": (failed,),
+        "rules": (), "create_rule": (), "rule": (rule,), "change_rule": (rule,),
+        "team": (), "teams": (), "create_team": (), "change_team": (shop.team.public_id,),
+        "settings": (), "tokens": (), "support": (), "audit_log": (),
+        "profile": (), "security": (), "change_password": (), "factor_on": (),
+        "accounts": (), "mailbox": (),
+    }  # fmt: skip
+    shop.path = {name: reverse(name, args=args) for name, args in names.items()}
+    shop.path["sandbox_settings"] = reverse("inbox_settings", args=[sandbox.public_id])
+    return shop
+
+
+def _whatsapp(shop: SimpleNamespace):
+    inbox = inboxes.connect_inbox(
+        platform="whatsapp",
+        name="Support number",
+        values={
+            "phone_number_id": "1055501234567",
+            "waba_id": "2099901234567",
+            "access_token": "EAAtest0123456789abcd",
+            "app_secret": "0123456789abcdef",
+        },
+        fallback_team=shop.team,
+        by=shop.owner,
+    )
+    steps = [
+        {"name": "number", "ok": True, "title": "Access token and phone number", "detail": "Shop"},
+        {"name": "callback", "ok": False, "title": "Messages arrive at this inbox",
+         "detail": "Meta cannot reach 127.0.0.1."},
+    ]  # fmt: skip
+    inboxes.note_health(inbox, "check", {"run": "r", "state": "failed", "steps": steps})
+    place = outbox.take_place(
+        account_id=shop.account.pk, kind=Lane.Kind.INBOUND, destination_id=inbox.pk, key="k"
+    )
+    for number, state in enumerate(("done", "failed", "ignored")):
+        Receipt.objects.create(
+            inbox=inbox, lane_id=place.lane_id, dedupe_key=f"d{number}", state=state,
+            result="text is missing" if state == "failed" else "message",
+        )  # fmt: skip
+    return inbox
+
+
+def _deliveries(shop: SimpleNamespace) -> str:
+    """A conversation that the agent holds; the first delivery to it failed once."""
+    factories.make_conversation(shop.inbox, "Do you ship to Cluj?")
+    delivery = Delivery.objects.filter(kind="agent").order_by("pk").first()
+    assert delivery is not None
+    now = timezone.now()
+    Attempt.objects.create(
+        delivery=delivery, n=1, started_at=now, ended_at=now, outcome="http_error", status=500,
+        latency_ms=412, request_headers={"webhook-id": delivery.wire_id},
+        response_body='{"error": "down"}', next_due_at=now + timedelta(seconds=5),
+    )  # fmt: skip
+    Delivery.objects.filter(pk=delivery.pk).update(state="retry_wait", attempts=1)
+    return delivery.public_id
+
+
+def _strangers(shop: SimpleNamespace) -> None:
+    Invitation.objects.create(
+        account=shop.account,
+        email="new@example.test",
+        role=Role.PERSON,
+        token_sha256=b"x" * 32,
+        invited_by=shop.owner,
+        expires_at=timezone.now() + timedelta(hours=70),
+    )
+    SupportSession.objects.create(
+        account=shop.account,
+        user=factories.make_user("Sam"),
+        reason="Ticket 4711: messages do not arrive",
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    LocalLetter.objects.create(to="a@example.test", subject="123456 is your code", body="123456")
+
+
+def _first_rule(shop: SimpleNamespace) -> str:
+    with account_context(shop.account):
+        first = AssignmentRule.objects.first()
+        assert first is not None
+        return first.public_id
+
+
+def test_every_page_is_accessible_and_fits_wide_narrow_and_dark(
+    furnished: SimpleNamespace, open_page: Callable[..., Page]
+) -> None:
+    problems = []
+    for width, dark in ((1440, False), (390, False), (1440, True)):
+        page = open_page(furnished.owner, furnished.path["setup"], width=width, dark=dark)
+        for name, path in furnished.path.items():
+            page.goto(path)
+            try:
+                assert_clean(page)
+            except AssertionError as error:
+                problems.append((name, width, dark, str(error)[:700]))
+            page.errors.clear()  # type: ignore[attr-defined]  # set by open_page
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", ["login", "sign_up", "password_reset"])
+def test_pages_before_the_login_are_accessible(
+    chromium: Browser, server: Served, name: str
+) -> None:
+    for width, scheme in ((1440, "light"), (390, "dark")):
+        page = chromium.new_page(
+            base_url=server.url, viewport={"width": width, "height": 860}, color_scheme=scheme
+        )
+        page.errors = []
+        page.goto(reverse(name))
+        assert_clean(page)
+        page.close()
