@@ -165,7 +165,7 @@ class Run:
                 stderr=subprocess.STDOUT,
             )
 
-    def says(self, text: str, seconds: float = 90) -> bool:
+    def says(self, text: str, seconds: float = 180) -> bool:
         return (
             wait_until(
                 lambda: text in self.output.read_text() or self.process.poll() is not None, seconds
