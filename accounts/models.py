@@ -279,6 +279,7 @@ class AuditEntry(AccountModel):
     ip = models.CharField(max_length=45, blank=True)
 
     class Meta(AccountModel.Meta):
+        verbose_name_plural = "audit entries"
         indexes = [models.Index(fields=["account", "-at"], name="audit_by_time")]
 
     def __str__(self) -> str:

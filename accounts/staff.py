@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.response import SimpleTemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
@@ -38,8 +38,6 @@ View = Callable[..., HttpResponseBase]
 
 class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
     """Logs in on our own page, with a second factor, and enters the account of the visit."""
-
-    index_title = "Accounts"
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Active staff with a second factor; asked several times a request, answered once."""
@@ -63,6 +61,12 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold has no types
         support.leave(request)
         log_out(request)
         return redirect("login")
+
+    def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """No page of its own: the conversations during a visit, else the accounts."""
+        inside = support.is_inside(request)
+        page = "conversations_conversation" if inside else "accounts_account"
+        return redirect(f"admin:{page}_changelist")
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:
         return cast(View, super().admin_view(_inside(view), cacheable))
@@ -185,12 +189,14 @@ def pretty(value: Any) -> SafeString:
 
 def table(head: list[str], rows: list[list[Any]]) -> SafeString:
     """A small table inside a page; every cell is escaped."""
-    cells = [
-        format_html("<tr>{}</tr>", SafeString("").join(format_html("<td>{}</td>", c) for c in row))
-        for row in rows
-    ]
     return format_html(
         '<table class="staff-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>',
-        SafeString("").join(format_html("<th>{}</th>", title) for title in head),
-        SafeString("").join(cells),
+        format_html_join("", "<th>{}</th>", [(title,) for title in head]),
+        format_html_join(
+            "", "<tr>{}</tr>", [(format_html_join("", "<td>{}</td>", _cells(row)),) for row in rows]
+        ),
     )
+
+
+def _cells(row: list[Any]) -> list[tuple[Any]]:
+    return [(cell,) for cell in row]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import admin
@@ -85,7 +86,7 @@ class DecisionAdmin(ContentAdmin):
                     step.get("name", ""),
                     step.get("version", ""),
                     "yes" if step.get("matched") else "no",
-                    pretty(step.get("leaf") or {}),
+                    _leaf(step.get("leaf") or {}),
                 ]
                 for step in decision.trace
             ],
@@ -94,3 +95,11 @@ class DecisionAdmin(ContentAdmin):
     @admin.display(description=gettext_lazy("What was known"))
     def known(self, decision: Decision) -> SafeString:
         return pretty(decision.facts)
+
+
+def _leaf(leaf: dict[str, Any]) -> str:
+    """The condition that decided, and the value it met."""
+    if not leaf:
+        return "–"
+    met = leaf.get("found") or leaf.get("actual")
+    return mask(f"{leaf.get('field')} {leaf.get('op')}: {met}")

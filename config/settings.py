@@ -307,6 +307,22 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": None,
+    # The accent of static/css/tokens.css, as unfold wants it.
+    "COLORS": {
+        "primary": {
+            "50": "#f5f4fe",
+            "100": "#edecfd",
+            "200": "#cfcbf8",
+            "300": "#a49bff",
+            "400": "#857af0",
+            "500": "#8b80f8",
+            "600": "#4b3fd6",
+            "700": "#3f34bd",
+            "800": "#3b30b8",
+            "900": "#24224a",
+            "950": "#15112f",
+        }
+    },
     "STYLES": [lambda request: static("css/staff.css")],
     "SIDEBAR": {
         "show_search": False,

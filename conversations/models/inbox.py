@@ -44,6 +44,7 @@ class Inbox(AccountModel):
     public_id = PublicId("inb")
 
     class Meta(AccountModel.Meta):
+        verbose_name_plural = "inboxes"
         indexes = [models.Index(fields=["account", "platform"], name="inbox_by_platform")]
 
     def __str__(self) -> str:

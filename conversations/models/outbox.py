@@ -186,6 +186,7 @@ class Delivery(AccountModel):
     public_id = PublicId("dlv")
 
     class Meta(AccountModel.Meta):
+        verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint(
                 fields=["message", "part"],

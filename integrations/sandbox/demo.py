@@ -12,9 +12,9 @@ from integrations.routes import route_token
 # What the demo agent knows an answer to, in both of its languages, and the way out of it.
 PHRASES = [
     "Do you ship to Cluj?",
+    "Vreau să vorbesc cu un om",
     "Cât costă livrarea?",
     "How do I return a lamp?",
-    "Vreau să vorbesc cu un om",
 ]
 
 

@@ -20,7 +20,7 @@ def visitor_of(request: HttpRequest, inbox: Inbox) -> str:
 
 
 def new_visitor() -> str:
-    return secrets.token_urlsafe(16)
+    return secrets.token_hex(16)
 
 
 def remember(response: HttpResponseBase, visitor: str, inbox: Inbox, *, path: str) -> None:

@@ -110,6 +110,7 @@ addEventListener("submit", (event) => {
   if (choice_id) {
     const choice = { id: choice_id.value, title: choice_title.value };
     say({ choice, from: choice_from.value, reply_to: reply_to.value });
+    form.closest("details")?.removeAttribute("open");
   } else if (words.value.trim()) say({ text: words.value });
   if (file) {
     form.reset();
@@ -246,6 +247,8 @@ addEventListener("htmx:afterSettle", () => {
   listen();
 });
 document.addEventListener("visibilitychange", see);
+// An opened list unfolds towards the writing line: keep it in sight.
+scroll.addEventListener("toggle", ({ target }) => target.scrollIntoView({ block: "nearest" }), true);
 scroll.addEventListener("load", () => atEnd && toEnd(), { capture: true });
 
 toEnd();
