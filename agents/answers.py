@@ -112,14 +112,15 @@ def delivery_failed(delivery: Delivery, *, reason: str) -> None:
     """A delivery is dead: people get the conversation, once.
 
     `reason` is `agent_unreachable`, `agent_rejected`, `agent_timeout` or `agent_disabled` (the agent
-    answered 410: then the endpoint is switched off and people get all its conversations, DL-33).
+    answered 410, or its endpoint is off: then people get all its conversations, DL-33).
     Called inside `account_context`, in the transaction that marks the delivery DEAD.
     """
     agent = _agent_of(delivery)
     if agent is None:
         return
     if reason == Reason.AGENT_DISABLED:
-        switch_off(agent, detail=_("its endpoint answered 410 Gone"))
+        gone = _("its endpoint answered 410 Gone")
+        switch_off(agent, detail=agent.endpoint.disabled_reason or gone)
         return
     if delivery.event_type not in patience.ASKING or delivery.conversation_id is None:
         return
@@ -138,14 +139,10 @@ def delivery_failed(delivery: Delivery, *, reason: str) -> None:
 
 def switch_off(agent: Agent, *, detail: str) -> None:
     """Disable the endpoint at once; people get every open conversation of the agent."""
-    switched = (
-        Endpoint.objects.filter(pk=agent.endpoint_id)
-        .exclude(state=Endpoint.State.DISABLED)
-        .update(
-            state=Endpoint.State.DISABLED,
-            disabled_reason=detail[:250],
-            disabled_at=timezone.now(),
-        )
+    switched = Endpoint.objects.filter(pk=agent.endpoint_id, state=Endpoint.State.ENABLED).update(
+        state=Endpoint.State.DISABLED,
+        disabled_reason=detail[:250],
+        disabled_at=timezone.now(),
     )
     if switched:
         audit("agent.endpoint_disabled", by=None, target=agent, reason=detail)

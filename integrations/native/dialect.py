@@ -71,6 +71,8 @@ class NativeDialect(Dialect):
                 }
             case "conversation.updated":
                 return {"changes": {key: value for key, value in data.items() if key != "actor"}}
+            case "conversation.resolved":
+                return {"detail": data.get("detail", "")}
         return {"reason": data.get("reason", ""), "detail": data.get("detail", "")}
 
     def read_answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
