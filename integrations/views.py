@@ -50,7 +50,8 @@ def health_of(inbox: Inbox, failed: int = 0) -> Health:
         return Health("danger", _("refused"), text % {"n": hooks["refused_in_a_row"]})
     if check.get("state") == "failed":
         step: dict[str, Any] = next((s for s in check["steps"] if not s["ok"]), {})
-        return Health("danger", _("test failed"), step.get("title", ""))
+        text = _("The connection test stopped at: %(step)s.")
+        return Health("danger", _("test failed"), text % {"step": step.get("title", "")})
     if failed:
         return Health("warn", _("unread items"), _("%(n)d could not be read.") % {"n": failed})
     if hooks.get("received_at") or check.get("state") == "ok" or not inbox.channel.fields:
@@ -138,34 +139,35 @@ def _inbox(public_id: str) -> Inbox:
 def inbox_settings(request: MemberRequest, public_id: str) -> HttpResponse:
     """One inbox: address, credentials without their values, the test, what came in."""
     inbox = _inbox(public_id)
-    may = can(request, Permission.INBOXES_WRITE)
     receipts = Receipt.objects.filter(inbox=inbox).order_by("-pk")
     failed = receipts.filter(state=Receipt.State.FAILED)
     only = request.GET.get("receipts") == "failed"
-    context = {
-        "inbox": inbox,
+    context = _facts(inbox) | {
         "health": health_of(inbox, failed.count()),
-        "check": inbox.health.get("check", {}),
-        "hooks": inbox.health.get("hooks", {}),
-        "received_at": moment(inbox.health.get("hooks", {}).get("received_at")),
-        "has_test": bool(inbox.channel.fields),
-        "facts": [
-            (_(field.label), inbox.config.get(field.name, ""))
-            for field in inbox.channel.fields
-            if not field.secret
-        ],
-        "secrets": [(_(s.label), s) for s in services.stored_secrets(inbox)],
-        "hook_url": routes.hook_url(inbox) if may else "",
-        "verify_token": inbox.credentials.get(services.VERIFY_TOKEN, "") if may else "",
-        "unreachable": reach.problem(CALLERS.get(inbox.platform, str(inbox.channel.name)))
-        if inbox.channel.fields
-        else "",
-        "phone": sandbox_url(inbox),
         "receipts": list((failed if only else receipts)[:RECEIPTS]),
         "only_failed": only,
         "agents": Agent.objects.filter(inboxes=inbox).select_related("member"),
     }
+    if can(request, Permission.INBOXES_WRITE):
+        context["hook_url"] = routes.hook_url(inbox)
+        context["verify_token"] = inbox.credentials.get(services.VERIFY_TOKEN, "")
     return show(request, "integrations/inbox.html", context)
+
+
+def _facts(inbox: Inbox) -> dict[str, Any]:
+    """What stands on an inbox's page for everybody who may see it; no secret among it."""
+    fields, caller = inbox.channel.fields, CALLERS.get(inbox.platform, str(inbox.channel.name))
+    return {
+        "inbox": inbox,
+        "check": inbox.health.get("check", {}),
+        "hooks": inbox.health.get("hooks", {}),
+        "received_at": moment(inbox.health.get("hooks", {}).get("received_at")),
+        "has_test": bool(fields),
+        "facts": [(_(f.label), inbox.config.get(f.name, "")) for f in fields if not f.secret],
+        "secrets": [(_(s.label), s) for s in services.stored_secrets(inbox)],
+        "unreachable": reach.problem(caller) if fields else "",
+        "phone": sandbox_url(inbox),
+    }
 
 
 @member_required(Permission.INBOXES_WRITE)
@@ -233,9 +235,8 @@ def _check_state(request: MemberRequest, inbox: Inbox) -> HttpResponse:
 def setup(request: MemberRequest) -> HttpResponse:
     """The first steps of a new account, each done or with its way in."""
     rows = list(Inbox.objects.order_by("pk"))
-    phone = next((row for row in rows if row.channel.synthetic), None)
     context = {
-        "phone": sandbox_url(phone) if phone else "",
+        "phone": next((url for url in map(sandbox_url, rows) if url), ""),
         "tried": Conversation.objects.filter(synthetic=True).exists(),
         "agent": Agent.objects.exclude(state=Agent.State.DELETED).exists(),
         "connected": any(not row.channel.synthetic for row in rows),

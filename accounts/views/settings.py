@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
@@ -114,8 +116,30 @@ def audit_log(request: MemberRequest) -> HttpResponse:
         entries = entries.filter(pk__lt=int(before))
     found = list(entries[: ENTRIES + 1])
     context = {
-        "entries": found[:ENTRIES],
+        "entries": [(entry, changes_of(entry)) for entry in found[:ENTRIES]],
         "query": text,
         "more": found[ENTRIES - 1].pk if len(found) > ENTRIES else 0,
     }
     return show(request, "accounts/audit.html", context)
+
+
+def changes_of(entry: AuditEntry) -> list[tuple[str, str, str]]:
+    """What changed, as (name, before, after); `before` is empty where only the new value counts."""
+    return [
+        (name.replace("_", " "), *_before_after(change)) for name, change in entry.changes.items()
+    ]
+
+
+def _before_after(change: Any) -> tuple[str, str]:
+    if isinstance(change, dict) and change.keys() == {"from", "to"}:
+        return _short(change["from"]), _short(change["to"])
+    if isinstance(change, list) and len(change) == 2 and not isinstance(change[0], dict):
+        return _short(change[0]), _short(change[1])
+    return "", _short(change)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:79]}…"

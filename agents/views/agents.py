@@ -17,6 +17,7 @@ from agents import dialects, health, rules, services
 from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
+from agents.views.deliveries import rows
 from conversations.models import Delivery
 
 page = require_http_methods(["GET", "HEAD", "POST"])
@@ -47,9 +48,9 @@ def moved(text: str, number: int) -> str:
 @member_required(Permission.AGENTS_READ)
 @require_safe
 def agents(request: MemberRequest) -> HttpResponse:
-    rows = list(living().order_by("member__name"))
-    found = health.of_all(rows, request.account)
-    listed = [{"agent": agent, "health": found[agent.pk]} for agent in rows]
+    living_ones = list(living().order_by("member__name"))
+    found = health.of_all(living_ones, request.account)
+    listed = [{"agent": agent, "health": found[agent.pk]} for agent in living_ones]
     return show(request, "agents/agents.html", {"rows": listed})
 
 
@@ -83,7 +84,7 @@ def _shown_once(
 @require_safe
 def agent(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
-    deliveries = Delivery.objects.filter(endpoint=found.endpoint).select_related("conversation")
+    deliveries = rows(Delivery.objects.filter(endpoint=found.endpoint))
     context = {
         "agent": found,
         "health": health.of_all([found], request.account)[found.pk],
@@ -167,8 +168,7 @@ def delete(request: MemberRequest, public_id: str) -> HttpResponse:
 @require_POST
 def restore(request: MemberRequest, public_id: str) -> HttpResponse:
     """Take a deletion back."""
-    rows = Agent.objects.select_related("member", "endpoint")
-    found = find(rows, "agn", public_id)
+    found = find(Agent.objects.select_related("member", "endpoint"), "agn", public_id)
     number = services.undo_delete(found, by=request.member)
     return done(request, moved(_("%(name)s is back.") % {"name": found.name}, number), "agents")
 

@@ -59,7 +59,7 @@ def waiting_because(delivery: Delivery) -> str:
 
 def rows(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """With all that a row of the table shows, in a constant number of queries."""
-    attempts = Attempt.objects.order_by("n").only("delivery_id", "n", "latency_ms", "status")
+    attempts = Attempt.objects.order_by("-n").only("delivery_id", "n", "latency_ms", "status")
     return deliveries.select_related("conversation__contact", "endpoint", "lane").prefetch_related(
         Prefetch("attempt_log", queryset=attempts)
     )
