@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,9 +50,9 @@ def shop(clean_database: None) -> SimpleNamespace:
     return factories.make_house()
 
 
-@pytest.fixture
-def server(shop: SimpleNamespace, tmp_path: Path) -> Iterator[Served]:
-    with serve(tmp_path) as served:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(tmp_path_factory.mktemp("web")) as served:
         yield served
 
 

@@ -69,9 +69,13 @@ def shop(clean_database: None) -> SimpleNamespace:
     return factories.make_house()
 
 
-@pytest.fixture
-def server(shop: SimpleNamespace, tmp_path: Path) -> Iterator[Served]:
-    with serve(tmp_path) as served:
+@pytest.fixture(scope="module")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all tests; its hub listens (it says `reload` then) before the first begins."""
+    with serve(tmp_path_factory.mktemp("web")) as served:
+        first = Listener(served, tickets.address(0, ["account"]))
+        first.until(b"event: reload")
+        first.close()
         yield served
 
 
@@ -92,11 +96,6 @@ def for_member(member: Any) -> str:
     return tickets.address(member.account_id, ["account"], member_id=member.pk)
 
 
-def hub_is_ready(listener: Listener) -> None:
-    """The hub says `reload` once it listens; what is told before may be missed."""
-    listener.until(b"event: reload")
-
-
 def notify(**fact: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify('switchboard_live', %s)", [json.dumps(fact)])
@@ -107,7 +106,8 @@ def test_a_message_reaches_the_members_of_its_account_and_nobody_else(
 ) -> None:
     """Show 7, SX-07: within a second, ids only."""
     mine, foreign = listen(for_member(shop.person)), listen(for_member(shop.outsider))
-    hub_is_ready(mine)
+    for stream in (mine, foreign):
+        stream.until(b"welcome")
     conversation = factories.make_conversation(shop.inbox, "a secret word")
     assert mine.until(b"message.created") < 1
     fact = mine.facts()[-1]
@@ -125,7 +125,7 @@ def test_a_visitor_hears_of_one_conversation_only(
     one = factories.make_conversation(shop.inbox, "one")
     other = factories.make_conversation(shop.inbox, "other")
     visitor = listen(tickets.address(shop.account.pk, [f"conversation:{one.public_id}"]))
-    hub_is_ready(visitor)
+    visitor.until(b"welcome")
     with account_context(shop.account):
         services.add_note(other, text="x", author=shop.person)
         services.add_note(one, text="x", author=shop.person)
@@ -141,7 +141,6 @@ def test_200_streams_cost_no_thread_and_no_connection_each(
     streams = [listen(for_member(shop.person)) for _ in range(200)]
     for stream in streams:
         stream.until(b"welcome")
-    hub_is_ready(streams[0])
     notify(account=shop.account.pk, conversation="cnv_x", type="told", seq=1)
     for stream in streams:
         stream.until(b'"told"')
@@ -165,7 +164,8 @@ def test_a_removed_member_hears_nothing_more_within_five_seconds(
     """SX-24: the stream is closed, and the old ticket opens no other."""
     address = for_member(shop.person)
     removed, other = listen(address), listen(for_member(shop.owner))
-    hub_is_ready(removed)
+    for stream in (removed, other):
+        stream.until(b"welcome")
     notify(account=shop.account.pk, revoked_member=shop.person.pk)
     assert removed.until(b"event: closed") < 5
     assert listen(address).status == 401
@@ -179,8 +179,7 @@ def test_after_a_lost_database_connection_every_page_fetches_again(
     shop: SimpleNamespace, listen: Callable[..., Listener]
 ) -> None:
     stream = listen(for_member(shop.person))
-    hub_is_ready(stream)
-    stream.seen = b""
+    stream.until(b"welcome")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
