@@ -102,7 +102,11 @@ def test_an_agent_is_changed_and_the_change_is_audited(house: SimpleNamespace) -
         inboxes=[house.inbox],
     )
     agent = Agent.objects.get(pk=house.agent.pk)
-    assert (agent.name, agent.endpoint.url, agent.patience_s) == ("New", "https://new.example.com/", 45)
+    assert (agent.name, agent.endpoint.url, agent.patience_s) == (
+        "New",
+        "https://new.example.com/",
+        45,
+    )
     changes = AuditEntry.objects.get(action="agent.updated").changes
     assert changes["patience_s"] == {"from": "90", "to": "45"}
     assert changes["inboxes"] == [house.inbox.public_id]
