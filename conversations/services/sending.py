@@ -37,17 +37,16 @@ RECONCILE_AFTER = timedelta(seconds=30)
 
 
 @transaction.atomic
-def sent(delivery: Delivery, result: SendResult) -> None:
-    """The channel took it: keep its id and new names of the contact, and say so once all parts went."""
+def sent(delivery: Delivery, result: SendResult, *, is_last: bool) -> None:
+    """The channel took it: keep its id and new names of the contact, and say so after the last part."""
     conversation = lock(_conversation_id(delivery))
     message = _message(delivery)
     _learn_identifiers(conversation, result)
     if delivery.part == 0 and not message.external_id:
         _keep_external_id(message, result.external_id)
-    if _parts_left(delivery, message):
-        return
-    status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
-    _move(conversation, message, status)
+    if is_last:
+        status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
+        _move(conversation, message, status)
 
 
 @transaction.atomic
@@ -158,16 +157,6 @@ def _keep_external_id(message: Message, external_id: str) -> None:
         external_id=external_id
     ):
         message.external_id = external_id
-
-
-def _parts_left(delivery: Delivery, message: Message) -> bool:
-    return (
-        Delivery.objects.filter(
-            message=message, kind=Lane.Kind.SEND, state__in=Delivery.OPEN_STATES
-        )
-        .exclude(pk=delivery.pk)
-        .exists()
-    )
 
 
 def _move(conversation: Conversation, message: Message, status: DeliveryStatus) -> None:

@@ -27,8 +27,9 @@ from integrations.courier import (
 )
 from integrations.courier.database import DATABASE_ERRORS, Pool, connect
 from integrations.courier.desk import Desk
-from integrations.courier.lanes import GROUPS, Claim, Push, Release, Room
+from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
+from integrations.courier.work import Claim, Release, Room
 from integrations.http import Clients, GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -207,9 +208,11 @@ class Courier:
 
     async def _push(self, one: Push) -> Release:
         exchange, headers = await pushing.push(one, await self._client(one.job.claim))
-        self.health.note(one.job.claim.account_id, one.endpoint_id, exchange)
-        await self.desk.surely(pushing.record, one, exchange, headers)
-        return Release(one.job.claim)
+        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, exchange)
+        result = pushing.nothing_said(one, exchange, headers)
+        if result is None:
+            await self.desk.surely(pushing.record, one, exchange, headers)
+        return Release(one.job.claim, result=result)
 
     async def _send(self, claim: Claim) -> Release:
         part = await self.desk.surely(sending.begin, claim, courier_id=self.presence.courier_id)
@@ -384,8 +387,11 @@ class Courier:
                 return
 
     async def _leave(self) -> None:
-        for one in self.health.take():
-            await self.desk.run(health.write, *one)
+        try:
+            for one in self.health.take():
+                await self.desk.run(health.write, *one)
+        except Exception:
+            logger.exception("endpoints' health not written")
         await self.clients.close()
         await self.presence.leave()
         await self.pool.close()

@@ -12,8 +12,7 @@ from conversations import channels
 from conversations.channels import InboxConfig
 from conversations.models import Delivery, Inbox
 from integrations.courier import recording
-from integrations.courier.lanes import Claim, Job, Release
-from integrations.courier.recording import Outcome
+from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
 
 State = Delivery.State
@@ -55,6 +54,5 @@ async def give(signal: Signal, http: GuardedClient) -> str:
 def record(signal: Signal, error: str, latency_ms: int) -> None:
     with account_context(signal.job.claim.account_id):
         state = State.DEAD if error else State.DELIVERED
-        if recording.finish(signal.job, state, reason=error):
-            outcome = Outcome("failed" if error else "ok", latency_ms=latency_ms, error=error)
-            recording.close_attempt(signal.job, outcome)
+        outcome = Outcome("failed" if error else "ok", latency_ms=latency_ms, error=error)
+        recording.finish(Result(signal.job, state, outcome, reason=error))

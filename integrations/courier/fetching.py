@@ -18,9 +18,8 @@ from conversations.messages import Kind, Media
 from conversations.models import Attachment, Delivery, Inbox, Message
 from conversations.services import media
 from integrations.courier import recording
-from integrations.courier.lanes import Claim, Job, Release
-from integrations.courier.recording import Outcome
 from integrations.courier.schedule import Failure, next_due
+from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -53,8 +52,7 @@ def begin(claim: Claim, *, courier_id: int) -> Download | Release:
         )
         inbox = Inbox.objects.filter(pk=claim.destination_id).first()
         if attachment is None or inbox is None or attachment.state == Attachment.State.READY:
-            recording.finish(job, State.CANCELED, reason="nothing to fetch")
-            recording.close_attempt(job, Outcome("canceled"))
+            recording.finish(Result(job, State.CANCELED, Outcome("canceled"), reason="no file"))
             return Release(claim)
         theirs = attachment.message.direction == Message.Direction.INBOUND
         wanted = Media(
@@ -83,8 +81,9 @@ async def fetch(one: Download, http: GuardedClient) -> FetchedMedia | SendError:
 def record(one: Download, result: FetchedMedia | SendError, latency_ms: int) -> None:
     with account_context(one.job.claim.account_id):
         if isinstance(result, FetchedMedia):
-            if recording.finish(one.job, State.DELIVERED):
-                recording.close_attempt(one.job, Outcome("ok", latency_ms=latency_ms))
+            if recording.finish(
+                Result(one.job, State.DELIVERED, Outcome("ok", latency_ms=latency_ms))
+            ):
                 media.keep_fetched(
                     one.attachment_id,
                     content=result.content,
@@ -92,16 +91,14 @@ def record(one: Download, result: FetchedMedia | SendError, latency_ms: int) -> 
                     filename=result.filename,
                 )
             return
+        outcome = Outcome(str(result.error_class), result.status, latency_ms, str(result))
         due = None
         if not result.permanent:
             failure = Failure(str(result.error_class), result.status, result.retry_after)
             due = next_due(one.schedule, one.job.n, failure, now=timezone.now(), deadline=None)
-        state = State.RETRY_WAIT if due else State.DEAD
-        if not recording.finish(one.job, state, due_at=due, reason="" if due else str(result)):
-            return
-        outcome = Outcome(str(result.error_class), result.status, latency_ms, str(result))
-        recording.close_attempt(one.job, outcome, next_due_at=due)
-        if due is None:
+        if due is not None:
+            recording.finish(Result(one.job, State.RETRY_WAIT, outcome, due_at=due))
+        elif recording.finish(Result(one.job, State.DEAD, outcome, reason=str(result))):
             media.give_up(one.attachment_id, error=str(result))
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, LiteralString
-from uuid import UUID
 
 from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
 from integrations.courier.database import Pool
+from integrations.courier.results import finish_many
+from integrations.courier.work import Claim, Job, Release, Room
 
 # Lanes of a group share slots; media and signals have their own, so that they never hold up answers.
 GROUPS: Mapping[str, str] = {
@@ -27,44 +27,6 @@ GROUPS: Mapping[str, str] = {
 BATCH = 256
 # Longer than any attempt may take (60 s) plus 15; the heartbeat prolongs it while the courier lives.
 LEASE_SECONDS = 75
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A lane that is ours until released; every result carries its token."""
-
-    lane_id: int
-    account_id: int
-    kind: str
-    destination_id: int
-    token: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One attempt under way. A result counts only while `n` and the lane's token still hold."""
-
-    claim: Claim
-    delivery_id: int
-    attempt_id: int
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Give a lane back; `not_before` and `reason` when it has to wait for something else."""
-
-    claim: Claim
-    wait_seconds: float = 0.0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Free slots of one group, and how many of them one account may hold in all."""
-
-    free: int
-    per_account: int
 
 
 # Every (kind, account) with due lanes is found by jumping through the index, so an account with ten
@@ -137,7 +99,7 @@ WITH head AS (
 SELECT started.lane_id, started.id, opened.id, started.attempts, started.account_id,
        started.wire_id, started.event_type, started.sequence, started.body_sealed,
        started.content_type, started.schedule, started.deadline_at, started.replay_of_id,
-       started.endpoint_id
+       started.endpoint_id, started.conversation_id, started.message_id, started.epoch, started.kind
 FROM started JOIN opened ON opened.delivery_id = started.id
 """
 
@@ -238,15 +200,8 @@ class Push:
     """An agent delivery that is marked IN_FLIGHT, and everything needed to bring it."""
 
     job: Job
-    wire_id: str
-    event_type: str
-    sequence: int
-    body: bytes
-    content_type: str
-    schedule: str
-    deadline_at: datetime | None
-    is_replay: bool
-    endpoint_id: int | None
+    # As it was started; what settling it needs is there, the rest is read when asked for.
+    delivery: Delivery
     target: Target | None
 
 
@@ -303,8 +258,11 @@ def start_arguments(claims: Sequence[Claim], courier_id: int) -> dict[str, Any]:
 async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], list[Release]]:
     """Give lanes back; the seconds until their next due times, and those whose row was busy."""
     claims = [one.claim for one in done]
+    results = [one.result for one in done if one.result is not None]
     async with pool.connection() as connection:
         async with connection.transaction():
+            if results:
+                await connection.execute(*finish_many(results))
             cursor = await connection.execute(_LOCK, _keys(claims))
             locked = {row[0] for row in await cursor.fetchall()}
             ours = [one for one in done if one.claim.lane_id in locked]
@@ -321,7 +279,11 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
         if busy:
             cursor = await connection.execute(_STILL_OURS, _keys([one.claim for one in busy]))
             still = {row[0] for row in await cursor.fetchall()}
-            busy = [one for one in busy if one.claim.lane_id in still]
+            busy = [
+                Release(one.claim, one.wait_seconds, one.reason)
+                for one in busy
+                if one.claim.lane_id in still
+            ]
         return dues, busy
 
 
@@ -359,21 +321,21 @@ def _target(account_id: int, row: tuple[Any, ...]) -> Target:
 
 
 def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:
-    (_lane, pk, attempt, n, account, wire_id, event, sequence, sealed, kind, plan, deadline, replay, end) = row  # fmt: skip
-    delivery = Delivery(account_id=account, wire_id=wire_id, body_sealed=sealed)
-    return Push(
-        job=Job(claim, pk, attempt, n),
-        wire_id=wire_id,
-        event_type=event,
-        sequence=sequence,
-        body=delivery.body,
-        content_type=kind,
-        schedule=plan,
-        deadline_at=deadline,
-        is_replay=replay is not None,
-        endpoint_id=end,
-        target=targets.get(end) if end is not None else None,
-    )
+    lane_id, pk, attempt_id, n, *rest = row
+    known = dict(zip(_STARTED, [lane_id, pk, n, *rest], strict=True))
+    names = [one.attname for one in Delivery._meta.concrete_fields if one.attname in known]
+    delivery = Delivery.from_db("default", names, [known[name] for name in names])
+    endpoint_id = delivery.endpoint_id
+    target = targets.get(endpoint_id) if endpoint_id is not None else None
+    return Push(Job(claim, pk, attempt_id, n), delivery, target)
+
+
+# The columns of START's answer, without the attempt's id.
+_STARTED = [
+    "lane_id", "id", "attempts", "account_id", "wire_id", "event_type", "sequence", "body_sealed",
+    "content_type", "schedule", "deadline_at", "replay_of_id", "endpoint_id", "conversation_id",
+    "message_id", "epoch", "kind",
+]  # fmt: skip
 
 
 def is_enabled(target: Target | None) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from accounts.tenancy import account_context
@@ -17,9 +17,9 @@ from agents.dialects import Dialect
 from conversations.models import Delivery
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
-from integrations.courier.recording import Outcome
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
+from integrations.courier.work import Outcome, Result
 from integrations.http import Exchange, GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -35,23 +35,24 @@ async def push(one: Push, http: GuardedClient) -> tuple[Exchange, Mapping[str, s
     target = one.target
     if target is None or not is_enabled(target):
         return SWITCHED_OFF, {}
+    delivery, body = one.delivery, one.delivery.body
     headers = push_headers(
         dialect_of(target.dialect),
-        one.body,
-        wire_id=one.wire_id,
+        body,
+        wire_id=delivery.wire_id,
         timestamp=int(time.time()),
         secrets=target.secrets,
-        event_type=one.event_type,
-        content_type=one.content_type,
+        event_type=delivery.event_type,
+        content_type=delivery.content_type,
         attempt=one.job.n,
-        sequence=one.sequence,
-        replay=one.is_replay,
+        sequence=delivery.sequence,
+        replay=delivery.replay_of_id is not None,
     )
     exchange = await http.exchange(
         "POST",
         target.url,
         headers=headers,
-        data=one.body,
+        data=body,
         timeout=float(target.timeout_s),
         max_bytes=ANSWER_BYTES,
     )
@@ -84,18 +85,29 @@ def dialect_of(slug: str) -> Dialect:
         return Dialect()
 
 
+def nothing_said(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> Result | None:
+    """The result of a push whose answer is empty: there is nothing to settle, so no thread is needed."""
+    if not exchange.ok or exchange.body:
+        return None
+    return Result(one.job, State.DELIVERED, _outcome("ok", exchange, headers))
+
+
 def _delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
+    """The answer is applied first and the fence is passed last: without it nothing has happened."""
     with account_context(one.job.claim.account_id):
-        if not recording.finish(one.job, State.DELIVERED):
-            return
-        note = agents.settle(
-            _delivery(one),
-            status=exchange.status or 0,
-            headers=exchange.headers,
-            body=exchange.body,
-            late=False,
-        )
-        recording.close_attempt(one.job, _outcome(_word(note), exchange, headers, note))
+        with transaction.atomic():
+            note = agents.settle(
+                one.delivery,
+                status=exchange.status or 0,
+                headers=exchange.headers,
+                body=exchange.body,
+                late=False,
+            )
+            outcome = _outcome(_word(note), exchange, headers, note)
+            if recording.finish(Result(one.job, State.DELIVERED, outcome)):
+                return
+            transaction.set_rollback(True)
+        recording.finish(Result(one.job, State.DELIVERED, outcome))
 
 
 def _word(note: str) -> str:
@@ -107,19 +119,17 @@ def _word(note: str) -> str:
 def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
     due = _next(one, exchange, timezone.now())
     reason = _reason(exchange)
+    outcome = _outcome(exchange.outcome, exchange, headers)
     with account_context(one.job.claim.account_id):
-        state = State.DEAD if due is None else State.RETRY_WAIT
-        if not recording.finish(one.job, state, due_at=due, reason="" if due else reason):
-            return
-        recording.close_attempt(
-            one.job, _outcome(exchange.outcome, exchange, headers), next_due_at=due
-        )
         if due is not None:
+            recording.finish(Result(one.job, State.RETRY_WAIT, outcome, due_at=due))
+            return
+        if not recording.finish(Result(one.job, State.DEAD, outcome, reason=reason)):
             return
         logger.info(
             "push given up delivery=%d reason=%s after=%d", one.job.delivery_id, reason, one.job.n
         )
-        agents.delivery_failed(_delivery(one), reason=reason)
+        agents.delivery_failed(one.delivery, reason=reason)
         if exchange.status == GONE:
             _cancel_queue(one)
 
@@ -131,11 +141,11 @@ def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     dialect = dialect_of(one.target.dialect if one.target else "")
     return next_due(
-        one.schedule,
+        one.delivery.schedule,
         one.job.n,
         Failure(exchange.outcome, exchange.status, asked),
         now=now,
-        deadline=one.deadline_at,
+        deadline=one.delivery.deadline_at,
         max_attempts=dialect.max_attempts,
     )
 
@@ -151,15 +161,9 @@ def _reason(exchange: Exchange) -> str:
 def _cancel_queue(one: Push) -> None:
     """410: whoever runs the agent has taken it down; nothing more is brought there (DL-33)."""
     Delivery.objects.filter(
-        endpoint_id=one.endpoint_id or 0, state__in=(State.PENDING, State.RETRY_WAIT)
+        endpoint_id=one.delivery.endpoint_id or 0, state__in=(State.PENDING, State.RETRY_WAIT)
     ).update(
         state=State.CANCELED, dead_reason="the endpoint answered 410", finished_at=timezone.now()
-    )
-
-
-def _delivery(one: Push) -> Delivery:
-    return Delivery.objects.select_related("conversation", "endpoint", "message").get(
-        pk=one.job.delivery_id
     )
 
 

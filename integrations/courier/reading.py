@@ -13,8 +13,8 @@ from conversations import services
 from conversations.channels import ChannelError
 from conversations.models import Lane
 from conversations.services.inbound import NotYetError
-from integrations.courier.lanes import Claim
 from integrations.courier.recording import rest_lane
+from integrations.courier.work import Claim
 from integrations.models import Receipt
 
 logger = logging.getLogger(__name__)

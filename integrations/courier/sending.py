@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -26,9 +25,8 @@ from conversations.models import Attachment, Delivery, Inbox, Message
 from conversations.services import sending
 from conversations.services.outbound import outbound_parts
 from integrations.courier import recording
-from integrations.courier.lanes import Claim, Job, Release
-from integrations.courier.recording import Outcome
 from integrations.courier.schedule import Failure, next_due, throttle_wait
+from integrations.courier.work import Claim, Job, Outcome, Release, Result
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +41,11 @@ class Part:
     """One part of a message, marked IN_FLIGHT, and everything needed to send it."""
 
     job: Job
+    delivery: Delivery
     message: OutboundMessage
+    is_last: bool
     to: Recipient
     inbox: InboxConfig
-    schedule: str
     # No attempt may start after this: the reply window or the budget ends here.
     deadline: datetime | None
 
@@ -54,33 +53,34 @@ class Part:
 def begin(claim: Claim, *, courier_id: int) -> Part | Release:
     """Start the lane's head, or say why the lane is given back."""
     with account_context(claim.account_id):
-        inbox = Inbox.objects.filter(pk=claim.destination_id).first()
-        waiting = recording.head(claim)
-        if inbox is None or waiting is None:
+        delivery = _head(claim)
+        if delivery is None:
             return Release(claim)
+        message, inbox = _message(delivery), _message(delivery).inbox
         if inbox.state == Inbox.State.NEEDS_REAUTH:
             return Release(claim, CREDENTIALS_SECONDS, "needs_reauthorization")
-        delivery = _with_everything(waiting)
-        message, deadline = delivery.message, _deadline(delivery, inbox)
-        if message is None:
-            raise ValueError(f"send {delivery.public_id} carries no message")
+        deadline = _deadline(delivery, inbox)
         refusal = _refusal(message, deadline)
         if refusal is None and inbox.state == Inbox.State.DISABLED:
             return Release(claim, CREDENTIALS_SECONDS, "inbox_disabled")
-        if refusal is None and _awaits_file(message):
+        if refusal is None and _has_file(message, Attachment.State.PENDING):
             return Release(claim, FILE_SECONDS, "file")
         job = recording.start(claim, courier_id=courier_id)
         if job is None:
             return Release(claim)
-        try:
-            part = None if refusal else outbound_parts(message)[delivery.part]
-        except (UnsupportedMessageError, IndexError) as error:
-            refusal = SendError(str(error), error_class=ErrorClass.INVALID, code="unsupported")
-            part = None
-        if refusal is not None or part is None:
-            _give_up(job, delivery, refusal or _nothing())
+        parts = _parts(message) if refusal is None else refusal
+        if isinstance(parts, SendError):
+            _give_up(job, delivery, parts)
             return Release(claim)
-        return Part(job, part, _recipient(delivery), inbox.as_config(), delivery.schedule, deadline)
+        return Part(
+            job=job,
+            delivery=delivery,
+            message=parts[delivery.part],
+            is_last=delivery.part == len(parts) - 1,
+            to=_recipient(delivery),
+            inbox=inbox.as_config(),
+            deadline=deadline,
+        )
 
 
 async def send(part: Part, http: HttpClient) -> SendResult | SendError:
@@ -101,49 +101,45 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
 def record(part: Part, result: SendResult | SendError, latency_ms: int) -> None:
     """Write what the channel said, with everything that follows, in one transaction."""
     with account_context(part.job.claim.account_id):
-        delivery = _with_everything(Delivery.objects.get(pk=part.job.delivery_id))
         if isinstance(result, SendResult):
-            _sent(part.job, delivery, result, latency_ms)
+            _sent(part, result, latency_ms)
         elif result.error_class == ErrorClass.AMBIGUOUS:
-            _uncertain(part.job, delivery, result, latency_ms)
+            _uncertain(part, result, latency_ms)
         else:
-            _refused(part, delivery, result, latency_ms)
+            _refused(part, result, latency_ms)
 
 
-def _sent(job: Job, delivery: Delivery, result: SendResult, latency_ms: int) -> None:
-    if not recording.finish(job, State.DELIVERED, external_id=result.external_id):
-        return
-    recording.close_attempt(
-        job, Outcome("ok", result.status, latency_ms, response_body=result.body.encode())
-    )
-    sending.sent(delivery, result)
+def _sent(part: Part, result: SendResult, latency_ms: int) -> None:
+    outcome = Outcome("ok", result.status, latency_ms, response_body=result.body.encode())
+    if recording.finish(Result(part.job, State.DELIVERED, outcome, external_id=result.external_id)):
+        sending.sent(part.delivery, result, is_last=part.is_last)
 
 
-def _uncertain(job: Job, delivery: Delivery, error: SendError, latency_ms: int) -> None:
-    if recording.finish(job, State.UNCERTAIN):
-        recording.close_attempt(job, _outcome(error, latency_ms))
-        sending.uncertain(delivery)
+def _uncertain(part: Part, error: SendError, latency_ms: int) -> None:
+    if recording.finish(Result(part.job, State.UNCERTAIN, _outcome(error, latency_ms))):
+        sending.uncertain(part.delivery)
 
 
-def _refused(part: Part, delivery: Delivery, error: SendError, latency_ms: int) -> None:
+def _refused(part: Part, error: SendError, latency_ms: int) -> None:
     now, throttled = timezone.now(), error.error_class == ErrorClass.THROTTLED
     due: datetime | None = None
     if throttled:
-        due = now + timedelta(seconds=throttle_wait(_throttled_before(delivery), error.retry_after))
+        waited = throttle_wait(_throttled_before(part.delivery), error.retry_after)
+        due = now + timedelta(seconds=waited)
         due = due if part.deadline is None or due < part.deadline else None
     elif error.error_class == ErrorClass.TRANSIENT:
         failure = Failure("transient", error.status, error.retry_after)
-        due = next_due(part.schedule, part.job.n, failure, now=now, deadline=part.deadline)
+        due = next_due(part.delivery.schedule, part.job.n, failure, now=now, deadline=part.deadline)
     if due is None:
-        _give_up(part.job, delivery, error, latency_ms)
-    elif recording.finish(part.job, State.RETRY_WAIT, due_at=due, counts=not throttled):
-        recording.close_attempt(part.job, _outcome(error, latency_ms), next_due_at=due)
+        _give_up(part.job, part.delivery, error, latency_ms)
+        return
+    outcome = _outcome(error, latency_ms)
+    recording.finish(Result(part.job, State.RETRY_WAIT, outcome, due_at=due, counts=not throttled))
 
 
 def _give_up(job: Job, delivery: Delivery, error: SendError, latency_ms: int | None = None) -> None:
     reason = f"{error.error_class}: {error}"
-    if recording.finish(job, State.DEAD, reason=reason):
-        recording.close_attempt(job, _outcome(error, latency_ms))
+    if recording.finish(Result(job, State.DEAD, _outcome(error, latency_ms), reason=reason)):
         sending.failed(delivery, error_class=error.error_class, code=error.code, text=str(error))
 
 
@@ -154,16 +150,35 @@ def _outcome(error: SendError, latency_ms: int | None) -> Outcome:
     )
 
 
-def _with_everything(delivery: Delivery) -> Delivery:
-    return Delivery.objects.select_related(
-        "message__inbox", "message__reply_to", "conversation__address"
-    ).get(pk=delivery.pk)
+def _head(claim: Claim) -> Delivery | None:
+    """The lane's first open delivery with all that sending it needs, if it may be started now."""
+    first = (
+        Delivery.objects.filter(lane_id=claim.lane_id, state__in=Delivery.OPEN_STATES)
+        .select_related("message__inbox", "message__reply_to", "conversation__address")
+        .prefetch_related("message__attachments", "conversation__address__identifiers")
+        .order_by("sequence")
+        .first()
+    )
+    return first if recording.may_start(first, timezone.now()) else None
+
+
+def _message(delivery: Delivery) -> Message:
+    if delivery.message is None:
+        raise ValueError(f"send {delivery.public_id} carries no message")
+    return delivery.message
+
+
+def _parts(message: Message) -> tuple[OutboundMessage, ...] | SendError:
+    try:
+        return outbound_parts(message)
+    except UnsupportedMessageError as error:
+        return SendError(str(error), error_class=ErrorClass.INVALID, code="unsupported")
 
 
 def _recipient(delivery: Delivery) -> Recipient:
     if delivery.conversation is None:
         return Recipient(())
-    identifiers: Any = delivery.conversation.address.identifiers.order_by("id")
+    identifiers = sorted(delivery.conversation.address.identifiers.all(), key=lambda one: one.pk)
     return Recipient(tuple(one.as_identifier() for one in identifiers))
 
 
@@ -182,19 +197,15 @@ def _refusal(message: Message, deadline: datetime | None) -> SendError | None:
     if deadline is not None and deadline <= timezone.now():
         text = _("It could not be sent in time: the reply window or the hour for trying is over.")
         return SendError(text, error_class=ErrorClass.WINDOW_CLOSED, code="window_would_close")
-    if message.attachments.filter(state=Attachment.State.FAILED).exists():
+    if _has_file(message, Attachment.State.FAILED):
         text = _("The file of this message could not be fetched.")
         return SendError(text, error_class=ErrorClass.INVALID, code="file_missing")
     return None
 
 
-def _awaits_file(message: Message) -> bool:
-    return bool(message.attachments.filter(state=Attachment.State.PENDING).exists())
+def _has_file(message: Message, state: str) -> bool:
+    return any(attachment.state == state for attachment in message.attachments.all())
 
 
 def _throttled_before(delivery: Delivery) -> int:
     return delivery.attempt_log.filter(outcome=ErrorClass.THROTTLED).count()
-
-
-def _nothing() -> SendError:
-    return SendError(_("There is nothing to send."), error_class=ErrorClass.INVALID)

@@ -23,7 +23,7 @@ from conversations.messages import Content
 from conversations.models import Attempt, Courier, Delivery, Lane, Message, Timer
 from integrations.courier import lanes
 from integrations.courier.database import Pool
-from integrations.courier.lanes import Claim, Room
+from integrations.courier.work import Claim, Room
 from integrations.live import connection_arguments
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
