@@ -1,0 +1,100 @@
+"""The statement that ends attempts, one or many, behind the fence (DL-50)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+
+from integrations.courier.work import Result
+
+KEPT_RESPONSE_HEADERS = frozenset(
+    {"content-type", "content-length", "retry-after", "date", "server", "x-request-id"}
+)
+SECRET_WORDS = ("signature", "authorization", "token", "secret", "cookie")
+EXCERPT = 4096
+
+# Delivery and attempt in one round trip. SQL, because the condition must be looked at again on the
+# row itself when another courier has just changed it; the ORM would put it into a sub-select.
+_FINISH: LiteralString = """
+WITH result AS (
+    SELECT * FROM unnest(
+        %(deliveries)s::bigint[], %(attempts)s::bigint[], %(ns)s::int[], %(tokens)s::uuid[],
+        %(states)s::text[], %(dues)s::timestamptz[], %(reasons)s::text[], %(externals)s::text[],
+        %(uncounted)s::int[], %(outcomes)s::text[], %(statuses)s::int[], %(latencies)s::int[],
+        %(errors)s::text[], %(request_headers)s::text[], %(response_headers)s::text[],
+        %(bodies)s::text[])
+    AS result (delivery_id, attempt_id, n, token, state, due_at, reason, external_id, uncounted,
+               outcome, status, latency, error, request_headers, response_headers, body)
+), finished AS (
+    UPDATE conversations_delivery delivery
+    SET state = result.state, due_at = COALESCE(result.due_at, delivery.due_at),
+        dead_reason = result.reason, provider_message_id = result.external_id,
+        attempts = delivery.attempts - result.uncounted,
+        finished_at = CASE WHEN result.state IN ('delivered', 'dead', 'canceled') THEN now() END
+    FROM result, conversations_lane lane
+    WHERE delivery.id = result.delivery_id AND delivery.state = 'in_flight'
+      AND delivery.attempts = result.n AND lane.id = delivery.lane_id
+      AND lane.lease_token = result.token
+    RETURNING delivery.id
+), closed AS (
+    UPDATE conversations_attempt attempt
+    SET ended_at = now(), status = result.status, latency_ms = result.latency,
+        outcome = CASE WHEN finished.id IS NULL THEN 'stale_result' ELSE result.outcome END,
+        error = result.error, response_body = result.body,
+        request_headers = result.request_headers::jsonb,
+        response_headers = result.response_headers::jsonb,
+        next_due_at = CASE WHEN finished.id IS NULL THEN NULL ELSE result.due_at END
+    FROM result LEFT JOIN finished ON finished.id = result.delivery_id
+    WHERE attempt.id = result.attempt_id AND attempt.ended_at IS NULL
+)
+SELECT id FROM finished
+"""
+
+
+def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any]]:
+    """Statement and arguments that write several results; it returns the deliveries changed."""
+    outcomes = [one.outcome for one in results]
+    return _FINISH, {
+        "deliveries": [one.job.delivery_id for one in results],
+        "attempts": [one.job.attempt_id for one in results],
+        "ns": [one.job.n for one in results],
+        "tokens": [one.job.claim.token for one in results],
+        "states": [str(one.state) for one in results],
+        "dues": [one.due_at for one in results],
+        "reasons": [_clean(one.reason)[:250] for one in results],
+        "externals": [_clean(one.external_id)[:250] for one in results],
+        "uncounted": [0 if one.counts else 1 for one in results],
+        "outcomes": [outcome.outcome[:24] for outcome in outcomes],
+        "statuses": [outcome.status for outcome in outcomes],
+        "latencies": [outcome.latency_ms for outcome in outcomes],
+        "errors": [_clean(outcome.error)[:500] for outcome in outcomes],
+        "request_headers": [_redacted(outcome.request_headers) for outcome in outcomes],
+        "response_headers": [_kept(outcome.response_headers) for outcome in outcomes],
+        "bodies": [
+            _clean(outcome.response_body[:EXCERPT].decode("utf-8", "replace"))
+            for outcome in outcomes
+        ],
+    }
+
+
+def _redacted(headers: Mapping[str, str]) -> str:
+    return _clean(
+        json.dumps(
+            {
+                name: "…" if any(word in name.lower() for word in SECRET_WORDS) else value
+                for name, value in headers.items()
+            }
+        )
+    )
+
+
+def _kept(headers: Mapping[str, str]) -> str:
+    kept = {name: headers[name][:500] for name in KEPT_RESPONSE_HEADERS & headers.keys()}
+    return _clean(json.dumps(kept))
+
+
+def _clean(text: str) -> str:
+    """What PostgreSQL can hold: no NUL (escaped or not), no half of a surrogate pair."""
+    plain = text.replace("\x00", "").replace("\\u0000", "")
+    return plain.encode("utf-8", "replace").decode()
