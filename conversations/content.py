@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conversations.messages import (
+    MEDIA_KINDS,
     Card,
     Choice,
     Content,
@@ -89,6 +90,9 @@ def as_content(message: Message) -> Content:
 
 
 def media_of(message: Message) -> tuple[OutboundMedia, ...]:
+    """Its files, as something to send; only messages of a media kind have any."""
+    if message.kind not in MEDIA_KINDS:
+        return ()
     return tuple(_media(attachment) for attachment in message.attachments.all())
 
 

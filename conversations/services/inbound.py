@@ -56,13 +56,23 @@ class NotYetError(Exception):
     """The thing this item speaks about is not here yet; try the receipt again a little later."""
 
 
-@transaction.atomic
 def receive(inbox: Inbox, reading: Reading) -> str:
     """Apply one reading in the account's context; returns one line that stands on the receipt.
 
     Idempotent: the same message or status twice has one effect (delivery.md 0.5). Raises
     `NotYetError` for a status of a message we have not recorded as sent yet.
     """
+    try:
+        with transaction.atomic():
+            return _apply(inbox, reading)
+    except IntegrityError as error:
+        # The constraint knows a second copy; asking beforehand would cost every first one a query.
+        if "message_external_once" in str(error):
+            return "duplicate"
+        raise
+
+
+def _apply(inbox: Inbox, reading: Reading) -> str:
     match reading:
         case InboundMessage():
             return _receive_message(inbox, reading)
@@ -111,8 +121,6 @@ def conversation_at(address: Address) -> Conversation:
 
 
 def _receive_message(inbox: Inbox, said: InboundMessage) -> str:
-    if Message.objects.filter(inbox=inbox, external_id=said.external_id).exists():
-        return "duplicate"
     address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
     address.inbox = inbox
     if address.contact.blocked:
@@ -139,8 +147,6 @@ def _receive_message(inbox: Inbox, said: InboundMessage) -> str:
 
 def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
     """A person answered from the device: it is in the thread, and no agent is asked."""
-    if Message.objects.filter(inbox=inbox, external_id=said.external_id).exists():
-        return "duplicate"
     address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
     conversation = conversation_at(address)
     message = _store(conversation, said, Direction.OUTBOUND)
