@@ -38,6 +38,11 @@ class Node:
     def is_group(self) -> bool:
         return self.kind != "leaf"
 
+    @property
+    def lines(self) -> str:
+        """The values of a list, one in a line."""
+        return "\n".join(self.values)
+
 
 @dataclass(slots=True)
 class ActionRow:

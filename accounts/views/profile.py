@@ -77,7 +77,7 @@ def switch_on_factor(request: MemberRequest) -> HttpResponse:
     if form.is_valid() and _proved(request, form):
         codes = factor.switch_on(request, request.user, form.cleaned_data["code"])
         if codes is not None:
-            return render(request, "accounts/recovery_codes.html", {"codes": codes})
+            return render(request, "accounts/recovery_codes.html", {"codes": "\n".join(codes)})
         form.add_error("code", _("This code is not valid. Wait for the next one."))
     secret = factor.offered_secret(request)
     context = {"secret": secret, "picture": factor.qr_code(request.user, secret)}
@@ -103,5 +103,5 @@ def recovery_codes(request: MemberRequest) -> HttpResponse:
     form = ProveForm(request.POST or None)
     if form.is_valid() and _proved(request, form):
         codes = factor.new_recovery_codes(request, request.user)
-        return render(request, "accounts/recovery_codes.html", {"codes": codes})
+        return render(request, "accounts/recovery_codes.html", {"codes": "\n".join(codes)})
     return show(request, "accounts/recovery_new.html", {}, form=form)

@@ -26,7 +26,7 @@ def test_an_admin_invites_and_the_letter_goes_out(
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(reverse("invite"), values)["Location"] == reverse("team")
     assert mail.outbox[-1].to == ["new@example.test"]
-    link = re.search(r"/invitation/\S+", mail.outbox[-1].body)
+    link = re.search(r"/invitation/\S+", str(mail.outbox[-1].body))
     assert link is not None
     assert client.get(link[0]).status_code == 200
     row = Invitation.objects.get()
