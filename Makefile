@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LINTED := $(wildcard accounts agents config conversations integrations examples tests)
 
-.PHONY: run test lint types format lock dev
+.PHONY: run test bench lint types format lock dev
 
 run:
 	@exec $(PYTHON) -m config.bootstrap run
@@ -12,6 +12,10 @@ run:
 test: lint
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/pytest -n $${TEST_PROCESSES:-auto}
+
+# Our figures beside the floors of the same run; SECONDS= shortens the steps.
+bench: dev
+	@$(BIN)/python -m tests.bench
 
 lint: dev
 	@$(BIN)/ruff check .
