@@ -5,6 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 
 from accounts import identity, limits
+from accounts.models import Account
+from accounts.rest import idempotency
+from accounts.tenancy import account_context
 
 
 @shared_task
@@ -25,3 +28,13 @@ def send_sign_up_letter(email: str, nonce: str, language: str) -> None:
     from accounts import letters
 
     letters.sign_up(email, nonce, language)
+
+
+@shared_task
+def forget_old_answers() -> int:
+    """Delete the stored answers of repeated calls after their day, account by account."""
+    deleted = 0
+    for account_id in Account.objects.values_list("pk", flat=True).iterator():
+        with account_context(account_id):
+            deleted += idempotency.prune()
+    return deleted

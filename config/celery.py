@@ -59,6 +59,14 @@ app.conf.beat_schedule = {
         "task": "config.tasks.forget_ended_sessions",
         "schedule": crontab(hour="3", minute="17"),
     },
+    "forget-old-limits": {
+        "task": "accounts.tasks.forget_old_limits",
+        "schedule": crontab(hour="3", minute="27"),
+    },
+    "forget-old-answers": {
+        "task": "accounts.tasks.forget_old_answers",
+        "schedule": crontab(minute="37"),
+    },
 }
 
 

@@ -16,6 +16,7 @@ from accounts.models import ApiToken, AuditEntry, IdempotencyKey, Invitation, Me
 from accounts.permissions import Role
 from accounts.rest.views import PER_TOKEN
 from accounts.services import issue_token
+from accounts.tasks import forget_old_answers
 from accounts.tenancy import account_context
 from tests.api import Caller, attrs_of, caller, code_of, token_of
 from tests.factories import PASSWORD, make_person, make_team
@@ -283,6 +284,16 @@ def test_a_stored_answer_shows_no_secret_to_who_reads_the_table(api: SimpleNames
     assert again["token"] == made["token"]
     with account_context(api.house.account):
         assert made["token"] not in str(IdempotencyKey.objects.values_list("answer", flat=True))
+
+
+def test_old_answers_are_deleted(api: SimpleNamespace) -> None:
+    api.owner.post("/v1/teams/", {"name": "Old"}, key="old")
+    with account_context(api.house.account):
+        IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    api.owner.post("/v1/teams/", {"name": "New"}, key="new")
+    assert forget_old_answers() == 1
+    with account_context(api.house.account):
+        assert IdempotencyKey.objects.get().key == "new"
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\x07b"])
