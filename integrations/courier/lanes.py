@@ -6,6 +6,7 @@ ids, states and sealed bodies only (SX-05). Accounts' own tables are read in the
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
 from integrations.courier.database import Pool
 from integrations.courier.results import finish_many
 from integrations.courier.work import Claim, Job, Release, Room
+
+logger = logging.getLogger(__name__)
 
 # Lanes of a group share slots; media and signals have their own, so that they never hold up answers.
 GROUPS: Mapping[str, str] = {
@@ -262,7 +265,9 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
     async with pool.connection() as connection:
         async with connection.transaction():
             if results:
-                await connection.execute(*finish_many(results))
+                cursor = await connection.execute(*finish_many(results))
+                if cursor.rowcount < len(results):
+                    logger.warning("stale results n=%d", len(results) - cursor.rowcount)
             cursor = await connection.execute(_LOCK, _keys(claims))
             locked = {row[0] for row in await cursor.fetchall()}
             ours = [one for one in done if one.claim.lane_id in locked]

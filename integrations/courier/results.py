@@ -46,7 +46,8 @@ WITH result AS (
         response_headers = result.response_headers::jsonb,
         next_due_at = CASE WHEN finished.id IS NULL THEN NULL ELSE result.due_at END
     FROM result LEFT JOIN finished ON finished.id = result.delivery_id
-    WHERE attempt.id = result.attempt_id AND attempt.ended_at IS NULL
+    WHERE attempt.id = result.attempt_id
+      AND (attempt.ended_at IS NULL OR attempt.outcome = 'worker_lost')
 )
 SELECT id FROM finished
 """
