@@ -6,7 +6,7 @@ A tree is `{"all": [tree, …]}`, `{"any": [tree, …]}`, `{"not": tree}` or a l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ MAX_DEPTH = 8
 MAX_LEAVES = 60
 MAX_VALUES = 100
 MAX_VALUE_LENGTH = 500
+# How many of a long list of words a sentence names.
+SHOWN = 4
 
 
 class ConditionError(Exception):
@@ -411,5 +413,13 @@ def _say_leaf(leaf: Tree, names: Mapping[str, str]) -> str:
     words = [f"{label[:1].lower()}{label[1:]}", str(OP_LABELS[op])]
     if op not in LONE_OPS:
         values = value if isinstance(value, list) else [value]
-        words.append(", ".join(f"“{names.get(str(item), item)}”" for item in values))
+        words.append(_listed([f"“{names.get(str(item), item)}”" for item in values]))
     return " ".join(words)
+
+
+def _listed(items: Sequence[str]) -> str:
+    """All of a few; the first of many, and how many more."""
+    if len(items) <= SHOWN + 1:
+        return ", ".join(items)
+    more = _("and %(count)d more") % {"count": len(items) - SHOWN}
+    return f"{', '.join(items[:SHOWN])} {more}"
