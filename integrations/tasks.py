@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.tenancy import account_context
 from conversations.channels import CheckStep
 from conversations.models import Inbox
-from integrations import routes, services
+from integrations import retention, routes, services
 from integrations.http import GuardedClient
 
 
@@ -40,6 +40,12 @@ def check_inbox(account_id: int, inbox_id: int, run: str, language: str) -> str:
     state = "ok" if all(step["ok"] for step in steps) else "failed"
     _write(account_id, inbox_id, run, steps, state)
     return state
+
+
+@shared_task
+def prune() -> dict[str, int]:
+    """Forget what is old; beat starts it once a day."""
+    return retention.prune()
 
 
 def _steps(inbox: Inbox, hook_url: str) -> Iterator[CheckStep]:

@@ -36,18 +36,19 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {"live": Room(100, 50), "reading": Room(10, 10), "rest": Room(10, 5)}
 
 
-def start_process():
-    """`manage.py courier` in a process of its own, on this test's database."""
+def start_process(*command, broker=""):
+    """`manage.py courier`, or another command, in a process of its own on this test's database."""
     database = connections["default"].settings_dict
     url = f"postgres://{database['USER']}@/{database['NAME']}?host={database['HOST']}"
     if database["PORT"]:
         url += f"&port={database['PORT']}"
     return subprocess.Popen(
-        [sys.executable, "manage.py", "courier"],
+        [sys.executable, *(command or ("manage.py", "courier"))],
         cwd=ROOT,
         env={
             **os.environ,
             "DATABASE_URL": url,
+            "CELERY_BROKER_URL": broker,
             "ALLOW_HTTP_TARGETS": "1",
             "OUTBOUND_ALLOW": "127.0.0.0/8",
             "PYTHONPATH": str(ROOT),
@@ -280,3 +281,20 @@ def test_dl_94_claiming_stays_fast_with_a_long_queue():
     per_account = {claim.account_id for claim in claims[:100]}
     assert per_account == {house.account.pk, other.pk}
     assert all(isinstance(claim, Claim) for claim in claims)
+
+
+def test_the_courier_works_in_a_worker_whose_broker_is_down():
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        process = start_process(
+            "-m", "celery", "-A", "config.celery", "worker", broker="redis://127.0.0.1:1/0"
+        )
+        try:
+            put(house, factories.make_conversation(house.inbox))
+            wait_for(lambda: agent.requests, 40)
+            wait_for(all_ended)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(40)
+    assert states(kind="agent") == [State.DELIVERED]
+    assert not Courier.objects.exists()

@@ -1,0 +1,75 @@
+"""What is forgotten, and when (delivery.md DL-16 and 6, security.md SX-103)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from accounts.models import Account
+from accounts.tenancy import account_context
+from conversations.models import Delivery, Lane
+from integrations.models import Receipt
+
+# Bodies go first; the key of a receipt stays, so that a late repetition is still known.
+RECEIPT_BODY = timedelta(days=30)
+DELIVERED_BODY = timedelta(days=7)
+FINISHED_DELIVERY = timedelta(days=30)
+BATCH = 2000
+
+State = Delivery.State
+ENDED = (State.DELIVERED, State.DEAD, State.CANCELED)
+
+
+def prune() -> dict[str, int]:
+    """Forget what is old in every account, in small transactions; how many rows of each kind."""
+    counts = {"receipt_bodies": 0, "delivery_bodies": 0, "deliveries": 0, "lanes": 0}
+    now = timezone.now()
+    for account_id in Account.objects.order_by("pk").values_list("pk", flat=True):
+        for name, step in (
+            ("receipt_bodies", _empty_receipts),
+            ("delivery_bodies", _empty_deliveries),
+            ("deliveries", _delete_deliveries),
+            ("lanes", _delete_lanes),
+        ):
+            while True:
+                with account_context(account_id):
+                    done = step(now)
+                counts[name] += done
+                if done < BATCH:
+                    break
+    return counts
+
+
+def _empty_receipts(now: datetime) -> int:
+    old = Receipt.objects.filter(received_at__lt=now - RECEIPT_BODY).exclude(body_packed=b"")
+    return Receipt.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).update(
+        body_packed=b"", headers={}
+    )
+
+
+def _empty_deliveries(now: datetime) -> int:
+    old = Delivery.objects.filter(
+        state=State.DELIVERED, finished_at__lt=now - DELIVERED_BODY
+    ).exclude(body_sealed=b"")
+    return Delivery.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:BATCH])).update(
+        body_sealed=b""
+    )
+
+
+def _delete_deliveries(now: datetime) -> int:
+    old = Delivery.objects.filter(state__in=ENDED, finished_at__lt=now - FINISHED_DELIVERY)
+    pks = list(old.values_list("pk", flat=True)[:BATCH])
+    Delivery.objects.filter(pk__in=pks).delete()
+    return len(pks)
+
+
+def _delete_lanes(now: datetime) -> int:
+    """Lanes of files serve once. The others number their events for ever and stay."""
+    empty = Lane.objects.filter(
+        kind=Lane.Kind.MEDIA, due_at__isnull=True, lease_token__isnull=True
+    ).exclude(Exists(Delivery.objects.filter(lane=OuterRef("pk"))))
+    pks = list(empty.values_list("pk", flat=True)[:BATCH])
+    Lane.objects.filter(pk__in=pks).delete()
+    return len(pks)
