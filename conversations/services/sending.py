@@ -7,10 +7,8 @@ context. A message never goes back: what a status webhook said before stays said
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from django.db import transaction
-from django.db.models import Exists
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -36,24 +34,45 @@ State = Delivery.State
 RECONCILE_AFTER = timedelta(seconds=30)
 
 
-@transaction.atomic
+# One round trip; the id of an echo that has come in as a message of its own stays with that one.
+_SENT = """
+UPDATE conversations_message message SET status = %(status)s,
+    external_id = CASE WHEN message.external_id = '' AND %(external)s <> '' AND NOT EXISTS (
+        SELECT 1 FROM conversations_message other
+        WHERE other.account_id = message.account_id AND other.inbox_id = message.inbox_id
+          AND other.external_id = %(external)s) THEN %(external)s ELSE message.external_id END
+WHERE message.id = %(message)s RETURNING external_id
+"""
+
+
 def sent(delivery: Delivery, result: SendResult, *, is_last: bool) -> None:
     """The channel took it: keep its id and new names of the contact, and say so after the last part."""
-    conversation = lock(_conversation_id(delivery))
+    conversation = Conversation.objects.select_for_update().get(pk=_conversation_id(delivery))
     message = _message(delivery)
+    message.refresh_from_db(fields=["status"])
+    status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
+    news = is_last and status_moves_forward(message.status, status)
+    message.status = status if news else message.status
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SENT,
+            {
+                "status": message.status,
+                "external": result.external_id if delivery.part == 0 else "",
+                "message": message.pk,
+            },
+        )
+        message.external_id = cursor.fetchone()[0]
     _learn_identifiers(conversation, result)
-    if delivery.part == 0 and not message.external_id:
-        _keep_external_id(message, result.external_id)
-    if is_last:
-        status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
-        _move(conversation, message, status)
+    if news:
+        events.record(conversation, "message.status", message=message, status=str(status))
 
 
-@transaction.atomic
 def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> None:
     """The channel refused it for good: the message says why, its later parts are not sent."""
     conversation = lock(_conversation_id(delivery))
     message = _message(delivery)
+    message.refresh_from_db(fields=["status"])
     message.error_code = (code or error_class)[:40]
     message.error_text = text[:500]
     message.save(update_fields=["error_code", "error_text"])
@@ -68,10 +87,9 @@ def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> Non
         Address.objects.filter(pk=conversation.address_id).update(unreachable_reason=text[:250])
     if error_class == ErrorClass.REAUTH:
         ask_for_credentials(conversation.inbox, text=text)
-    _move(conversation, message, DeliveryStatus.FAILED)
+    _fail(conversation, message)
 
 
-@transaction.atomic
 def uncertain(delivery: Delivery) -> None:
     """It may have arrived: wait for a status webhook, then decide (`reconcile`)."""
     conversation = lock(_conversation_id(delivery))
@@ -128,9 +146,9 @@ def _conversation_id(delivery: Delivery) -> int:
 
 
 def _message(delivery: Delivery) -> Message:
-    if delivery.message_id is None:
+    if delivery.message is None:
         raise ValueError(f"send {delivery.public_id} carries no message")
-    return Message.objects.get(pk=delivery.message_id)
+    return delivery.message
 
 
 def _learn_identifiers(conversation: Conversation, result: SendResult) -> None:
@@ -139,8 +157,8 @@ def _learn_identifiers(conversation: Conversation, result: SendResult) -> None:
     AddressIdentifier.objects.bulk_create(
         [
             AddressIdentifier(
-                inbox=conversation.inbox,
-                address=conversation.address,
+                inbox_id=conversation.inbox_id,
+                address_id=conversation.address_id,
                 kind=identifier.kind,
                 value=identifier.value,
             )
@@ -150,21 +168,15 @@ def _learn_identifiers(conversation: Conversation, result: SendResult) -> None:
     )
 
 
-def _keep_external_id(message: Message, external_id: str) -> None:
-    """Unless an echo of it has come in as a message of its own already."""
-    taken = Message.objects.filter(inbox_id=message.inbox_id, external_id=external_id)
-    if external_id and Message.objects.filter(pk=message.pk).exclude(Exists(taken)).update(
-        external_id=external_id
-    ):
-        message.external_id = external_id
-
-
-def _move(conversation: Conversation, message: Message, status: DeliveryStatus) -> None:
-    if not status_moves_forward(message.status, status):
+def _fail(conversation: Conversation, message: Message) -> None:
+    if not status_moves_forward(message.status, DeliveryStatus.FAILED):
         return
-    message.status = status
+    message.status = DeliveryStatus.FAILED
     message.save(update_fields=["status"])
-    facts: dict[str, Any] = (
-        {"error_code": message.error_code} if status == DeliveryStatus.FAILED else {}
+    events.record(
+        conversation,
+        "message.status",
+        message=message,
+        status=str(message.status),
+        error_code=message.error_code,
     )
-    events.record(conversation, "message.status", message=message, status=str(status), **facts)

@@ -20,8 +20,15 @@ from conversations.channels import (
     SendResult,
     UnsupportedMessageError,
 )
-from conversations.messages import OutboundMessage
-from conversations.models import Attachment, Delivery, Inbox, Message
+from conversations.messages import Identifier, OutboundMessage
+from conversations.models import (
+    Address,
+    AddressIdentifier,
+    Attachment,
+    Delivery,
+    Inbox,
+    Message,
+)
 from conversations.services import sending
 from conversations.services.outbound import outbound_parts
 from integrations.courier import recording
@@ -151,15 +158,23 @@ def _outcome(error: SendError, latency_ms: int | None) -> Outcome:
 
 
 def _head(claim: Claim) -> Delivery | None:
-    """The lane's first open delivery with all that sending it needs, if it may be started now."""
+    """The lane's first open delivery with its message, if it may be started now.
+
+    Two small queries: one with every table joined takes Django three times as long to write.
+    """
     first = (
         Delivery.objects.filter(lane_id=claim.lane_id, state__in=Delivery.OPEN_STATES)
-        .select_related("message__inbox", "message__reply_to", "conversation__address")
-        .prefetch_related("message__attachments", "conversation__address__identifiers")
         .order_by("sequence")
         .first()
     )
-    return first if recording.may_start(first, timezone.now()) else None
+    if first is None or not recording.may_start(first, timezone.now()):
+        return None
+    first.message = (
+        Message.objects.select_related("inbox")
+        .prefetch_related("attachments")
+        .get(pk=first.message_id or 0)
+    )
+    return first
 
 
 def _message(delivery: Delivery) -> Message:
@@ -176,17 +191,19 @@ def _parts(message: Message) -> tuple[OutboundMessage, ...] | SendError:
 
 
 def _recipient(delivery: Delivery) -> Recipient:
-    if delivery.conversation is None:
-        return Recipient(())
-    identifiers = sorted(delivery.conversation.address.identifiers.all(), key=lambda one: one.pk)
-    return Recipient(tuple(one.as_identifier() for one in identifiers))
+    names = (
+        AddressIdentifier.objects.filter(address__conversations=delivery.conversation_id or 0)
+        .order_by("id")
+        .values_list("kind", "value")
+    )
+    return Recipient(tuple(Identifier(kind, value) for kind, value in names))
 
 
 def _deadline(delivery: Delivery, inbox: Inbox) -> datetime | None:
     """The budget's end or the reply window's, whichever comes first (DL-97)."""
     ends = [delivery.deadline_at]
-    if delivery.conversation is not None:
-        address = delivery.conversation.address
+    if inbox.channel.capabilities.window is not None:
+        address = Address.objects.get(conversations=delivery.conversation_id or 0)
         address.inbox = inbox
         ends.append(address.window_closes_at())
     return min((end for end in ends if end is not None), default=None)
