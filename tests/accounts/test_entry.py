@@ -244,6 +244,27 @@ def test_somebody_known_logs_in_first_and_then_joins(house: SimpleNamespace) -> 
     assert house.account.name in client.get(reverse("accounts")).content.decode()
 
 
+def test_a_page_above_ones_role_says_so_in_words(house: SimpleNamespace) -> None:
+    answer = logged_in(house.person).get(reverse("rules"))
+    assert answer.status_code == 403
+    assert "Your role does not reach this page" in answer.content.decode()
+
+
+def test_a_form_that_is_too_old_changes_nothing_and_says_so(house: SimpleNamespace) -> None:
+    """Bad input 23."""
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(house.owner.user, backend="django.contrib.auth.backends.ModelBackend")
+    answer = client.post(reverse("create_team"), {"name": "Night"})
+    assert answer.status_code == 403
+    assert "Nothing was changed" in answer.content.decode()
+
+
+def test_a_reset_address_is_not_in_logs() -> None:
+    from accounts.redaction import redact
+
+    assert "c2xkfj-token" not in redact("GET /password/usr_abcdefghjkmnp/c2xkfj-token/ 200")
+
+
 def test_an_invitation_is_not_for_another_login(house: SimpleNamespace) -> None:
     path = invite(house)
     answer = logged_in(house.outsider).post(path)

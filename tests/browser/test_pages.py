@@ -156,3 +156,38 @@ def test_pages_before_the_login_are_accessible(
         page.goto(reverse(name))
         assert_clean(page)
         page.close()
+
+
+def test_a_rule_is_written_in_the_browser_and_fields_follow_each_other(
+    furnished: SimpleNamespace, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(furnished.owner, furnished.path["create_rule"])
+    page.fill("#rule-name", "VIPs on WhatsApp")
+    page.get_by_role("button", name="Condition", exact=True).click()
+    page.select_option("[name='field-0.0']", "channel")
+    page.wait_for_selector("select[name='value-0.0']")
+    page.select_option("[name='op-0.0']", "in")
+    page.check("input[name='value-0.0'][value=whatsapp]")
+    page.select_option("[name='action-0']", "reply")
+    page.fill("textarea[name='text-0']", "Hello there")
+    page.get_by_role("button", name="Group", exact=True).click()
+    page.fill("[name='value-0.1.0']", "vip")
+    assert page.input_value("#rule-name") == "VIPs on WhatsApp"
+    assert_clean(page)
+    page.locator(".card-foot").get_by_role("button", name="Save").click()
+    page.get_by_text("What it did lately").wait_for()
+    assert "text contains “vip”: reply “Hello there”" in page.inner_text("main")
+    assert page.errors == []  # type: ignore[attr-defined]  # set by open_page
+
+
+def test_what_was_done_is_undone_from_the_toast(
+    furnished: SimpleNamespace, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(furnished.owner, furnished.path["agents"])
+    page.get_by_role("button", name="Pause all").first.click()
+    page.locator("#pause-all").get_by_role("button", name="Pause all").click()
+    page.get_by_text("Every AI agent is paused. People get all conversations.").wait_for()
+    assert_clean(page)
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    page.get_by_text("AI agents work again").wait_for()
+    assert page.errors == []  # type: ignore[attr-defined]  # set by open_page
