@@ -63,6 +63,10 @@ app.conf.beat_schedule = {
         "task": "accounts.tasks.forget_old_limits",
         "schedule": crontab(hour="3", minute="27"),
     },
+    "forget-old-deliveries": {
+        "task": "integrations.tasks.prune",
+        "schedule": crontab(hour="3", minute="47"),
+    },
     "forget-old-answers": {
         "task": "accounts.tasks.forget_old_answers",
         "schedule": crontab(minute="37"),
