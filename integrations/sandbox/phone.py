@@ -112,11 +112,16 @@ def show(inbox: Inbox, visitor: str) -> Phone:
     if conversation is None:
         return Phone("", "nobody", _("Say something: the rules decide who answers"), [])
     holder, answering = _answering(conversation)
+    messages = _messages(conversation)
+    # The customer's ticks: read up to the last answer, and all of it once a person has looked.
+    outbound = [m.pk for m in messages if m.direction == Message.Direction.OUTBOUND]
+    looked = bool(messages) and not conversation.unread_count
+    read_until = messages[-1].pk if looked else max(outbound, default=0)
     return Phone(
         conversation_id=conversation.public_id,
         holder=holder,
         answering=answering,
-        lines=[_line(message, conversation) for message in _messages(conversation)],
+        lines=[_line(message, read=message.pk <= read_until) for message in messages],
         typing=holder == "ai" and conversation.waiting_since is not None,
     )
 
@@ -152,7 +157,7 @@ def _messages(conversation: Conversation) -> list[Message]:
     return list(reversed(newest))
 
 
-def _line(message: Message, conversation: Conversation) -> Line:
+def _line(message: Message, *, read: bool) -> Line:
     if message.direction == Message.Direction.SYSTEM:
         return Line(id=message.public_id, notice=_("A person joined"), at=message.sent_at)
     own = message.direction == Message.Direction.INBOUND
@@ -170,7 +175,9 @@ def _line(message: Message, conversation: Conversation) -> Line:
         quote=_quote(message),
         by_agent=message.author is not None and message.author.is_agent,
         at=message.sent_at,
-        status=_own_status(message, conversation) if own else message.status,
+        status=(DeliveryStatus.READ if read else DeliveryStatus.DELIVERED)
+        if own
+        else message.status,
         client_id=message.external_id.rpartition(":")[2] if own else "",
         external_id=message.external_id,
         files=[_file(attachment) for attachment in message.attachments.all()],
@@ -183,15 +190,6 @@ def _line(message: Message, conversation: Conversation) -> Line:
         place=content.get("location") or {},
         cards=content.get("cards", []),
     )
-
-
-def _own_status(message: Message, conversation: Conversation) -> str:
-    """The customer's ticks: read once somebody answered or opened it."""
-    answered = conversation.waiting_since is None or (
-        message.sent_at is not None and message.sent_at < conversation.waiting_since
-    )
-    read = answered or conversation.unread_count == 0
-    return DeliveryStatus.READ if read else DeliveryStatus.DELIVERED
 
 
 def _quote(message: Message) -> str:
