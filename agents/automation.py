@@ -39,7 +39,7 @@ from agents.pushing import (
 from agents.rules import EVENTS, target_of
 from conversations import services
 from conversations.errors import CannotHoldError, DeskError
-from conversations.messages import Content
+from conversations.messages import Content, DeliveryStatus
 from conversations.models import Conversation, Event, Message
 from conversations.services import Reason
 from conversations.services.lines import add_line
@@ -352,7 +352,9 @@ def _tell(event: Event, conversation: Conversation, message: Message | None, cha
         case "message.status" if message is not None:
             agent = agent_of(conversation.assignee)
             own = message.author_id is not None and message.author_id == conversation.assignee_id
-            if agent is not None and own and obstacle(agent, agent.account) is None:
+            # That the channel took it is no news to whoever said it; what became of it is.
+            news = message.status != DeliveryStatus.SENT
+            if agent is not None and own and news and obstacle(agent, agent.account) is None:
                 push(event, agent, conversation, message=message)
         case "conversation.updated":
             _tell_update(event, conversation)
