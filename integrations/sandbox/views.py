@@ -78,7 +78,6 @@ def _inbox(token: str) -> Inbox:
 def page(request: HttpRequest, inbox: Inbox, visitor: str) -> HttpResponseBase:
     response = _page(request, inbox, visitor)
     response["Permissions-Policy"] = PERMISSIONS
-    response["Referrer-Policy"] = "no-referrer"
     response["X-Robots-Tag"] = "noindex"
     return response
 
