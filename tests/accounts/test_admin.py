@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import time_machine
 from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.contrib import admin
 from django.db.models import BinaryField
 from django.test import Client
@@ -129,6 +131,21 @@ def test_staff_without_a_second_factor_are_told_to_set_one_up(house):
     response = client.get("/admin/accounts/account/", follow=True)
     assert response.status_code == 403
     assert reverse("security") in response.content.decode()
+
+
+def test_password_and_code_on_our_login_page_open_the_admin(house):
+    """Bad input 17: the admin has no way in of its own."""
+    user = factories.make_user("Sam", is_staff=True)
+    secret = generate_totp_secret()
+    TOTP.activate(user, secret)
+    client = Client()
+    credentials = {"email": user.email, "password": factories.PASSWORD, "next": "/admin/"}
+    asked = client.post("/login/", credentials)
+    assert client.get("/admin/accounts/account/").status_code == 302
+    code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    opened = client.post(asked["Location"], {"code": code})
+    assert opened["Location"] == "/admin/"
+    assert client.get("/admin/accounts/account/").status_code == 200
 
 
 def test_recovery_codes_alone_are_no_second_factor(house):
