@@ -14,9 +14,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 from accounts import identity
-from accounts.audit import audit
-from accounts.models import Member, User
-from accounts.tenancy import account_context
+from accounts.models import User
 
 ISSUER = "Switchboard"
 SECRET_SLOT = "new_factor"  # noqa: S105 - the name of a place
@@ -74,6 +72,4 @@ def recovery_codes_left(user: User) -> int:
 def _changed(request: HttpRequest, user: User, action: str) -> None:
     """Every other session ends (SX-24), and each account of the person hears of it."""
     identity.end_other_sessions(user, keep=request)
-    for member in Member.objects.active().filter(user=user):
-        with account_context(member.account_id):
-            audit(action, by=member, target=member)
+    identity.tell_accounts(user, action, request=request)

@@ -17,6 +17,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.models import Authenticator
@@ -147,6 +148,14 @@ def begin_session(request: HttpRequest, member: Member) -> None:
         _start_session(request, member.user, method="email")
 
 
+def log_in_by_link(request: HttpRequest, user: User) -> LoggedIn | SecondFactorNeeded:
+    """For somebody proved by a link of the operator's: it counts as the password, and no more."""
+    if has_second_factor(user):
+        return SecondFactorNeeded(_make_token(user))
+    _start_session(request, user, method="link")
+    return LoggedIn(user)
+
+
 def has_second_factor(user: User) -> bool:
     """Whether the password alone is not enough."""
     factors = Authenticator.objects.filter(user=user)
@@ -168,12 +177,16 @@ def check_code(user: User, code: str) -> bool:
         ):
             return False
         found.record_usage()
+        if kind == Authenticator.Type.RECOVERY_CODES:
+            tell_accounts(user, "factor.recovery_code_used")
         return True
     return False
 
 
 def log_out(request: HttpRequest) -> None:
     """End this session; its key is worth nothing afterwards."""
+    if isinstance(request.user, User):
+        tell_accounts(request.user, "logout", request=request)
     logout(request)
 
 
@@ -201,6 +214,7 @@ def change_password(request: HttpRequest, user: User, password: str) -> None:
     user.set_password(password)
     user.save(update_fields=["password"])
     end_other_sessions(user, keep=request)
+    tell_accounts(user, "password.changed", request=request)
 
 
 def end_other_sessions(user: User, *, keep: HttpRequest | None = None) -> None:
@@ -212,6 +226,16 @@ def end_other_sessions(user: User, *, keep: HttpRequest | None = None) -> None:
     if keep is not None:
         update_session_auth_hash(keep, user)
         keep.session[SESSION_VERSION] = user.auth_version
+
+
+def tell_accounts(
+    user: User, action: str, *, request: HttpRequest | None = None, **changes: Any
+) -> None:
+    """Write what a person did with their login into the audit log of each of their accounts."""
+    network = ip_prefix(client_ip(request)) if request is not None else ""
+    for member in Member.objects.active().filter(user=user):
+        with account_context(member.account_id):
+            audit(action, by=member, target=member, changes=changes, ip=network)
 
 
 def close_streams(member: Member) -> None:
@@ -281,6 +305,7 @@ def reset_password(uid: str, token: str, password: str) -> User | None:
     user.set_password(password)
     user.save(update_fields=["password"])
     end_other_sessions(user)
+    tell_accounts(user, "password.reset")
     return user
 
 
@@ -302,10 +327,7 @@ def _start_session(request: HttpRequest, user: User, *, method: str) -> None:
     request.session[SESSION_VERSION] = user.auth_version
     request.session["factor_at"] = int(time.time())
     record_authentication(request, user, method)
-    network = ip_prefix(client_ip(request))
-    for member in Member.objects.active().filter(user=user):
-        with account_context(member.account_id):
-            audit("login", by=member, target=member, changes={"method": method}, ip=network)
+    tell_accounts(user, "login", request=request, method=method)
 
 
 def _make_token(user: User) -> str:

@@ -1,11 +1,14 @@
-"""The one-time login link that `make run` prints: signed, ten minutes, one use."""
+"""The one-time login link that `make run` prints: signed, ten minutes, one use.
+
+It stands for the password, which the operator of the machine could set anyway; a second factor is
+asked for as after every right password (SX-42).
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.conf import settings
-from django.contrib.auth import login
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,7 +17,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import identity
+from accounts.identity import SecondFactorNeeded
 from accounts.models import User
+from accounts.views.entry import FACTOR_SLOT
 
 LIFE = timedelta(minutes=10)
 _SALT = "config.login_link"
@@ -55,8 +61,15 @@ def view(request: HttpRequest, token: str) -> HttpResponse:
         user = spend(token)
     except LinkError:
         return render(request, "config/login_link_spent.html", status=410)
-    login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    response = redirect(settings.LOGIN_REDIRECT_URL)
+    outcome = identity.log_in_by_link(request, user)
+    if isinstance(outcome, SecondFactorNeeded):
+        request.session[FACTOR_SLOT] = {
+            "token": outcome.token,
+            "next": settings.LOGIN_REDIRECT_URL,
+        }
+        response = redirect("login_code")
+    else:
+        response = redirect(settings.LOGIN_REDIRECT_URL)
     response["Referrer-Policy"] = "no-referrer"
     return response
 

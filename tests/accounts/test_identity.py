@@ -10,6 +10,7 @@ from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import cache
 from django.http import HttpRequest
@@ -80,6 +81,27 @@ def test_a_login_stands_in_the_audit_log_of_each_account(user: User) -> None:
     with account_context(account):
         entry = AuditEntry.objects.get(action="login")
     assert (entry.member, entry.ip) == (member, "203.0.113.0/24")
+
+
+def test_what_somebody_does_with_their_login_stands_in_the_audit_log() -> None:
+    """security.md 10: logging out, a new password, a spent recovery code."""
+    account = make_account()
+    user = make_person(account).user
+    assert user is not None
+    request = a_request("203.0.113.77")
+    request.user = AnonymousUser()
+    log_in(request, user.email, PASSWORD)
+    identity.change_password(request, user, "another long passphrase")
+    identity.log_out(request)
+    identity.check_code(user, RecoveryCodes.activate(user).get_unused_codes()[0])
+    with account_context(account):
+        told = AuditEntry.objects.order_by("pk").values_list("action", "ip")
+        assert list(told) == [
+            ("login", "203.0.113.0/24"),
+            ("password.changed", "203.0.113.0/24"),
+            ("logout", "203.0.113.0/24"),
+            ("factor.recovery_code_used", ""),
+        ]
 
 
 def test_unknown_and_known_emails_get_the_same_refusal(user: User) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import time_machine
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.core import checks as django_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client, RequestFactory
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, NotAuthenticated
@@ -310,12 +313,18 @@ def test_the_login_link_command_prints_a_working_link(
     assert client.get("/" + printed.split("/", 3)[3]).status_code == 302
 
 
-def test_no_link_goes_round_a_second_factor(user: User) -> None:
-    from allauth.mfa.models import Authenticator
-
-    Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
-    with pytest.raises(CommandError, match="second factor"):
-        call_command("login_link", user.email)
+def test_no_link_goes_round_a_second_factor(client: Client, user: User) -> None:
+    """SX-42, bad input 17: the link asks for the code, also when the factor came after the link."""
+    path = link_path(user)
+    TOTP.activate(user, generate_totp_secret())
+    codes = RecoveryCodes.activate(user).get_unused_codes()
+    answer = client.get(path)
+    assert (answer.status_code, answer["Location"]) == (302, reverse("login_code"))
+    assert "_auth_user_id" not in client.session
+    assert Client().get(path).status_code == 410
+    answer = client.post(answer["Location"], {"code": codes[0]})
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert client.session["_auth_user_id"] == str(user.pk)
 
 
 def test_the_kept_environment_is_private_and_survives_a_round_trip(tmp_path: Any) -> None:
