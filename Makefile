@@ -2,7 +2,7 @@
 # DATA_DIR= the directory that everything is written to, DATABASE_URL= another PostgreSQL.
 PYTHON ?= python3
 BIN := .venv/bin
-LINTED := $(wildcard accounts agents config conversations integrations examples tests)
+LINTED := $(wildcard accounts agents config conversations integrations tests)
 
 .PHONY: run test bench lint types format lock dev
 

@@ -22,7 +22,7 @@ from tests.bench.load import Customers, Journey, Peers, percentile, settled
 from tests.bench.stack import Stack, call, free_port
 
 SECONDS = float(os.environ.get("SECONDS", "8"))
-RATES = (50, 100, 150, 200, 300, 400, 600, 800, 1000, 1300)
+RATES = (10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
 MAX_P99_MS = 100
 
 
