@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
@@ -30,6 +32,7 @@ from accounts.serializers import (
     TeamSerializer,
     TokenSerializer,
 )
+from accounts.tokens import DEFAULT_LIFE
 
 P = Permission
 
@@ -249,14 +252,27 @@ class TokenViewSet(AccountViewSet):
     def create(self, request: Request) -> Response:
         """The answer holds the clear token, this once."""
         wanted = self.shape(NewTokenSerializer)
-        scopes = within(request.auth, wanted.pop("scopes", None))
-        token, clear = services.issue_token(by=self.member, scopes=scopes, **wanted)
+        token, clear = services.issue_token(
+            by=self.member,
+            kind=wanted["kind"],
+            name=wanted["name"],
+            scopes=within(request.auth, wanted.get("scopes")),
+            expires_at=not_beyond(request.auth, wanted.get("expires_at")),
+        )
         token.token = clear  # type: ignore[attr-defined]  # for this one answer
         return Response(CreatedTokenSerializer(token).data, status=201)
 
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         services.revoke_token(self.get_object(), by=self.member)
         return Response(status=204)
+
+
+def not_beyond(auth: object, expires_at: datetime | None) -> datetime | None:
+    """A token cannot make one that outlives it."""
+    ends = auth.expires_at if isinstance(auth, ApiToken) else None
+    if ends is None:
+        return expires_at
+    return min(ends, expires_at or timezone.now() + DEFAULT_LIFE)
 
 
 def within(auth: object, scopes: list[str] | None) -> list[str] | None:

@@ -17,7 +17,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.models import Account, ApiToken, Member, User
-from accounts.permissions import Permission, allows
+from accounts.permissions import NOT_FOR_INTEGRATIONS, Permission, allows
 from accounts.tenancy import account_context
 from accounts.tokens import find_token, touch
 
@@ -122,6 +122,8 @@ def request_allows(request: Request, needed: Permission) -> bool:
 def _token_allows(token: ApiToken, needed: Permission) -> bool:
     """Scopes narrow a token, and its creator's present role does so again (SX-22)."""
     if token.scopes and needed.value not in token.scopes:
+        return False
+    if token.kind == ApiToken.Kind.INTEGRATION and needed in NOT_FOR_INTEGRATIONS:
         return False
     return token.created_by is None or (
         token.kind == ApiToken.Kind.AGENT or allows(token.created_by.role, needed)

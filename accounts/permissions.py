@@ -92,6 +92,13 @@ TABLE: dict[Role, frozenset[Permission]] = {
 }
 
 
+# A program of the account never gets at people, keys or the account itself, whoever made its token:
+# a leaked one must not be able to let somebody in.
+NOT_FOR_INTEGRATIONS = frozenset(
+    {P.ACCOUNT_WRITE, P.MEMBERS_WRITE, P.TOKENS_OWN, P.TOKENS_WRITE, P.SECRETS_READ}
+)
+
+
 def allows(role: str, permission: Permission, *, scopes: list[str] | None = None) -> bool:
     """Whether `role` has `permission`; `scopes` (of an integration token) can only narrow it."""
     if permission not in TABLE[Role(role)]:

@@ -32,7 +32,15 @@ from accounts.errors import (
 )
 from accounts.identity import close_streams
 from accounts.models import Account, ApiToken, Invitation, Member, Team, TeamMembership, User
-from accounts.permissions import RANK, TABLE, Role, may_grant
+from accounts.permissions import (
+    NOT_FOR_INTEGRATIONS,
+    RANK,
+    TABLE,
+    Permission,
+    Role,
+    allows,
+    may_grant,
+)
 from accounts.signals import account_created, member_left
 from accounts.tenancy import account_context
 
@@ -343,13 +351,15 @@ def issue_token(
     """
     if kind == ApiToken.Kind.AGENT:
         raise NotAllowedError(_("An AI agent gets its token from its own page."))
-    grantable = _grantable(by)
+    if kind == ApiToken.Kind.INTEGRATION and not allows(by.role, Permission.TOKENS_WRITE):
+        raise NotAllowedError(_("Your role makes personal tokens only."))
+    grantable = _grantable(by, kind)
     if by.role == Role.PERSON and not scopes:
         scopes = sorted(grantable)
     beyond = set(scopes or ()) - grantable
     if beyond:
         raise NotAllowedError(
-            _("With your role a token cannot have: %(names)s.")
+            _("Such a token of yours cannot have: %(names)s.")
             % {"names": ", ".join(sorted(beyond))}
         )
     token, clear = tokens.create_token(
@@ -364,9 +374,10 @@ def issue_token(
     return token, clear
 
 
-def _grantable(by: Member) -> set[str]:
+def _grantable(by: Member, kind: str) -> set[str]:
     """Scopes that `by` may put into a token; those without a role above `person` only read."""
-    own = {permission.value for permission in TABLE[Role(by.role)]}
+    barred = NOT_FOR_INTEGRATIONS if kind == ApiToken.Kind.INTEGRATION else frozenset()
+    own = {permission.value for permission in TABLE[Role(by.role)] - barred}
     if by.role == Role.PERSON:
         return {scope for scope in own if scope.endswith(":read")}
     return own

@@ -48,7 +48,8 @@ def create_token(
 def find_token(clear: str) -> ApiToken | None:
     """The living token behind `clear`; a malformed one is refused without a query (SX-32).
 
-    Also None: revoked, expired, its member gone, or its creator gone (agent tokens excepted, SX-22).
+    Also None: revoked, expired, its member or their login switched off, or its creator gone (agent
+    tokens excepted, SX-22).
     """
     shape = _SHAPE.fullmatch(clear)
     if shape is None or shape[4] != _checksum(clear[:-6]):
@@ -82,7 +83,8 @@ def revoke(token: ApiToken) -> None:
 def _alive(token: ApiToken) -> bool:
     if token.kind == ApiToken.Kind.AGENT:
         return True  # belongs to the agent: pausing it silences deliveries, not its key
-    if not token.member.active:
+    user = token.member.user
+    if not token.member.active or (user is not None and not user.is_active):
         return False
     return token.created_by is None or token.created_by.active
 

@@ -11,8 +11,17 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
-from accounts.models import ApiToken, AuditEntry, IdempotencyKey, Invitation, Member, RateBucket
+from accounts.models import (
+    ApiToken,
+    AuditEntry,
+    IdempotencyKey,
+    Invitation,
+    Member,
+    RateBucket,
+    User,
+)
 from accounts.permissions import Role
 from accounts.rest.views import PER_TOKEN
 from accounts.services import issue_token
@@ -455,6 +464,35 @@ def test_a_token_cannot_make_one_that_can_do_more(api: SimpleNamespace) -> None:
     ]
     response = narrow.post("/v1/tokens/", {"name": "x", "scopes": ["members:write"]})
     assert (response.status_code, code_of(response)) == (403, "not_allowed")
+
+
+def test_a_token_makes_none_that_outlives_it(api: SimpleNamespace) -> None:
+    ends = timezone.now() + timedelta(hours=1)
+    short = caller(api.house.admin, expires_at=ends)
+    for body in ({"name": "a"}, {"name": "b", "expires_at": "2999-01-01T00:00:00Z"}):
+        made = short.post("/v1/tokens/", body)
+        assert made.status_code == 201
+        assert parse_datetime(made.json()["expires_at"]) == ends
+
+
+def test_a_program_gets_at_no_people_and_no_keys(api: SimpleNamespace) -> None:
+    """security.md 2: the column of integrations, whoever made the token."""
+    program = caller(api.house.owner, kind="int")
+    assert program.get("/v1/members/").status_code == 200
+    for path in ("/v1/members/", "/v1/invitations/", "/v1/tokens/"):
+        assert program.post(path, {}).status_code == 403
+    assert program.patch("/v1/account/", {"name": "Theirs"}).status_code == 403
+    body = {"name": "x", "kind": "int", "scopes": ["members:write"]}
+    assert api.owner.post("/v1/tokens/", body).status_code == 403
+    body["scopes"] = ["members:read"]
+    assert api.owner.post("/v1/tokens/", body).status_code == 201
+    assert api.supervisor.post("/v1/tokens/", body).status_code == 403
+
+
+def test_a_token_dies_with_its_persons_login(api: SimpleNamespace) -> None:
+    """SX-24, bad input 16: staff switched the login off."""
+    User.objects.filter(pk=api.house.admin.user_id).update(is_active=False)
+    assert api.admin.get("/v1/me/").status_code == 401
 
 
 def test_nobody_makes_a_token_beyond_their_role(api: SimpleNamespace) -> None:
