@@ -146,9 +146,15 @@ def find_invitation(token: str) -> Invitation:
         .filter(token_sha256=digest)
         .first()
     )
-    if invitation is None or not invitation.open or not invitation.invited_by.active:
+    if invitation is None or not _still_offered(invitation):
         raise InvitationOverError
     return invitation
+
+
+def _still_offered(invitation: Invitation) -> bool:
+    """Open, and from somebody who is still here and may still give this role."""
+    inviter = invitation.invited_by
+    return invitation.open and inviter.active and may_grant(inviter.role, invitation.role)
 
 
 @transaction.atomic
@@ -167,6 +173,9 @@ def accept_invitation(invitation: Invitation, user: User) -> Member:
     ).update(accepted_at=timezone.now())
     if not claimed:
         raise InvitationOverError
+    # An old letter must not change the role of somebody who came back by another way.
+    if Member.objects.active().filter(account=invitation.account, user=user).exists():
+        raise InvitationOverError(_("You are a member of this account already."))
     member, _created = Member.objects.update_or_create(
         account=invitation.account,
         user=user,

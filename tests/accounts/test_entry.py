@@ -280,6 +280,27 @@ def test_a_withdrawn_invitation_is_over(house: SimpleNamespace) -> None:
     assert Client().get(path).status_code == 410
 
 
+def test_an_invitation_is_worth_no_more_than_its_sender_is_now(house: SimpleNamespace) -> None:
+    """An admin who has lost that role hands out no admins by an old letter."""
+    _row, token = services.invite(
+        house.account, email="late@example.test", role=Role.ADMIN, by=house.admin
+    )
+    services.change_role(house.admin, Role.PERSON, by=house.owner)
+    form = {"name": "Lena", "password": "three blind mice run"}
+    assert Client().post(reverse("invitation", args=[token]), form).status_code == 410
+    assert not Member.objects.filter(user__email="late@example.test").exists()
+
+
+def test_an_old_letter_changes_no_role_of_somebody_who_is_back(house: SimpleNamespace) -> None:
+    second = factories.make_person(house.account, Role.OWNER, "Otto")
+    services.deactivate_member(second, by=house.owner)
+    path = invite(house, second.user.email)
+    services.reactivate_member(second, by=house.owner)
+    assert logged_in(second).post(path).status_code == 410
+    second.refresh_from_db()
+    assert second.role == Role.OWNER
+
+
 # --- Accounts ------------------------------------------------------------------------------------
 
 
