@@ -9,12 +9,10 @@ from functools import wraps
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from accounts import ids
@@ -22,8 +20,8 @@ from accounts.auth import MemberRequest, View, member_required
 from accounts.models import Member, Team
 from accounts.permissions import Permission
 from conversations import desk, thread
+from conversations.file_serving import answer_with
 from conversations.models import Attachment, Conversation, Event, Inbox, Label
-from conversations.uploads import INLINE
 
 RECENT_EVENTS = 15
 
@@ -105,18 +103,12 @@ def find(request: MemberRequest) -> HttpResponse:
 
 @member_required(Permission.CONVERSATIONS_READ)
 @require_safe
-def attachment(request: MemberRequest, public_id: str) -> FileResponse:
-    """A file of a message; shown in place only when browsers do so safely (SX-81)."""
-    file = get_object_or_404(
-        Attachment, pk=decode_or_404("att", public_id), state=Attachment.State.READY
-    )
-    inline = file.mime.partition(";")[0] in INLINE
-    response = FileResponse(default_storage.open(file.path), content_type=file.mime)
-    name = file.filename or file.public_id
-    response["Content-Disposition"] = content_disposition_header(not inline, name) or "attachment"
-    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    response["Cache-Control"] = "private, max-age=3600"
-    return response
+def attachment(request: MemberRequest, public_id: str) -> HttpResponseBase:
+    """A file of a message, for members; whether they may is asked each time (SX-81)."""
+    found = Attachment.objects.filter(pk=decode_or_404("att", public_id)).first()
+    if found is None:
+        raise Http404
+    return answer_with(request, found)
 
 
 def list_context(request: MemberRequest, values: QueryDict, *, current: str = "") -> dict[str, Any]:

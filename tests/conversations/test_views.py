@@ -311,9 +311,10 @@ def test_an_empty_reply_comes_back_with_its_reason(desk: SimpleNamespace) -> Non
 def test_a_picture_is_sent_by_what_it_is(
     desk: SimpleNamespace, settings: Any, tmp_path: Any
 ) -> None:
-    """SX-80: the content decides, not the name."""
+    """SX-80: the content decides, not what the sender says."""
     settings.MEDIA_ROOT = tmp_path
-    reply(desk, text="Look", attached=SimpleUploadedFile("a.txt", png(), "text/plain"))
+    unnamed = SimpleUploadedFile("photo", png(), "application/octet-stream")
+    reply(desk, text="Look", attached=unnamed)
     file = Attachment.objects.get()
     assert (file.kind, file.mime) == ("image", "image/png")
 
@@ -329,6 +330,7 @@ def test_a_picture_is_sent_by_what_it_is(
         ),
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml", "cannot be sent"),
         ("a.png", b"", "image/png", "empty"),
+        ("a.txt", png(), "text/plain", "not what its name says"),
     ],
 )
 def test_files_that_must_not_travel_are_refused(

@@ -9,9 +9,10 @@ import time_machine
 from django.core.files.storage import default_storage
 
 from accounts.tenancy import account_context
+from conversations.file_addresses import signed_url
+from conversations.file_serving import byte_range
 from conversations.models import Attachment, Message
 from conversations.services import media as storage
-from integrations.media import byte_range, signed_url
 from tests import factories, pictures
 
 
