@@ -16,6 +16,7 @@ from rest_framework.exceptions import AuthenticationFailed, ParseError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts.audit import called_by
 from accounts.models import Account, ApiToken, Member, User
 from accounts.permissions import NOT_FOR_INTEGRATIONS, Permission, allows
 from accounts.tenancy import account_context
@@ -46,7 +47,7 @@ def member_required(permission: Permission) -> Callable[[View], View]:
                 return redirect("no-account")
             if not allows(member.role, permission):
                 raise PermissionDenied
-            with account_context(member.account_id):
+            with account_context(member.account_id), called_by(request):
                 return view(request, *args, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]  # read by the route test

@@ -22,10 +22,11 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
 from accounts import limits
+from accounts.audit import called_by
 from accounts.auth import request_allows
 from accounts.ids import decode
 from accounts.limits import Limit, Taken
-from accounts.models import Account, Member
+from accounts.models import Account, ApiToken, Member
 from accounts.permissions import Permission
 from accounts.rest import idempotency
 from accounts.rest.pages import CursorPages
@@ -141,7 +142,8 @@ class AccountViewSet(GenericViewSet[Any]):
 
         def run(request: Request, *args: Any, **kwargs: Any) -> Response:
             self.before_transaction(request)
-            with account_context(self.account):
+            token = request.auth if isinstance(request.auth, ApiToken) else None
+            with account_context(self.account), called_by(request._request, token):
                 if request.method == "POST":
                     answer = idempotency.once(request, lambda: handler(request, *args, **kwargs))
                 else:

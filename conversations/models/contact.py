@@ -33,6 +33,10 @@ class Contact(AccountModel):
     def __str__(self) -> str:
         return self.name or self.phone or str(_("Unknown customer"))
 
+    @property
+    def audit_name(self) -> str:
+        return str(self.public_id)
+
 
 class Address(AccountModel):
     """How one inbox reaches one contact."""

@@ -142,6 +142,10 @@ class Conversation(AccountModel):
         return f"#{self.number} {self.contact}"
 
     @property
+    def audit_name(self) -> str:
+        return f"#{self.number}"
+
+    @property
     def held_by_agent(self) -> bool:
         return self.assignee is not None and self.assignee.is_agent
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.audit import audit
 from accounts.models import Member, Team
 from conversations import timers
 from conversations.errors import (
@@ -44,6 +45,10 @@ class Reason(StrEnum):
     LATE_MESSAGE = "late_message"
     UNDONE = "undone"
     RESOLVED = "resolved"
+
+
+# A person put themselves in the place of whoever held it, by the button or by answering.
+TAKEN_OVER = (Reason.TAKEOVER, Reason.ANSWERED)
 
 
 @transaction.atomic
@@ -320,6 +325,9 @@ def _move(
         detail=detail,
         summary=summary,
     )
+    if by is not None and previous not in (None, by) and reason in TAKEN_OVER:
+        changes = {"holder": [str(previous), by.name], "reason": str(reason)}
+        audit("conversation.taken_over", by=by, target=conversation, changes=changes)
     facts: dict[str, Any] = {
         "reason": str(reason),
         "detail": detail,

@@ -358,6 +358,20 @@ def test_settings_that_make_no_sense_are_refused(api: SimpleNamespace, body: dic
 # --- People --------------------------------------------------------------------------------------
 
 
+def test_the_audit_log_names_the_token_and_the_network(api: SimpleNamespace) -> None:
+    """security.md 10: who, with which key, from where."""
+    api.admin.post("/v1/teams/", {"name": "Night"}, REMOTE_ADDR="203.0.113.9")
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    client.force_login(api.house.admin.user)
+    client.post("/team/teams/new/", {"name": "Day"})
+    with account_context(api.house.account):
+        made = AuditEntry.objects.filter(action="team.created").order_by("pk")
+        assert list(made.values_list("actor_kind", "actor_name", "ip")) == [
+            ("token", "Adam (test)", "203.0.113.0/24"),
+            ("user", "Adam", "198.51.100.0/24"),
+        ]
+
+
 def test_members_are_listed_with_people_and_agents(api: SimpleNamespace) -> None:
     found = api.person.get("/v1/members/").json()["results"]
     assert {member["kind"] for member in found} == {"person", "agent"}

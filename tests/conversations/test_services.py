@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from accounts.models import AuditEntry
 from accounts.tenancy import NoAccountError, _current
 from conversations import services
 from conversations.errors import NotHolderError
@@ -46,9 +47,21 @@ def test_an_agent_that_lost_the_conversation_cannot_speak(house: SimpleNamespace
     epoch = conversation.assignment_epoch
     services.take_over(conversation, by=house.person)
     with pytest.raises(NotHolderError):
-        services.post_message(
-            conversation, content=Content(text="late"), author=agent, epoch=epoch
-        )
+        services.post_message(conversation, content=Content(text="late"), author=agent, epoch=epoch)
+
+
+def test_a_take_over_stands_in_the_audit_log_without_the_customers_name(
+    house: SimpleNamespace,
+) -> None:
+    """security.md 10"""
+    conversation = make_conversation(house.inbox)
+    services.take_over(conversation, by=house.supervisor)
+    assert not AuditEntry.objects.exists()  # nobody had it
+    services.post_message(conversation, content=Content(text="Hi"), author=house.person)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.member) == ("conversation.taken_over", house.person)
+    assert entry.object_name == f"#{conversation.number}"
+    assert entry.changes == {"holder": ["Sonia", "Petra"], "reason": "answered"}
 
 
 def test_resolving_and_writing_again_reopens(house: SimpleNamespace) -> None:
