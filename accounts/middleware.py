@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.contrib.auth import logout
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
@@ -12,12 +15,18 @@ from accounts.auth import SESSION_MEMBER
 from accounts.models import Member, User
 
 SESSION_VERSION = "auth_version"
+# security.md 3: half a day without a page, or two weeks in all, and one logs in again.
+IDLE = timedelta(hours=12).total_seconds()
+WHOLE = timedelta(days=14).total_seconds()
+_BEGAN, _SEEN = "began_at", "seen_at"
+NOTED_EVERY = 600
 
 
 class MemberMiddleware:
     """The membership this session works in, looked up anew at each request (SX-24).
 
-    A session that was made before the user's last change of password, role or second factor ends.
+    A session that was made before the user's last change of password, role or second factor ends, and
+    so does one that is too old.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -28,11 +37,14 @@ class MemberMiddleware:
         request.account = None  # type: ignore[attr-defined]
         if request.COOKIES and request.user.is_authenticated:
             self._enter(request, request.user)
-        return self.get_response(request)
+        try:
+            return self.get_response(request)
+        finally:
+            timezone.deactivate()  # the thread's next request may be somebody else's
 
     def _enter(self, request: HttpRequest, user: User) -> None:
         version = request.session.setdefault(SESSION_VERSION, user.auth_version)
-        if version != user.auth_version:
+        if version != user.auth_version or is_over(request.session):
             logout(request)
             return
         member = self._member(request, user)
@@ -53,3 +65,14 @@ class MemberMiddleware:
             if member:
                 return member
         return memberships.order_by("pk").first()
+
+
+def is_over(session: SessionBase) -> bool:
+    """Whether a session has been idle or open for too long; notes its use, now and then."""
+    now = int(time.time())
+    began, seen = session.get(_BEGAN, now), session.get(_SEEN, now)
+    if now - seen > IDLE or now - began > WHOLE:
+        return True
+    if _SEEN not in session or now - seen > NOTED_EVERY:
+        session[_BEGAN], session[_SEEN] = began, now
+    return False

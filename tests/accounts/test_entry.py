@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+import time_machine
 from allauth.mfa.totp.internal.auth import (
     format_hotp_value,
     hotp_value,
@@ -14,6 +16,7 @@ from allauth.mfa.totp.internal.auth import (
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import factor, services, tasks
 from accounts.models import Account, Invitation, LocalLetter, Member, User
@@ -212,6 +215,30 @@ def test_a_reset_answers_the_same_for_known_and_unknown_and_works_once() -> None
     assert Client().post(found[1], {"password": "yet another password"}).status_code == 410
     login = {"email": user.email, "password": new["password"]}
     assert Client().post(reverse("login"), login)["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("every", "times", "status"),
+    [(timedelta(hours=13), 1, 302), (timedelta(hours=11), 3, 200), (timedelta(hours=11), 32, 302)],
+)
+def test_a_session_ends_half_a_day_idle_or_after_two_weeks(
+    house: SimpleNamespace, every: timedelta, times: int, status: int
+) -> None:
+    """security.md 3"""
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        client = logged_in(house.person)
+        client.get(reverse("settings"))
+    for step in range(1, times + 1):
+        with time_machine.travel(now + every * step, tick=False):
+            answer = client.get(reverse("settings"))
+    assert answer.status_code == status
+
+
+def test_the_time_zone_of_one_person_is_not_the_next_ones(house: SimpleNamespace) -> None:
+    User.objects.filter(pk=house.person.user_id).update(time_zone="Asia/Tokyo")
+    logged_in(house.person).get(reverse("settings"))
+    assert timezone.get_current_timezone_name() == "UTC"
 
 
 # --- Invitations ---------------------------------------------------------------------------------
