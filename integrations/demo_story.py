@@ -220,10 +220,12 @@ def tell(account: Account, *, agent: Agent, people: Sequence[Member], team: Team
         )
 
     play = scene("Ioan Mureșan", "ro", days=3, hours=2)
-    play.says("Bună seara, becurile LED sunt incluse la lampa Aurora?")
-    play.answers("Bună seara! Da, lampa Aurora vine cu două becuri LED E27 de 9 W, lumină caldă.")
+    play.says("Bună seara, becurile LED sunt incluse la lampadarul Brad?")
+    play.answers("Bună seara! Da, lampadarul Brad vine cu un bec LED E27 de 9 W, lumină caldă.")
     play.says("Și dacă se arde unul?", after=2)
-    play.answers("Becurile au garanție doi ani: ne scrieți și trimitem altul, fără cost.")
+    play.answers(
+        "Fiecare lampă are garanție trei ani, cu bec cu tot: ne scrieți și trimitem altul."
+    )
     play.says("Perfect, am comandat. Mulțumesc!", after=6)
     play.answers("Mulțumim și noi! Comanda pleacă mâine dimineață.")
     play.labelled("garanție")
@@ -231,11 +233,11 @@ def tell(account: Account, *, agent: Agent, people: Sequence[Member], team: Team
     play.end()
 
     play = scene("Priya Nair", "en", days=1, hours=9)
-    play.says("Hello, can you engrave a name on the Firefly night lamp?")
+    play.says("Hello, can you engrave a name on the Pitic desk lamp?")
     play.answers("Hello! Let me ask a colleague: engraving is done by hand in our workshop.")
     play.hands_off(
         detail="Engraving is not in the catalogue",
-        summary="Wants a name engraved on a Firefly night lamp. Asked whether it is possible.",
+        summary="Wants a name engraved on a Pitic desk lamp. Asked whether it is possible.",
     )
     play.replies(radu, "Hi Priya, yes, up to 12 letters. Which name shall we engrave?", after=35)
     play.says("Great, it is ANAYA please", after=12)
@@ -258,14 +260,14 @@ def tell(account: Account, *, agent: Agent, people: Sequence[Member], team: Team
     play.end()
 
     play = scene("Tom Becker", "en", hours=7)
-    play.says("Do you have the Meridian floor lamp in black?")
-    play.answers("Yes, in black and in brass. Both are in stock and ship within one working day.")
+    play.says("Do you have the Brad floor lamp in walnut?")
+    play.answers("The Brad floor lamp is in stock in oak and in walnut, 449 lei each.")
     play.says("The shop in Cluj told me it is discontinued?", after=2)
     play.taken_over(mihai)
-    play.replies(mihai, "Hi Tom, only the copper one is discontinued. Black stays.", after=1)
+    play.replies(mihai, "Hi Tom, only the birch one is discontinued. Walnut stays.", after=1)
     play.given_back(mihai, detail="stock question answered")
-    play.says("Good. And how much is shipping to Vienna?", after=5)
-    play.answers("Shipping to Austria is 9 euro, free above 150 euro. It takes 3 to 5 days.")
+    play.says("Good. And how much is shipping to Oradea?", after=5)
+    play.answers("Yes, we ship to Oradea: 1 to 2 working days, 19 lei, free from 300 lei.")
     play.labelled("delivery")
     play.end()
 
@@ -296,7 +298,7 @@ def tell(account: Account, *, agent: Agent, people: Sequence[Member], team: Team
     play.end()
 
     play = scene("Lukas Brandt", "en", minutes=50)
-    play.says("My Aurora lamp flickers when I dim it below half. Is that normal?")
+    play.says("My Luna lamp flickers when I dim it below half. Is that normal?")
     play.falls_silent(
         detail=f"{agent.name} did not answer within {agent.patience_s} s",
         late="Some older dimmers need a minimum load of 20 W. Which dimmer do you use?",
@@ -306,9 +308,7 @@ def tell(account: Account, *, agent: Agent, people: Sequence[Member], team: Team
 
     play = scene("Andrei Popa", "ro", minutes=26)
     play.says("Bună! Livrați și în Cluj?")
-    play.answers(
-        "Bună, Andrei! Da, livrăm în Cluj-Napoca în două zile lucrătoare: 19 lei, gratuit peste 250."
-    )
+    play.answers("Da, livrăm în Cluj: 1–2 zile lucrătoare, 19 lei, gratuit de la 300 lei.")
     play.says("Și pot plăti la livrare?", after=3)
     play.answers("Da, cu numerar sau cu cardul la curier.")
     play.labelled("livrare")

@@ -29,4 +29,4 @@ def facts(inbox: Inbox) -> dict[str, str]:
     }
 
 
-DEMO = DemoInbox(name="WhatsApp Casa Lumină", values=invented_values, facts=facts)
+DEMO = DemoInbox(name="WhatsApp", values=invented_values, facts=facts)
