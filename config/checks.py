@@ -123,6 +123,15 @@ def check_addresses(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="config.E008",
             )
         )
+    if parts.scheme == "https" and not settings.TRUSTED_PROXIES:
+        found.append(
+            checks.Warning(
+                "PUBLIC_URL is https, so a proxy stands in front, but TRUSTED_PROXIES is 0: every "
+                "caller looks like that proxy, and they share one another's limits.",
+                hint="Set TRUSTED_PROXIES to the number of proxies in front, usually 1.",
+                id="config.W002",
+            )
+        )
     return found
 
 

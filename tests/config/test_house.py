@@ -44,6 +44,7 @@ def safe(settings: Any) -> Any:
     settings.DEBUG = settings.EMBEDDED = settings.GENERATED_KEYS = False
     settings.OUTBOUND_ALLOW, settings.ALLOW_HTTP_TARGETS = [], False
     settings.CELERY_BROKER_URL = ""
+    settings.TRUSTED_PROXIES = 1
     return settings
 
 
@@ -74,6 +75,7 @@ def test_safe_settings_pass_every_check(safe: Any) -> None:
         ("ALLOWED_HOSTS", ["other.example.com"], "config.E007"),
         ("ALLOWED_HOSTS", ["*"], "config.E008"),
         ("CELERY_BROKER_URL", "kafka://somewhere", "config.E009"),
+        ("TRUSTED_PROXIES", 0, "config.W002"),
         ("OUTBOUND_ALLOW", ["127.0.0.0/8"], "config.W001"),
         ("ALLOW_HTTP_TARGETS", True, "config.W001"),
     ],
