@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from accounts.models import Account, ApiToken, Invitation, Member, Team, User
 from accounts.permissions import Permission, Role
-from accounts.rest.fields import PublicIdField, RefField, StrictSerializer
+from accounts.rest.fields import PublicIdField, RefField, StrictSerializer, check_names
 
 PERSON_ROLES = [role.value for role in Role if role != Role.AI]
 SCOPES = [permission.value for permission in Permission]
@@ -194,11 +194,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
         read_only_fields = ["email"]
 
     def to_internal_value(self, data: Any) -> Any:
-        unknown = set(data) - {"name", "language", "time_zone", "shortcuts_enabled"}
-        if unknown:
-            raise serializers.ValidationError(
-                {str(name): [_("There is no such field to write here.")] for name in unknown}
-            )
+        check_names(data, {"name", "language", "time_zone", "shortcuts_enabled"})
         return super().to_internal_value(data)
 
     def validate_time_zone(self, value: str) -> str:

@@ -104,7 +104,7 @@ def assign(request: MemberRequest, conversation: Conversation) -> HttpResponse:
         conversation,
         to=to,
         by=request.member,
-        expected_epoch=int(epoch) if epoch.isdecimal() else None,
+        expected_epoch=int(epoch[:18]) if epoch.isdecimal() else None,
     )
     text = (
         _("Assigned to %(name)s.") % {"name": to.name}

@@ -62,7 +62,7 @@ class Query:
             inbox=values.get("inbox", ""),
             team=values.get("team", ""),
             label=values.get("label", ""),
-            size=min(max(int(size), PAGE), MOST) if size.isdecimal() else PAGE,
+            size=min(max(int(size), PAGE), MOST) if size.isdecimal() and len(size) < 9 else PAGE,
             before=values.get("before", ""),
         )
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from conversations.files import served_as
 from conversations.models import Attachment
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 CHUNK = 64 * 1024
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -25,12 +25,15 @@ class StrictSerializer(serializers.Serializer[Any]):
     """A field that is unknown, or not for writing, is an error and not silently dropped."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            writable = {name for name, field in self.fields.items() if not field.read_only}
-            unknown = [name for name in data if name not in writable]
-            if unknown:
-                raise ValidationError({str(name): [_unknown(str(name))] for name in unknown[:20]})
+        check_names(data, {name for name, field in self.fields.items() if not field.read_only})
         return super().to_internal_value(data)
+
+
+def check_names(data: Any, writable: set[str]) -> None:
+    """Raises `ValidationError` naming what is not to be written; what is no object passes."""
+    unknown = [name for name in data if name not in writable] if isinstance(data, Mapping) else []
+    if unknown:
+        raise ValidationError({str(name): [_unknown(str(name))] for name in unknown[:20]})
 
 
 def _unknown(name: str) -> ErrorDetail:
