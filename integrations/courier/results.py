@@ -80,22 +80,24 @@ def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any
 
 
 def _redacted(headers: Mapping[str, str]) -> str:
-    return _clean(
-        json.dumps(
-            {
-                name: "…" if any(word in name.lower() for word in SECRET_WORDS) else value
-                for name, value in headers.items()
-            }
-        )
+    return _json(
+        {
+            name: "…" if any(word in name.lower() for word in SECRET_WORDS) else value
+            for name, value in headers.items()
+        }
     )
 
 
 def _kept(headers: Mapping[str, str]) -> str:
-    kept = {name: headers[name][:500] for name in KEPT_RESPONSE_HEADERS & headers.keys()}
-    return _clean(json.dumps(kept))
+    return _json({name: headers[name][:500] for name in KEPT_RESPONSE_HEADERS & headers.keys()})
+
+
+def _json(headers: Mapping[str, str]) -> str:
+    """Cleaned before it is written: in finished JSON, escapes hide what PostgreSQL refuses, and one
+    refused result would keep a whole batch, other accounts' with it, from being written."""
+    return json.dumps({_clean(name): _clean(value) for name, value in headers.items()})
 
 
 def _clean(text: str) -> str:
-    """What PostgreSQL can hold: no NUL (escaped or not), no half of a surrogate pair."""
-    plain = text.replace("\x00", "").replace("\\u0000", "")
-    return plain.encode("utf-8", "replace").decode()
+    """What PostgreSQL can hold: no NUL, no half of a surrogate pair."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -23,7 +24,8 @@ from conversations.messages import Content
 from conversations.models import Attempt, Courier, Delivery, Lane, Message, Timer
 from integrations.courier import lanes
 from integrations.courier.database import Pool
-from integrations.courier.work import Claim, Room
+from integrations.courier.results import finish_many
+from integrations.courier.work import Claim, Job, Outcome, Result, Room
 from integrations.live import connection_arguments
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
@@ -237,6 +239,25 @@ def test_what_broke_inside_of_us_is_tried_again_and_not_lost(caplog):
         wait_for(lambda: Attempt.all_accounts.filter(outcome="worker_lost").exists())
         assert states() == [State.PENDING]
     assert Delivery.all_accounts.get().due_at > timezone.now()
+
+
+def test_an_odd_header_of_one_agent_does_not_hold_up_the_results_of_all():
+    """In JSON its text looks like an escape that PostgreSQL refuses."""
+    with Server(lambda request: Reply(headers={"Server": "\\u0000"})) as agent:
+        house = make_house(agent.url)
+        with courier():
+            put(house, factories.make_conversation(house.inbox))
+            wait_for(all_ended)
+    assert Attempt.all_accounts.get().response_headers["server"] == "\\u0000"
+    assert len(agent.requests) == 1
+
+
+def test_headers_with_bytes_that_are_no_utf_8_can_be_stored():
+    """aiohttp hands such bytes on as half surrogates, which JSON writes as escapes."""
+    outcome = Outcome("ok", response_headers={"server": "caf\udce9\x00"})
+    claim = Claim(1, 1, "agent", 1, uuid4())
+    _statement, given = finish_many([Result(Job(claim, 1, 1, 1), State.DELIVERED, outcome)])
+    assert given["response_headers"] == ['{"server": "caf?"}']
 
 
 def test_dl_94_claiming_stays_fast_with_a_long_queue():
