@@ -207,6 +207,10 @@ class Courier:
             self._begin(self._guarded(one.job.claim, self._push(one)))
 
     async def _push(self, one: Push) -> Release:
+        if one.job.n > 1:
+            ended = await self.desk.surely(pushing.changed_hands, one)
+            if ended is not None:
+                return Release(one.job.claim, result=ended)
         exchange, headers = await pushing.push(one, await self._client(one.job.claim))
         self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, exchange)
         result = pushing.nothing_said(one, exchange, headers)

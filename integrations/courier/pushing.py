@@ -14,7 +14,8 @@ from accounts.tenancy import account_context
 from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
-from conversations.models import Delivery
+from conversations.models import Conversation, Delivery
+from conversations.services.outbox import FAREWELLS
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
+NOT_ASSIGNED = "not_assigned"
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
@@ -77,6 +79,17 @@ def record(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
     _not_delivered(one, exchange, headers)
 
 
+def changed_hands(one: Push) -> Result | None:
+    """The end of a retry whose conversation has left the agent (F-25), else None.
+
+    What is under way while the holder changes escapes the cancelling, and comes back as a retry.
+    """
+    with account_context(one.job.claim.account_id):
+        if not _is_lost(one.delivery):
+            return None
+    return Result(one.job, State.CANCELED, Outcome(NOT_ASSIGNED), reason=NOT_ASSIGNED)
+
+
 def dialect_of(slug: str) -> Dialect:
     """The endpoint's dialect; a plain one when its platform is not installed any more."""
     try:
@@ -121,6 +134,9 @@ def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) ->
     reason = _reason(exchange)
     outcome = _outcome(exchange.outcome, exchange, headers)
     with account_context(one.job.claim.account_id):
+        if due is not None and _is_lost(one.delivery):
+            recording.finish(Result(one.job, State.CANCELED, outcome, reason=NOT_ASSIGNED))
+            return
         if due is not None:
             recording.finish(Result(one.job, State.RETRY_WAIT, outcome, due_at=due))
             return
@@ -132,6 +148,15 @@ def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) ->
         agents.delivery_failed(one.delivery, reason=reason)
         if exchange.status == GONE:
             _cancel_queue(one)
+
+
+def _is_lost(delivery: Delivery) -> bool:
+    """Whether the epoch has moved on. The conversation stays locked for this transaction: whoever
+    changes its holder afterwards finds the retry and cancels it."""
+    if delivery.conversation_id is None or delivery.event_type in FAREWELLS:
+        return False
+    epochs = Conversation.objects.select_for_update().filter(pk=delivery.conversation_id)
+    return delivery.epoch not in epochs.values_list("assignment_epoch", flat=True)
 
 
 def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:

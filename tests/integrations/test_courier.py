@@ -161,6 +161,42 @@ def test_dl_33_f_12_gone_switches_the_endpoint_off_and_cancels_its_queue():
     assert State.CANCELED in states(kind="agent")
 
 
+def test_f_25_an_agent_that_fails_after_it_lost_the_conversation_is_not_asked_again():
+    def fails_slowly(request):
+        farewell = request.headers["X-Switchboard-Event"] == "conversation.unassigned"
+        return Reply() if farewell else Reply(500, after=0.5)
+
+    with Server(fails_slowly) as agent:
+        house = make_house(agent.url)
+        with courier():
+            conversation = house.talk()
+            wait_for(lambda: agent.at_once == 1)
+            with house.inside():
+                services.unassign(conversation, by=None)
+            wait_for(all_ended)
+    told = [request.headers["X-Switchboard-Event"] for request in agent.requests]
+    assert told == ["conversation.assigned", "conversation.unassigned"]
+    first = Delivery.all_accounts.filter(kind="agent").earliest("id")
+    assert (first.state, first.dead_reason) == (State.CANCELED, "not_assigned")
+
+
+def test_f_25_what_a_dead_courier_had_under_way_is_not_brought_to_an_old_holder():
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        conversation = house.talk()
+        Delivery.all_accounts.filter(event_type="conversation.assigned").update(attempts=1)
+        with house.inside():
+            services.unassign(conversation, by=None)
+        # As a lease that ran out leaves it: under way while the holder changed.
+        Delivery.all_accounts.filter(event_type="conversation.assigned").update(state=State.PENDING)
+        with courier():
+            wait_for(all_ended)
+    told = [request.headers["X-Switchboard-Event"] for request in agent.requests]
+    assert told == ["conversation.unassigned"]
+    first = Delivery.all_accounts.filter(kind="agent").earliest("id")
+    assert (first.state, first.dead_reason) == (State.CANCELED, "not_assigned")
+
+
 def test_f_13_an_agent_that_asks_for_time_gets_it():
     replies = [Reply(429, headers={"Retry-After": "3"}), Reply()]
     with Server(lambda request: replies.pop(0)) as agent:
