@@ -73,16 +73,34 @@ def change_inbox(
 
     New credentials take an inbox out of "needs new credentials".
     """
-    before = dict(inbox.credentials)
+    _lock(inbox)
+    before, known = _seen(inbox), dict(inbox.credentials)
     inbox.name, inbox.fallback_team = name, fallback_team
     _take_values(inbox, inbox.channel, values or {})
-    renewed = inbox.credentials != before
+    renewed = inbox.credentials != known
     if renewed and inbox.state == Inbox.State.NEEDS_REAUTH:
         inbox.state = Inbox.State.ACTIVE
-    inbox.save()
-    changes = {"credentials": "changed"} if renewed else {}
+    inbox.save(update_fields=["name", "fallback_team", "config", "credentials_sealed", "state"])
+    after = _seen(inbox)
+    changes: dict[str, Any] = {
+        key: [before.get(key, ""), value]
+        for key, value in after.items()
+        if before.get(key, "") != value
+    }
+    if renewed:
+        changes["credentials"] = "changed"
     audit("inbox.changed", by=by, target=inbox, changes=changes)
     return inbox
+
+
+def _lock(inbox: Inbox) -> None:
+    """As it is now: a page that was open for long must not bring old credentials back."""
+    inbox.refresh_from_db(from_queryset=Inbox.objects.select_for_update(of=("self",)))
+
+
+def _seen(inbox: Inbox) -> dict[str, Any]:
+    """What may stand in the audit log of an inbox."""
+    return {**inbox.config, "name": inbox.name, "fallback_team": str(inbox.fallback_team or "")}
 
 
 def switch(inbox: Inbox, *, on: bool, by: Member) -> Inbox:
@@ -95,8 +113,10 @@ def switch(inbox: Inbox, *, on: bool, by: Member) -> Inbox:
     return inbox
 
 
+@transaction.atomic
 def rotate_address(inbox: Inbox, *, by: Member) -> None:
     """A new secret address; the one before it works for another week."""
+    _lock(inbox)
     routes.rotate(inbox)
     audit("inbox.route_rotated", by=by, target=inbox)
 

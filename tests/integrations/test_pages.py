@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from accounts.models import AuditEntry
 from accounts.tenancy import account_context
 from agents.models import Agent
 from conversations import services as desk
@@ -74,6 +75,21 @@ def test_an_empty_secret_leaves_the_stored_one(house: SimpleNamespace) -> None:
     inbox = Inbox.objects.get(pk=inbox.pk)
     assert inbox.credentials["access_token"] == "EAAanother0123456789"
     assert inbox.state == Inbox.State.ACTIVE
+    told = AuditEntry.objects.filter(action="inbox.changed").order_by("pk")
+    assert [entry.changes for entry in told] == [
+        {"name": ["WA", "New name"]},
+        {"name": ["New name", VALUES["name"]], "credentials": "changed"},
+    ]
+
+
+def test_an_inbox_read_long_ago_brings_no_old_credentials_back(house: SimpleNamespace) -> None:
+    old = whatsapp(house)
+    now = Inbox.objects.get(pk=old.pk)
+    values = {"access_token": "EAAanother0123456789"}
+    services.change_inbox(now, by=house.owner, name="WA", fallback_team=None, values=values)
+    services.rotate_address(old, by=house.owner)
+    kept = Inbox.objects.get(pk=old.pk).credentials
+    assert kept["access_token"] == values["access_token"]
 
 
 def test_an_inbox_is_switched_off_and_on(house: SimpleNamespace) -> None:
