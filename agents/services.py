@@ -124,7 +124,7 @@ def create_agent(
     attach(agent, inboxes)
     secret = _add_secret(endpoint)
     _token, clear = create_token(member, kind=ApiToken.Kind.AGENT, name=name, created_by=by)
-    audit("agent.created", by=by, target=agent, changes={"url": url, "dialect": dialect})
+    audit("agent.created", by=by, target=agent, changes={"url": _told(url), "dialect": dialect})
     return NewAgent(agent, secret, clear)
 
 
@@ -147,7 +147,7 @@ def change_agent(
             raise TypeError(f"an agent has no {key} to change")
         owner = places.get(key, agent)
         if getattr(owner, key) != value:
-            noted[key] = {"from": str(getattr(owner, key) or ""), "to": str(value or "")}
+            noted[key] = {"from": _told(getattr(owner, key)), "to": _told(value)}
             setattr(owner, key, value)
     for changed in (agent.member, agent.endpoint, agent):
         changed.save()
@@ -344,6 +344,12 @@ def _give_back(agents: Sequence[Agent], *, by: Member | None, reason: str) -> in
 
 
 # --- Small parts ---------------------------------------------------------------------------------
+
+
+def _told(value: Any) -> str:
+    """As the audit log shows it; the query of an address may hold a key."""
+    text = str(value or "")
+    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
 
 
 def _locked(agent: Agent) -> Agent:

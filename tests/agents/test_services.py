@@ -64,6 +64,16 @@ def test_a_new_agent_has_a_member_an_endpoint_a_secret_and_a_token(
     assert (entry.member, secret in str(entry.changes)) == (house.owner, False)
 
 
+def test_a_key_in_an_address_is_not_in_the_audit_log(house: SimpleNamespace) -> None:
+    agent, *_ = make(house, url="https://lumi.example.com/hook?key=one")
+    agents.change_agent(agent, by=house.owner, url="https://lumi.example.com/other?key=two")
+    told = [entry.changes for entry in AuditEntry.objects.order_by("pk")]
+    assert "key=" not in str(told)
+    assert told[-1] == {
+        "url": {"from": "https://lumi.example.com/hook", "to": "https://lumi.example.com/other"}
+    }
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
