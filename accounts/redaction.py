@@ -13,7 +13,7 @@ HIDDEN = "[hidden]"
 
 _HIDDEN_NAMES = (
     r"authorization|proxy-authorization|cookie|set-cookie|x-api-key|api[_-]?key|"
-    r"[\w.-]*signature[\w-]*|hub\.verify_token|hub\.challenge|[\w-]*token|[\w-]*secret|"
+    r"[\w.-]*signature[\w-]*|hub\.verify_token|hub\.challenge|[\w-]*token|[\w-]*secret|ticket|"
     r"[\w-]*password|passwd|sessionid|field_keys"
 )
 _TEXT_NAMES = "text|body|content|caption"

@@ -135,7 +135,7 @@ def send_invitation(invitation: Invitation, token: str) -> None:
     with translation.override(invitation.account.locale):
         subject = _("%(name)s invites you to Switchboard") % {"name": invitation.account.name}
         body = render_to_string("accounts/letters/invitation.txt", values)
-    send_mail(subject.replace("\n", " "), body, None, [invitation.email])
+    send_mail(" ".join(subject.split()), body, None, [invitation.email])
 
 
 def find_invitation(token: str) -> Invitation:

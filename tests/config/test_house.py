@@ -181,6 +181,7 @@ def test_a_request_keeps_a_well_formed_id_and_gets_a_new_one_otherwise(client: C
     [
         ("Authorization: Bearer abcdefghijk", "abcdefghijk"),
         ("api_access_token=abcdef tail", "abcdef"),
+        ("GET /live/?ticket=eyJhIjox:1u:AbC", "eyJhIjox"),
         ('{"access_token": "EAAGabc", "x": 1}', "EAAGabc"),
         ("X-Hub-Signature-256: sha256=00ff00ff", "00ff00ff"),
         ("hub.verify_token=sesame", "sesame"),
