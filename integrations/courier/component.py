@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -76,6 +77,7 @@ class Courier:
         self.desk = Desk(self.options.threads, "courier-desk")
         self.health = health.Notes()
         self.used: Counter[tuple[str, int]] = Counter()
+        self._held: set[UUID] = set()
         self._wake = asyncio.Event()
         self._timers_wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -154,6 +156,7 @@ class Courier:
         pushes = []
         for claim in claims:
             self.used[GROUPS[claim.kind], claim.account_id] += 1
+            self._held.add(claim.token)
             match claim.kind:
                 case Lane.Kind.AGENT:
                     pushes.append(claim)
@@ -277,6 +280,7 @@ class Courier:
         self._done_wake.set()
 
     def _free(self, claim: Claim) -> None:
+        self._held.discard(claim.token)
         key = (GROUPS[claim.kind], claim.account_id)
         self.used[key] -= 1
         if self.used[key] <= 0:
@@ -339,7 +343,7 @@ class Courier:
         await asyncio.sleep(min(SWEEP_SECONDS, upcoming or SWEEP_SECONDS))
 
     async def _watch(self) -> None:
-        await self.presence.beat(sum(self.used.values()))
+        await self.presence.beat(self._held)
         if await self.presence.watch():
             self._wake.set()
 

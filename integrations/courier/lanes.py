@@ -127,9 +127,13 @@ SELECT id FROM conversations_lane
 WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
+# A head that is still IN_FLIGHT was started in a commit whose answer we never saw: the lease stays
+# and is over, so that it is reclaimed like that of a dead courier.
 _RELEASE: LiteralString = """
 UPDATE conversations_lane lane
-SET lease_token = NULL, lease_until = NULL, courier_id = NULL,
+SET lease_token = CASE WHEN head.state = 'in_flight' THEN lane.lease_token END,
+    lease_until = CASE WHEN head.state = 'in_flight' THEN now() END,
+    courier_id = CASE WHEN head.state = 'in_flight' THEN lane.courier_id END,
     due_at = CASE WHEN head.state IN ('pending', 'retry_wait')
              THEN GREATEST(head.due_at, now() + claim.wait * interval '1 second') END,
     blocked_reason = CASE WHEN head.state IN ('uncertain', 'held') THEN head.state
@@ -158,7 +162,8 @@ WITH gone AS (
     FOR UPDATE SKIP LOCKED
 ), freed AS (
     UPDATE conversations_lane lane
-    SET lease_token = NULL, lease_until = NULL, courier_id = NULL, due_at = now()
+    SET lease_token = NULL, lease_until = NULL, courier_id = NULL,
+        due_at = now() + %(wait)s * interval '1 second'
     FROM gone WHERE lane.id = gone.id RETURNING lane.id
 ), lost AS (
     UPDATE conversations_delivery delivery

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Collection
 from typing import LiteralString
+from uuid import UUID
 
 from conversations.models import Courier
 from integrations.courier import lanes
@@ -24,9 +26,10 @@ INSERT INTO conversations_courier (id, host, pid, started_at, last_seen_at, in_f
 VALUES (%(id)s, %(host)s, %(pid)s, now(), now(), %(in_flight)s)
 ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), in_flight = EXCLUDED.in_flight
 """
+# Only leases that we know of: a claim whose answer never reached us must run out.
 _PROLONG: LiteralString = """
 UPDATE conversations_lane SET lease_until = now() + %(lease)s * interval '1 second'
-WHERE courier_id = %(id)s AND lease_token IS NOT NULL
+WHERE courier_id = %(id)s AND lease_token = ANY(%(held)s)
   AND lease_until < now() + %(lease)s * interval '1 second' / 2 AND lease_until > now()
 """
 _SILENT: LiteralString = """
@@ -61,8 +64,8 @@ class Presence:
         self.courier_id = row[0] if row else 0
         await self._hold_lock()
 
-    async def beat(self, in_flight: int) -> None:
-        """Say that we live and prolong our leases; take the lock again when it was lost."""
+    async def beat(self, held: Collection[UUID]) -> None:
+        """Say that we live and prolong the leases `held`; take the lock again when it was lost."""
         await self._hold_lock()
         async with self._pool.connection() as connection:
             await connection.execute(
@@ -71,11 +74,12 @@ class Presence:
                     "id": self.courier_id,
                     "host": self._host,
                     "pid": self._pid,
-                    "in_flight": in_flight,
+                    "in_flight": len(held),
                 },
             )
             await connection.execute(
-                _PROLONG, {"id": self.courier_id, "lease": lanes.LEASE_SECONDS}
+                _PROLONG,
+                {"id": self.courier_id, "lease": lanes.LEASE_SECONDS, "held": list(held)},
             )
 
     async def watch(self) -> int:
@@ -114,4 +118,7 @@ class Presence:
             else:
                 return
         self._lock = await connect("courier lock")
-        await self._lock.execute(_LOCK, [Courier.ADVISORY_CLASS, self.courier_id])
+        cursor = await self._lock.execute(_LOCK, [Courier.ADVISORY_CLASS, self.courier_id])
+        if await cursor.fetchone() != (True,):
+            # The server still keeps our broken session, which shows us alive; ask at the next beat.
+            await self._lock.close()

@@ -21,11 +21,12 @@ from django.utils import timezone
 
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Attempt, Courier, Delivery, Lane, Message, Timer
-from integrations.courier import lanes
-from integrations.courier.database import Pool
+from conversations.models import Attempt, Courier, Delivery, Inbox, Lane, Message, Timer
+from integrations.courier import lanes, sending
+from integrations.courier.database import Pool, connect
+from integrations.courier.presence import Presence
 from integrations.courier.results import finish_many
-from integrations.courier.work import Claim, Job, Outcome, Result, Room
+from integrations.courier.work import Claim, Job, Outcome, Release, Result, Room
 from integrations.live import connection_arguments
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
@@ -239,6 +240,85 @@ def test_what_broke_inside_of_us_is_tried_again_and_not_lost(caplog):
         wait_for(lambda: Attempt.all_accounts.filter(outcome="worker_lost").exists())
         assert states() == [State.PENDING]
     assert Delivery.all_accounts.get().due_at > timezone.now()
+
+
+def test_what_breaks_before_it_starts_is_not_tried_without_a_pause(caplog):
+    house = make_house()
+    conversation = factories.make_conversation(house.inbox)
+    with house.inside():
+        services.post_message(conversation, content=Content(text="Hi"), author=None)
+        Inbox.objects.update(platform="uninstalled")
+    with courier(), caplog.at_level("CRITICAL", "integrations.courier.component"):
+        wait_for(lambda: Lane.all_accounts.filter(kind="send", due_at__gt=timezone.now()).exists())
+    assert states(kind="send") == [State.PENDING]
+
+
+def test_a_lease_whose_claim_was_never_heard_of_runs_out():
+    """The claim was committed, and its answer lost with the connection."""
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        with courier() as one:
+            wait_for(lambda: one.presence.courier_id)
+            put(house, factories.make_conversation(house.inbox))
+            wait_for(all_ended)
+            Lane.all_accounts.update(
+                lease_token=uuid4(),
+                lease_until=timezone.now() + timedelta(seconds=3),
+                courier_id=one.presence.courier_id,
+            )
+            wait_for(lambda: not Lane.all_accounts.filter(lease_token__isnull=False).exists())
+
+
+def test_a_start_whose_answer_was_lost_is_handled_like_a_crash():
+    house = make_house()
+    conversation = factories.make_conversation(house.inbox)
+    with house.inside():
+        services.post_message(conversation, content=Content(text="Hi"), author=None)
+
+    async def run():
+        pool = Pool(1, "test")
+        try:
+            claims = await lanes.claim(pool, courier_id=4711, rooms=ROOMS, used=Counter())
+            (claim,) = [one for one in claims if one.kind == "send"]
+            await asyncio.to_thread(begin, claim)
+            again = await asyncio.to_thread(begin, claim)
+            assert isinstance(again, Release)
+            await lanes.release(pool, [again])
+            await lanes.reclaim(pool)
+        finally:
+            await pool.close()
+
+    def begin(claim):
+        try:
+            return sending.begin(claim, courier_id=4711)
+        finally:
+            connections.close_all()
+
+    asyncio.run(run())
+    assert states(kind="send") == [State.UNCERTAIN]
+    assert not Lane.all_accounts.filter(kind="send", lease_token__isnull=False).exists()
+
+
+def test_the_lock_that_shows_us_alive_is_taken_as_soon_as_the_old_session_ends():
+    async def run():
+        pool = Pool(1, "test")
+        one, old = Presence(pool), await connect("courier lock")
+        try:
+            one.courier_id = 4711
+            await old.execute("SELECT pg_advisory_lock(%s, 4711)", [Courier.ADVISORY_CLASS])
+            await one.beat(set())
+            await old.close()
+            await one.beat(set())
+            async with pool.connection() as connection:
+                held = await connection.execute(
+                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+                )
+                return await held.fetchone()
+        finally:
+            await one.leave()
+            await pool.close()
+
+    assert asyncio.run(run())
 
 
 def test_an_odd_header_of_one_agent_does_not_hold_up_the_results_of_all():
