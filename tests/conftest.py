@@ -106,12 +106,24 @@ def clean_database(
         name = connections["default"].settings_dict["NAME"]
         connections.close_all()
         with psycopg.connect(_database_url(server_url, name), autocommit=True) as inside:
-            tables = inside.execute(
-                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
-                " WHERE schemaname = 'public' AND tablename NOT IN"
-                " ('django_migrations', 'django_content_type', 'auth_permission')"
-            ).fetchone()
+            _empty(inside)
+
+
+def _empty(inside: psycopg.Connection) -> None:
+    """Empty every table; a web process may still be reading, so a deadlock is tried again."""
+    tables = inside.execute(
+        "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
+        " WHERE schemaname = 'public' AND tablename NOT IN"
+        " ('django_migrations', 'django_content_type', 'auth_permission')"
+    ).fetchone()
+    for tries_left in (4, 3, 2, 1, 0):
+        try:
             inside.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")  # type: ignore[index]
+        except psycopg.errors.DeadlockDetected:
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 @pytest.fixture

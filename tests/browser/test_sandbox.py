@@ -106,7 +106,7 @@ def test_a_customer_talks_with_the_agent_and_then_with_a_person(
     buttons = (Choice("r", "Return it"), Choice("x", "Exchange it"))
     desk.answer(Content(Kind.BUTTONS, text="*What* now?", buttons=buttons), shop.agent.member)
     page.click("text=Exchange it")
-    desk.take_in()  # the choice, or that the answer was seen
+    desk.take_in(2)  # the choice, and that the answer was seen
     expect(page.locator("#lines .is-own")).to_have_count(2)
     assert_clean(page)
 
