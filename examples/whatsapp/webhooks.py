@@ -65,6 +65,8 @@ def post(url: str, body: bytes, signature: str) -> int:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
+    except urllib.error.URLError as error:
+        sys.exit(f"Nothing answers at {url}: {error.reason}. Is `make run` running?")
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
 
 from integrations.demo import NAME, is_production, make_demo
 
@@ -23,6 +24,10 @@ class Command(BaseCommand):
             raise CommandError(
                 "This looks like production: the demo account is not made here unless you add --force."
             )
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            raise CommandError("The database does not answer. Start it first: make run") from error
         facts = make_demo()
         if json:
             self.stdout.write(jsonlib.dumps(facts, indent=2))
