@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.auth import MemberRequest, member_required
+from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
 from agents import dialects, health, rules, services
@@ -138,16 +138,21 @@ def enable(request: MemberRequest, public_id: str) -> HttpResponse:
 # --- Pausing and deleting ------------------------------------------------------------------------
 
 
+def _undo(request: MemberRequest, name: str, *args: str) -> str:
+    """Who may only pause is offered no way back (security.md 2: supervisors disable only)."""
+    return reverse(name, args=args) if can(request, Permission.AGENTS_WRITE) else ""
+
+
 @member_required(Permission.AGENTS_PAUSE)
 @require_POST
 def pause(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
     number = services.pause_agent(found, by=request.member)
     text = moved(_("%(name)s is paused.") % {"name": found.name}, number)
-    return done(request, text, "agents", undo=reverse("resume_agent", args=[public_id]))
+    return done(request, text, "agents", undo=_undo(request, "resume_agent", public_id))
 
 
-@member_required(Permission.AGENTS_PAUSE)
+@member_required(Permission.AGENTS_WRITE)
 @require_POST
 def resume(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
@@ -178,10 +183,10 @@ def restore(request: MemberRequest, public_id: str) -> HttpResponse:
 def pause_all(request: MemberRequest) -> HttpResponse:
     number = services.pause_everywhere(request.account, by=request.member)
     text = moved(_("Every AI agent is paused."), number)
-    return done(request, text, "agents", undo=reverse("resume_all_agents"))
+    return done(request, text, "agents", undo=_undo(request, "resume_all_agents"))
 
 
-@member_required(Permission.AGENTS_PAUSE)
+@member_required(Permission.AGENTS_WRITE)
 @require_POST
 def resume_all(request: MemberRequest) -> HttpResponse:
     number = services.resume_everywhere(request.account, by=request.member)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import ids
-from accounts.auth import MemberRequest, member_required
+from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import find, show
 from accounts.permissions import Permission
 from accounts.redaction import HIDDEN
@@ -121,14 +121,16 @@ def _decoded(prefix: str, public_id: str) -> int:
 def delivery(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find(rows(Delivery.objects.all()), "dlv", public_id)
     attempts = list(Attempt.objects.filter(delivery=found).order_by("n"))
-    body = _readable(found.body)
+    # The log is for supervisors too; what was said in it is for those who may send it again.
+    reads = can(request, Permission.DELIVERIES_REPLAY)
     context = {
         "delivery": found,
         "tone": TONES.get(found.state, ""),
         "attempts": attempts,
-        "body": body,
+        "reads": reads,
+        "body": _readable(found.body) if reads else "",
         "waiting": waiting_because(found),
-        "curl": curl(found, attempts[-1] if attempts else None),
+        "curl": curl(found, attempts[-1] if attempts else None) if reads else "",
         "agent": Agent.objects.select_related("member").filter(endpoint=found.endpoint).first()
         if found.endpoint_id
         else None,

@@ -350,8 +350,14 @@ def test_letters_are_read_on_this_machine_only(settings) -> None:
     letter = mail.EmailMessage("123456 is your code", "Hello\n123456", to=["a@example.test"])
     LocalMailboxBackend().send_messages([letter])
     row = LocalLetter.objects.get()
-    assert b"123456 is your code" in Client().get(reverse("mailbox")).content
-    assert b"Hello" in Client().get(reverse("letter", args=[row.pk])).content
-    assert Client(REMOTE_ADDR="192.0.2.7").get(reverse("mailbox")).status_code == 404
+    here = Client(HTTP_HOST="127.0.0.1:8000")
+    assert b"123456 is your code" in here.get(reverse("mailbox")).content
+    assert b"Hello" in here.get(reverse("letter", args=[row.pk])).content
+    elsewhere = Client(HTTP_HOST="127.0.0.1:8000", REMOTE_ADDR="192.0.2.7")
+    assert elsewhere.get(reverse("mailbox")).status_code == 404
+    # A tunnel that runs on this machine is a loopback peer as well.
+    assert Client(HTTP_HOST="testserver").get(reverse("mailbox")).status_code == 404
+    handed_on = {"HTTP_X_FORWARDED_FOR": "198.51.100.7"}
+    assert here.get(reverse("mailbox"), **handed_on).status_code == 404
     settings.LOCAL_MAILBOX = False
-    assert Client().get(reverse("mailbox")).status_code == 404
+    assert here.get(reverse("mailbox")).status_code == 404

@@ -103,7 +103,8 @@ def test_pausing_all_shows_a_red_banner_on_every_page(house: SimpleNamespace) ->
     client = logged_in(house.supervisor)
     client.post(reverse("pause_all_agents"))
     assert "Every AI agent is paused" in client.get(reverse("team")).content.decode()
-    client.post(reverse("resume_all_agents"))
+    assert client.post(reverse("resume_all_agents")).status_code == 403
+    logged_in(house.admin).post(reverse("resume_all_agents"))
     assert "Every AI agent is paused" not in client.get(reverse("team")).content.decode()
 
 
