@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import ids
@@ -184,14 +185,18 @@ def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:
 
 
 def settle_uncertain(message: Message, update: StatusUpdate) -> None:
-    """A status proves that an ambiguous send arrived (DL-42)."""
+    """A status proves that an ambiguous send arrived (DL-42), however late it comes.
+
+    One that overtakes the channel's answer leaves its id, in case that answer is lost.
+    """
     part = part_of(update.our_reference)
-    uncertain = Delivery.objects.filter(
-        message=message, kind=Lane.Kind.SEND, state=Delivery.State.UNCERTAIN
-    )
+    sends = Delivery.objects.filter(message=message, kind=Lane.Kind.SEND)
     if part is not None:
-        uncertain = uncertain.filter(part=part)
-    settled = uncertain.update(
+        sends = sends.filter(part=part)
+        sends.filter(state=Delivery.State.IN_FLIGHT).update(provider_message_id=update.external_id)
+    unproven = Q(state__in=(Delivery.State.UNCERTAIN, Delivery.State.HELD))
+    unproven |= Q(state=Delivery.State.RETRY_WAIT, possible_duplicate=True)
+    settled = sends.filter(unproven).update(
         state=Delivery.State.DELIVERED,
         provider_message_id=update.external_id,
         finished_at=timezone.now(),

@@ -19,6 +19,7 @@ from conversations.services import events, outbox
 from conversations.services.holding import Reason, assign, check_may_act
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
+from conversations.services.sending import go_on
 
 # Free text that would reach the channel after its window closed is refused at once; see DL-97.
 PREVIEW_LENGTH = 200
@@ -57,6 +58,8 @@ def post_message(
         reply_to=reply_to,
         client_id=client_id,
     )
+    if author is not None:
+        go_on(conversation)
     _queue(conversation, message)
     _touch(conversation, message)
     events.record(conversation, "message.created", actor=author, message=message)

@@ -27,6 +27,7 @@ from conversations.models import (
     Timer,
 )
 from conversations.services import events, outbox
+from conversations.services.holding import hand_off
 from conversations.services.locking import lock
 
 State = Delivery.State
@@ -45,9 +46,15 @@ WHERE message.id = %(message)s RETURNING external_id
 """
 
 
-def sent(delivery: Delivery, result: SendResult, *, is_last: bool) -> None:
+def lock_for(delivery: Delivery) -> Conversation:
+    """The conversation of a send, locked, before anything is written about it."""
+    return Conversation.objects.select_for_update().get(pk=_conversation_id(delivery))
+
+
+def sent(
+    delivery: Delivery, conversation: Conversation, result: SendResult, *, is_last: bool
+) -> None:
     """The channel took it: keep its id and new names of the contact, and say so after the last part."""
-    conversation = Conversation.objects.select_for_update().get(pk=_conversation_id(delivery))
     message = _message(delivery)
     message.refresh_from_db(fields=["status"])
     status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
@@ -90,6 +97,11 @@ def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> Non
     _fail(conversation, message)
 
 
+def is_proven(delivery: Delivery) -> bool:
+    """Whether a status that overtook the channel's answer says that this send arrived."""
+    return Delivery.objects.filter(pk=delivery.pk).exclude(provider_message_id="").exists()
+
+
 def uncertain(delivery: Delivery) -> None:
     """It may have arrived: wait for a status webhook, then decide (`reconcile`)."""
     conversation = lock(_conversation_id(delivery))
@@ -102,7 +114,8 @@ def reconcile(timer: Timer) -> None:
     """Handler of the reconcile timer: no word came, so send once more, or leave it to a person.
 
     A plain text is sent again, once and marked (DL-43); everything else waits for a person, because
-    a second copy may cost money or do harm.
+    a second copy may cost money or do harm. The lane stands still meanwhile, so people get the
+    conversation from an agent, and whatever is said next in it gives the held one up (`go_on`).
     """
     conversation = lock(timer.conversation_id)
     delivery = (
@@ -128,6 +141,19 @@ def reconcile(timer: Timer) -> None:
     )
     events.record(conversation, "message.updated", message=message, possible_duplicate=again)
     outbox.ring(Lane.Kind.SEND)
+    if not again and conversation.held_by_agent:
+        hand_off(conversation, by=None, detail=_("it is not known whether a message arrived"))
+
+
+def go_on(conversation: Conversation) -> None:
+    """Somebody speaks on behind a held send: it is given up, and what waits behind it goes."""
+    Delivery.objects.filter(
+        conversation=conversation, kind=Lane.Kind.SEND, state=State.HELD
+    ).update(
+        state=State.CANCELED,
+        dead_reason="somebody went on without knowing whether it arrived",
+        finished_at=timezone.now(),
+    )
 
 
 def ask_for_credentials(inbox: Inbox, *, text: str) -> None:

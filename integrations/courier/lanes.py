@@ -152,7 +152,8 @@ WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s
 """
 
 # Leases that ran out or whose courier is dead. What was in flight is tried again; a send that may
-# have arrived waits for a word of the channel instead (delivery.md 6).
+# have arrived waits for a word of the channel instead (delivery.md 6), unless a status that overtook
+# the answer has left the channel's id on it already.
 _RECLAIM: LiteralString = """
 WITH gone AS (
     SELECT id FROM conversations_lane
@@ -167,10 +168,12 @@ WITH gone AS (
     FROM gone WHERE lane.id = gone.id RETURNING lane.id
 ), lost AS (
     UPDATE conversations_delivery delivery
-    SET state = CASE WHEN kind = 'send' THEN 'uncertain' ELSE 'pending' END,
+    SET state = CASE WHEN kind <> 'send' THEN 'pending'
+                     WHEN provider_message_id = '' THEN 'uncertain' ELSE 'delivered' END,
+        finished_at = CASE WHEN kind = 'send' AND provider_message_id <> '' THEN now() END,
         due_at = now() + %(wait)s * interval '1 second'
     FROM freed WHERE delivery.lane_id = freed.id AND state = 'in_flight'
-    RETURNING delivery.id, account_id, kind, conversation_id, epoch
+    RETURNING delivery.id, account_id, state, conversation_id, epoch
 ), closed AS (
     UPDATE conversations_attempt attempt SET outcome = 'worker_lost', ended_at = now()
     FROM lost WHERE attempt.delivery_id = lost.id AND attempt.ended_at IS NULL
@@ -178,7 +181,7 @@ WITH gone AS (
     INSERT INTO conversations_timer
         (account_id, kind, conversation_id, delivery_id, epoch, due_at, extended)
     SELECT account_id, 'reconcile', conversation_id, id, epoch, now() + interval '30 seconds', false
-    FROM lost WHERE kind = 'send'
+    FROM lost WHERE state = 'uncertain'
 )
 SELECT (SELECT count(*) FROM freed), (SELECT count(*) FROM lost)
 """

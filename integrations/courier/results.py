@@ -29,7 +29,9 @@ WITH result AS (
 ), finished AS (
     UPDATE conversations_delivery delivery
     SET state = result.state, due_at = COALESCE(result.due_at, delivery.due_at),
-        dead_reason = result.reason, provider_message_id = result.external_id,
+        dead_reason = result.reason,
+        provider_message_id =
+            COALESCE(NULLIF(result.external_id, ''), delivery.provider_message_id),
         attempts = delivery.attempts - result.uncounted,
         finished_at = CASE WHEN result.state IN ('delivered', 'dead', 'canceled') THEN now() END
     FROM result, conversations_lane lane

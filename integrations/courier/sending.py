@@ -25,6 +25,7 @@ from conversations.models import (
     Address,
     AddressIdentifier,
     Attachment,
+    Conversation,
     Delivery,
     Inbox,
     Message,
@@ -106,24 +107,31 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
 
 
 def record(part: Part, result: SendResult | SendError, latency_ms: int) -> None:
-    """Write what the channel said, with everything that follows, in one transaction."""
+    """Write what the channel said, with everything that follows, in one transaction.
+
+    The conversation is locked first: a status of this very send may be read at the same time.
+    """
     with account_context(part.job.claim.account_id):
+        conversation = sending.lock_for(part.delivery)
         if isinstance(result, SendResult):
-            _sent(part, result, latency_ms)
+            _sent(part, conversation, result, latency_ms)
         elif result.error_class == ErrorClass.AMBIGUOUS:
             _uncertain(part, result, latency_ms)
         else:
             _refused(part, result, latency_ms)
 
 
-def _sent(part: Part, result: SendResult, latency_ms: int) -> None:
+def _sent(part: Part, conversation: Conversation, result: SendResult, latency_ms: int) -> None:
     outcome = Outcome("ok", result.status, latency_ms, response_body=result.body.encode())
     if recording.finish(Result(part.job, State.DELIVERED, outcome, external_id=result.external_id)):
-        sending.sent(part.delivery, result, is_last=part.is_last)
+        sending.sent(part.delivery, conversation, result, is_last=part.is_last)
 
 
 def _uncertain(part: Part, error: SendError, latency_ms: int) -> None:
-    if recording.finish(Result(part.job, State.UNCERTAIN, _outcome(error, latency_ms))):
+    outcome = _outcome(error, latency_ms)
+    if sending.is_proven(part.delivery):
+        recording.finish(Result(part.job, State.DELIVERED, outcome))
+    elif recording.finish(Result(part.job, State.UNCERTAIN, outcome)):
         sending.uncertain(part.delivery)
 
 

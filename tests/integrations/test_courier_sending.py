@@ -19,6 +19,7 @@ from conversations.messages import (
     StatusUpdate,
 )
 from conversations.models import Address, Attachment, Attempt, Delivery, Inbox, Lane, Message, Timer
+from conversations.services import sending
 from integrations.models import Receipt
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, takes, wait_for
@@ -203,6 +204,24 @@ def test_dl_42_f_19_a_lost_answer_is_uncertain_until_a_status_proves_the_arrival
     assert (message.status, message.external_id) == ("delivered", "ext:real")
 
 
+def status_of(house, message, status):
+    update = StatusUpdate("ext:real", status, our_reference=f"{message.public_id}-0")
+    with house.inside():
+        services.receive(house.inbox, update)
+
+
+def test_dl_42_a_status_that_came_while_the_answer_was_awaited_proves_the_arrival():
+    with Server(hangs) as channel:
+        house = make_hanging_house(channel)
+        message = post(house)
+        with courier():
+            wait_for(lambda: sends().get().state == State.IN_FLIGHT)
+            status_of(house, message, DeliveryStatus.SENT)
+            wait_for(ended(State.DELIVERED))
+        assert len([r for r in channel.requests if r.path == "/send"]) == 1
+    assert not Timer.all_accounts.filter(kind="reconcile").exists()
+
+
 def make_timer_due():
     return Timer.all_accounts.filter(kind="reconcile").update(due_at=timezone.now())
 
@@ -238,6 +257,51 @@ def test_dl_42_a_second_silence_is_held_for_a_person():
     with house.inside():
         message.refresh_from_db()
     assert message.error_code == "uncertain"
+
+
+def make_held(house):
+    """A message of which nobody knows whether it arrived, and one that waits behind it."""
+    conversation = factories.make_conversation(house.inbox, visitor="ana")
+    with house.inside():
+        services.assign(conversation, to=house.agent.member, by=None)
+    held = post(house, "Hello", conversation)
+    post(house, "waits", conversation)
+    first = sends().first()
+    sends().filter(pk=first.pk).update(state=State.UNCERTAIN, possible_duplicate=True)
+    with house.inside():
+        sending.uncertain(first)
+        sending.reconcile(Timer.objects.get(kind="reconcile"))
+        conversation.refresh_from_db()
+    assert sends().first().state == State.HELD
+    return conversation, held
+
+
+def test_a_held_message_brings_people_and_gives_way_when_somebody_goes_on():
+    with Server(takes) as channel:
+        house = make_house(channel_url=channel.url)
+        conversation, _held = make_held(house)
+        assert conversation.assignee is None
+        with house.inside():
+            services.post_message(
+                conversation,
+                content=Content(text="Did it arrive?"),
+                author=factories.make_person(house.account),
+            )
+        with courier():
+            wait_for(ended(State.CANCELED, State.DELIVERED))
+        texts = [r.json["text"] for r in channel.requests if r.path == "/send"]
+    assert texts == ["waits", "Did it arrive?"]
+
+
+def test_a_status_that_comes_late_ends_the_holding():
+    with Server(takes) as channel:
+        house = make_house(channel_url=channel.url)
+        _conversation, held = make_held(house)
+        status_of(house, held, DeliveryStatus.SENT)
+        with courier():
+            wait_for(ended(State.DELIVERED))
+        texts = [r.json["text"] for r in channel.requests if r.path == "/send"]
+    assert texts == ["waits"]
 
 
 def test_dl_97_a_message_whose_window_closed_is_told_without_a_call():
