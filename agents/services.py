@@ -251,7 +251,7 @@ def resume_agent(agent: Agent, *, by: Member | None) -> int:
 @transaction.atomic
 def pause_everywhere(account: Account, *, by: Member | None) -> int:
     """Silence all agents of the account at once; people get their conversations."""
-    account = Account.objects.select_for_update().get(pk=account.pk)
+    account = _locked_account(account)
     if account.agents_paused:
         return 0
     account.agents_paused = True
@@ -266,7 +266,7 @@ def pause_everywhere(account: Account, *, by: Member | None) -> int:
 @transaction.atomic
 def resume_everywhere(account: Account, *, by: Member | None) -> int:
     """Agents that are not paused themselves work again and get back what nobody has touched."""
-    account = Account.objects.select_for_update().get(pk=account.pk)
+    account = _locked_account(account)
     if not account.agents_paused:
         return 0
     account.agents_paused = False
@@ -358,6 +358,12 @@ def _locked(agent: Agent) -> Agent:
         .select_related("member", "endpoint", "fallback_team", "account")
         .get(pk=agent.pk)
     )
+
+
+def _locked_account(account: Account) -> Account:
+    """Not against new rows of the account (`no_key`): whoever writes one holds a conversation that
+    we are going to ask for."""
+    return Account.objects.select_for_update(no_key=True).get(pk=account.pk)
 
 
 def _living_agents() -> list[Agent]:

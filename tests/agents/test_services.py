@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Member
+from accounts.tenancy import account_context
 from accounts.tokens import find_token
 from agents import services as agents
 from agents.models import Agent
@@ -18,9 +23,10 @@ from agents.services import AgentError
 from conversations import services
 from conversations.errors import CannotHoldError
 from conversations.messages import Content
-from conversations.models import Conversation, Endpoint
+from conversations.models import Conversation, Endpoint, Message
+from conversations.services.locking import lock
 from tests.agents.lane import types
-from tests.factories import make_agent, make_conversation, said
+from tests.factories import make_agent, make_conversation, make_house, said
 
 
 def make(house: SimpleNamespace, **fields: Any) -> agents.NewAgent:
@@ -212,6 +218,32 @@ def test_pausing_everywhere_silences_all_and_resuming_spares_the_paused(
     theirs.refresh_from_db()
     assert (mine.assignee, theirs.assignee) == (house.agent.member, None)
     assert agents.resume_agent(other, by=house.owner) == 1
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_pausing_everywhere_waits_for_a_conversation_at_work_and_not_in_a_circle() -> None:
+    house = make_house()
+    conversation = make_conversation(house.inbox)
+    with account_context(house.account):
+        services.assign(conversation, to=house.agent.member, by=None)
+    held, note = Event(), "written while the pause waits"
+
+    def work() -> None:
+        with account_context(house.account):
+            lock(conversation)
+            held.set()
+            sleep(0.3)
+            services.add_note(conversation, text=note, author=None)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        held.wait()
+        with account_context(house.account):
+            assert agents.pause_everywhere(house.account, by=None) == 1
+        working.result()
+    with account_context(house.account):
+        assert Message.objects.filter(text=note).exists()
 
 
 def test_a_snoozed_conversation_of_a_paused_agent_wakes_with_people(
