@@ -147,9 +147,8 @@ def switch_off(agent: Agent, *, detail: str) -> None:
     if switched:
         audit("agent.endpoint_disabled", by=None, target=agent, reason=detail)
         logger.warning("endpoint_disabled agent=%s", agent.public_id)
-    for conversation in Conversation.objects.held_by(agent.member).exclude(
-        status=Conversation.Status.RESOLVED
-    ):
+    held = Conversation.objects.held_by(agent.member).exclude(status=Conversation.Status.RESOLVED)
+    for conversation in held.order_by("id"):  # in one order, as everybody who moves several
         patience.give_to_people(
             lock(conversation), agent, reason=Reason.AGENT_DISABLED, detail=detail
         )
@@ -260,7 +259,9 @@ def _do(conversation: Conversation, agent: Agent, action: Action) -> None:
         case Assign():
             _assign(conversation, agent, action)
         case Resolve(reason):
-            services.resolve(conversation, by=by, detail=reason)
+            # Its last word crossed the customer's next one: that would be closed unread.
+            if not patience.has_unheard(conversation, agent):
+                services.resolve(conversation, by=by, detail=reason)
 
 
 def _assign(conversation: Conversation, agent: Agent, action: Assign) -> None:

@@ -42,14 +42,18 @@ def start(conversation: Conversation, agent: Agent) -> None:
 def reacted(conversation: Conversation, agent: Agent) -> None:
     """The agent has shown itself. Messages it has not been given yet keep the customer waiting."""
     timers.clear(Timer.Kind.PATIENCE, conversation)
-    waiting = Delivery.objects.filter(
+    if has_unheard(conversation, agent):
+        start(conversation, agent)
+
+
+def has_unheard(conversation: Conversation, agent: Agent) -> bool:
+    """Whether the customer has written something that the agent has not been given yet."""
+    return Delivery.objects.filter(
         conversation=conversation,
         endpoint_id=agent.endpoint_id,
         event_type="message.created",
         state__in=(Delivery.State.PENDING, Delivery.State.RETRY_WAIT),
-    )
-    if waiting.exists():
-        start(conversation, agent)
+    ).exists()
 
 
 def extend(conversation: Conversation, agent: Agent) -> bool:

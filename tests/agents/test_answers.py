@@ -309,6 +309,22 @@ def test_answers_through_rest_without_ids_are_said_as_often_as_asked(
     assert outbound() == ["Hi", "Hi"]
 
 
+def test_a_message_that_the_agent_has_not_seen_is_not_resolved_away(
+    house: SimpleNamespace, question: Delivery, held: Conversation
+) -> None:
+    services.receive(house.inbox, said("One more thing", visitor="same"))
+    farewell = {"reply": "Bye", "actions": [{"type": "resolve", "reason": "done"}]}
+    assert answer(question, farewell) == "ok"
+    held.refresh_from_db()
+    assert (outbound(), held.status, held.assignee) == (["Bye"], "open", house.agent.member)
+    unseen = deliveries(house.agent)[-1]
+    assert (unseen.event_type, unseen.state) == ("message.created", "pending")
+    sent_on(unseen, Delivery.State.IN_FLIGHT)
+    answer(unseen, farewell)
+    held.refresh_from_db()
+    assert held.status == "resolved"
+
+
 def test_the_next_message_is_waited_for_after_an_answer(
     house: SimpleNamespace, question: Delivery, held: Conversation
 ) -> None:
