@@ -103,6 +103,9 @@ def find_or_create_address(
             ],
             ignore_conflicts=True,
         )
+    if known is None and (faster := _faster(inbox, address, identifiers)):
+        address.contact.delete()  # and the address with it: nobody could ever be reached there
+        return faster
     contact = address.contact
     changed = []
     if name and not contact.name:
@@ -137,13 +140,19 @@ def _receive_message(inbox: Inbox, said: InboundMessage) -> str:
     if conversation.status != Conversation.Status.OPEN:
         wake(conversation, by=None)
     _touch(conversation, message)
-    Address.objects.filter(pk=address.pk).update(
-        last_inbound_at=message.sent_at, last_inbound_external_id=said.external_id
-    )
-    conversation.address.last_inbound_at = message.sent_at
-    conversation.address.last_inbound_external_id = said.external_id
+    _open_window(conversation.address, message)
     events.record(conversation, "message.created", message=message)
     return f"message {message.public_id}"
+
+
+def _open_window(address: Address, message: Message) -> None:
+    """The reply window counts from the newest message, and the newest may have come first."""
+    last = address.last_inbound_at
+    if last is not None and message.sent_at is not None and message.sent_at < last:
+        return
+    address.last_inbound_at = message.sent_at
+    address.last_inbound_external_id = message.external_id
+    address.save(update_fields=["last_inbound_at", "last_inbound_external_id"])
 
 
 def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
@@ -357,6 +366,15 @@ def _find_address(inbox: Inbox, identifiers: tuple[Identifier, ...]) -> Address 
     rows = rows.select_related("address__contact").prefetch_related("address__identifiers")
     known = {row.as_identifier(): row.address for row in rows}
     return next((known[identifier] for identifier in lasting if identifier in known), None)
+
+
+def _faster(inbox: Inbox, made: Address, identifiers: tuple[Identifier, ...]) -> Address | None:
+    """The address of another courier that learnt to know the same person a moment before us (one
+    person may have two lanes: by phone and by user id); None when ours is the one."""
+    if made.identifiers.count() == len(set(identifiers)):
+        return None
+    found = _find_address(inbox, identifiers)
+    return found if found != made else None
 
 
 def _create_address(inbox: Inbox, identifiers: tuple[Identifier, ...], name: str) -> Address:

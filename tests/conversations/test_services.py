@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event as Moment
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
+from django.db import connections
+from django.utils import timezone
 
 from accounts.models import AuditEntry
-from accounts.tenancy import NoAccountError, _current
+from accounts.tenancy import NoAccountError, _current, account_context
 from conversations import services
 from conversations.errors import NotHolderError
-from conversations.messages import Content
-from conversations.models import Conversation, Delivery, Event, Message
-from tests.factories import make_conversation, said
+from conversations.messages import Content, Identifier
+from conversations.models import Contact, Conversation, Delivery, Event, Message
+from tests.factories import make_account, make_conversation, make_inbox, said
 
 
 def test_a_first_message_makes_contact_conversation_and_events(house: SimpleNamespace) -> None:
@@ -21,6 +28,38 @@ def test_a_first_message_makes_contact_conversation_and_events(house: SimpleName
     assert conversation.unread_count == 1
     kinds = list(Event.objects.filter(conversation=conversation).values_list("type", "sequence"))
     assert kinds[:2] == [("conversation.created", 1), ("message.created", 2)]
+
+
+def test_an_old_message_that_comes_late_does_not_close_the_window(house: SimpleNamespace) -> None:
+    now = timezone.now()
+    conversation = make_conversation(house.inbox, visitor="same", sent_at=now)
+    services.receive(house.inbox, said("Old", visitor="same", sent_at=now - timedelta(days=2)))
+    conversation.address.refresh_from_db()
+    assert conversation.address.last_inbound_at == now
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_two_couriers_that_meet_the_same_new_customer_make_one_contact() -> None:
+    inbox = make_inbox(make_account())
+    phone, user = Identifier("phone", "+40700"), Identifier("bsuid", "RO.1")
+    writing = Moment()
+
+    def other_lane() -> None:
+        writing.wait()
+        with account_context(inbox.account_id):
+            services.receive(inbox, replace(said("Two"), identifiers=(user, phone)))
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(other_lane)
+        with account_context(inbox.account_id):
+            services.receive(inbox, replace(said("One"), identifiers=(user, phone)))
+            writing.set()
+            sleep(0.3)
+        other.result()
+    with account_context(inbox.account_id):
+        assert (Contact.objects.count(), Conversation.objects.count()) == (1, 1)
+        assert Message.objects.filter(direction="inbound").count() == 2
 
 
 def test_the_same_message_twice_has_one_effect(house: SimpleNamespace) -> None:
