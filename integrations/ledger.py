@@ -34,6 +34,8 @@ WEAK_KEY_SECONDS = 600
 ROUTE_SECONDS = 3.0
 MAX_ROUTES = 10_000
 MAX_KEY, MAX_LANE_KEY = 300, 120
+# The database cannot be asked now; nothing is wrong with what it was asked.
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 KEPT_HEADERS = ("content-type", "user-agent", "x-request-id")
 
 # A key that is known already adds nothing, not even a wake-up. The lane row is locked before its
@@ -143,8 +145,8 @@ class Ledger:
             return
         if not self._writers:
             self._writers = [asyncio.create_task(self._write_for_ever()) for _ in range(WRITERS)]
-        kept = json.dumps({name: headers[name] for name in KEPT_HEADERS if name in headers})
-        entry = _Entry(inbox, items, kept.replace("\\u0000", ""))
+        kept = {name: _clean(headers[name]) for name in KEPT_HEADERS if name in headers}
+        entry = _Entry(inbox, items, json.dumps(kept))
         self._waiting.put_nowait(entry)
         await entry.stored
 
@@ -257,14 +259,21 @@ async def _connect() -> psycopg.AsyncConnection[Any]:
 
 
 async def _write_batch(connection: psycopg.AsyncConnection[Any], batch: Sequence[_Entry]) -> None:
-    """Commit the batch; where its data offend, each request alone, so that one harms no other."""
+    """Commit the batch; where its data offend, each request alone, so that one harms no other.
+
+    Nothing that a channel hands over may end the writer: every hook waits for it.
+    """
     try:
         await _write(connection, batch)
-    except (psycopg.DataError, psycopg.IntegrityError):
+    except DATABASE_AWAY:
+        raise
+    except Exception:
         for entry in batch:
             try:
                 await _write(connection, [entry])
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
+            except DATABASE_AWAY:
+                raise
+            except Exception as error:
                 logger.warning("receipt refused inbox=%d error=%s", entry.inbox.id, error)
                 _settle([entry], StoreError(type(error).__name__))
 

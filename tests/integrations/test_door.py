@@ -215,6 +215,31 @@ def test_one_request_the_database_cannot_hold_harms_no_other(inbox):
     assert len(receipts(inbox)) == 5
 
 
+def test_a_channel_that_cuts_wrongly_harms_no_other(inbox):
+    """The paper's lane is a number here, which a lane cannot be."""
+    wrong = make_inbox(inbox.account)
+
+    async def steps(door):
+        async with asyncio.timeout(10):
+            refused = [
+                await call(door, address(wrong), paper_body(said(f"w{n}", contact=5)))
+                for n in range(3)
+            ]
+            return refused, await call(door, address(inbox), paper_body(said("1")))
+
+    refused, taken = at_door(steps)
+    assert [answer[0] for answer in refused] == [503] * 3
+    assert taken[0] == 200
+
+
+def test_a_header_that_looks_like_an_escape_is_stored(inbox):
+    async def steps(door):
+        headers = {"user-agent": "\\u0000"}
+        return await call(door, address(inbox), paper_body(said("1")), headers=headers)
+
+    assert at_door(steps)[0] == 200
+
+
 def test_sx_40_strange_text_is_stored_and_answered_2xx(inbox):
     async def steps(door):
         odd = [
