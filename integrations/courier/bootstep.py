@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from typing import Any
 
@@ -17,7 +16,6 @@ from integrations.courier.component import Courier
 
 logger = logging.getLogger(__name__)
 
-SWITCH_SECONDS = 0.0005
 RESTART_SECONDS = 1.0
 
 
@@ -67,9 +65,6 @@ class CourierStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery has 
         self.thread: CourierThread | None = None
 
     def start(self, parent: Any) -> None:
-        # Every answer of the database waits for the interpreter: with Python's 5 ms a busy courier
-        # spends most of a message's way in these waits.
-        sys.setswitchinterval(SWITCH_SECONDS)
         self.thread = CourierThread()
         self.thread.start()
 
