@@ -245,7 +245,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- Delivery ------------------------------------------------------------------------------------
 COURIER_HTTP_SLOTS = env.int("COURIER_HTTP_SLOTS", default=2000)
-COURIER_THREADS = env.int("COURIER_THREADS", default=4)
+COURIER_THREADS = env.int("COURIER_THREADS", default=2)
 ALLOW_HTTP_TARGETS = env.bool("ALLOW_HTTP_TARGETS", default=False)
 OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
 WHATSAPP_API_BASE: str = env.str("WHATSAPP_API_BASE", default="https://graph.facebook.com").rstrip(
