@@ -71,6 +71,12 @@ class Op(StrEnum):
     IS_NOT_SET = "is_not_set"
 
 
+# How a negated leaf is said: "is not one of", rather than "not: is one of".
+OPPOSITES = {
+    Op.IS: Op.IS_NOT, Op.IS_NOT: Op.IS, Op.IN: Op.NOT_IN, Op.NOT_IN: Op.IN,
+    Op.IS_SET: Op.IS_NOT_SET, Op.IS_NOT_SET: Op.IS_SET,
+}  # fmt: skip
+
 OP_LABELS: dict[Op, str | Promise] = {
     Op.IS: gettext_lazy("is"),
     Op.IS_NOT: gettext_lazy("is not"),
@@ -396,6 +402,9 @@ def _say(tree: Tree, names: Mapping[str, str], *, top: bool = False) -> str:
         joined = (_(" and ") if "all" in tree else _(" or ")).join(parts)
         return joined if top or len(parts) == 1 else f"({joined})"
     if "not" in tree:
+        inner = tree["not"]
+        if inner.get("op") in OPPOSITES:
+            return _say_leaf({**inner, "op": OPPOSITES[Op(inner["op"])]}, names)
         return _("not %(condition)s") % {"condition": _say(tree["not"], names)}
     return _say_leaf(tree, names)
 

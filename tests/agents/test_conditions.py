@@ -176,7 +176,7 @@ def test_a_condition_reads_as_a_sentence() -> None:
         ]
     }
     assert describe(tree, {"mem_7": "Ana"}) == (
-        "Not current holder is one of “person”, “Ana”"
+        "Current holder is none of “person”, “Ana”"
         " and (text contains “om” or it is the first message)"
     )
     assert describe({}) == "Always"
