@@ -22,7 +22,7 @@ lint: dev
 	@$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory types
 	@$(BIN)/lint-imports
-	@$(BIN)/djlint --check --lint --quiet templates $(wildcard */templates) $(wildcard */*/templates)
+	@$(BIN)/djlint --lint --quiet templates $(wildcard */templates) $(wildcard */*/templates)
 	@$(BIN)/codespell
 
 types:
