@@ -10,5 +10,5 @@ class AgentsConfig(AppConfig):
         from conversations.models import Timer
         from conversations.signals import event_recorded
 
-        event_recorded.connect(automation.on_event, dispatch_uid="agents.automation")
+        event_recorded.connect(automation.on_events, dispatch_uid="agents.automation")
         timers.register(Timer.Kind.PATIENCE, patience.over)

@@ -8,13 +8,14 @@ one `_Chain` counts how deep and how many, and cuts loops.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -27,13 +28,15 @@ from agents.models import Agent, AgentInbox, AssignmentRule, Decision
 from agents.patterns import PatternError
 from agents.pushing import (
     Obstacle,
+    Telling,
     agent_by_id,
     agent_of,
+    agents_of,
     obstacle,
     push,
     push_assignment,
     push_farewell,
-    push_message,
+    push_messages,
     wants_answer,
 )
 from agents.rules import EVENTS, target_of
@@ -44,6 +47,7 @@ from conversations.models import Conversation, Event, Message
 from conversations.services import Reason
 from conversations.services.lines import add_line
 from conversations.services.locking import lock
+from conversations.signals import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +71,16 @@ class _Chain:
 _running: ContextVar[_Chain | None] = ContextVar("rules", default=None)
 
 
-def on_event(
-    *, event: Event, conversation: Conversation, message: Message | None, **_signal: Any
-) -> None:
+def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
     """Receiver of `event_recorded`, inside the writing transaction.
 
-    `conversation` is left as rules made it, so that the caller goes on with the truth.
+    Conversations are left as rules made them, so that the caller goes on with the truth.
     """
+    for one in recorded if _running.get() else _tell_plainly(recorded):
+        _on_event(*one)
+
+
+def _on_event(event: Event, conversation: Conversation, message: Message | None) -> None:
     with _chain() as chain:
         if _has_rules(event, message):
             chain.deciding, before = message or chain.deciding, chain.deciding
@@ -118,14 +125,48 @@ class _Trace:
     facts: dict[str, Any] = field(default_factory=dict)
     outcome: str = ""
 
+    def begin(self, rule: AssignmentRule) -> dict[str, Any]:
+        """The row about one more rule."""
+        row: dict[str, Any] = {
+            "rule": rule.public_id,
+            "name": rule.name,
+            "version": rule.version,
+            "matched": False,
+        }
+        self.rows.append(row)
+        return row
+
+    def look(self, rule: AssignmentRule, facts: Facts, row: dict[str, Any]) -> Verdict:
+        """Whether the rule matches, written down with what decided."""
+        verdict = _verdict(rule, facts)
+        self.facts.update(facts.seen)
+        row["matched"], row["leaf"] = verdict.matched, verdict.leaf
+        return verdict
+
+    def decision(self, event: Event, conversation: Conversation, epoch_before: int) -> Decision:
+        """What is stored about it; not written yet."""
+        return Decision(
+            conversation=conversation,
+            event_id=event.id,
+            event_type=event.type,
+            facts=self.facts,
+            trace=self.rows,
+            outcome=self.outcome[:250],
+            epoch_before=epoch_before,
+            epoch_after=conversation.assignment_epoch,
+        )
+
+
+def _rules_of(event_type: str) -> list[AssignmentRule]:
+    rules = AssignmentRule.objects.filter(event=event_type, enabled=True)
+    return list(rules.order_by("position", "id"))
+
 
 def _decide(
     event: Event, conversation: Conversation, message: Message | None, chain: _Chain
 ) -> None:
     """Look at every rule in order, do what the matching ones say, and store why."""
-    rules = list(
-        AssignmentRule.objects.filter(event=event.type, enabled=True).order_by("position", "id")
-    )
+    rules = _rules_of(event.type)
     if not rules or chain.cut:
         return
     epoch_before = conversation.assignment_epoch
@@ -134,16 +175,7 @@ def _decide(
         _cut(conversation, chain, trace, _("rules called each other too deeply"))
     else:
         _walk(rules, conversation, message, chain, trace)
-    Decision.objects.create(
-        conversation=conversation,
-        event_id=event.id,
-        event_type=event.type,
-        facts=trace.facts,
-        trace=trace.rows,
-        outcome=trace.outcome[:250],
-        epoch_before=epoch_before,
-        epoch_after=conversation.assignment_epoch,
-    )
+    trace.decision(event, conversation, epoch_before).save(force_insert=True)
 
 
 def _walk(
@@ -156,19 +188,11 @@ def _walk(
     facts = Facts(conversation, message)
     stopped_by = ""
     for rule in rules:
-        row: dict[str, Any] = {
-            "rule": rule.public_id,
-            "name": rule.name,
-            "version": rule.version,
-            "matched": False,
-        }
-        trace.rows.append(row)
+        row = trace.begin(rule)
         if stopped_by or chain.cut:
             row["skipped"] = stopped_by or _("rules were stopped")
             continue
-        verdict = _verdict(rule, facts)
-        trace.facts.update(facts.seen)
-        row["matched"], row["leaf"] = verdict.matched, verdict.leaf
+        verdict = trace.look(rule, facts, row)
         if not verdict.matched:
             continue
         row["actions"] = _perform(rule, verdict, conversation, chain, trace)
@@ -237,6 +261,12 @@ def _catch_up(conversation: Conversation) -> None:
     fresh = lock(conversation)
     for name in _STATE:
         setattr(conversation, name, getattr(fresh, name))
+    _forget_labels(conversation)
+
+
+def _forget_labels(conversation: Conversation) -> None:
+    """Read them anew when they are asked for: rules may change them."""
+    vars(conversation).get("_prefetched_objects_cache", {}).pop("labels", None)
 
 
 # --- What rules can do ---------------------------------------------------------------------------
@@ -349,13 +379,10 @@ def _tell(event: Event, conversation: Conversation, message: Message | None, cha
     match event.type:
         case "message.created" if message is not None:
             _tell_message(event, conversation, message)
-        case "message.status" if message is not None:
+        case "message.status" if _is_news(message, conversation):
             agent = agent_of(conversation.assignee)
-            own = message.author_id is not None and message.author_id == conversation.assignee_id
-            # That the channel took it is no news to whoever said it; what became of it is.
-            news = message.status != DeliveryStatus.SENT
-            if agent is not None and own and news and obstacle(agent, agent.account) is None:
-                push(event, agent, conversation, message=message)
+            if agent is not None and obstacle(agent, agent.account) is None:
+                push([Telling(event, agent, conversation, message)])
         case "conversation.updated":
             _tell_update(event, conversation)
         case "conversation.assigned":
@@ -366,18 +393,96 @@ def _tell(event: Event, conversation: Conversation, message: Message | None, cha
                 push_farewell(event, previous, conversation)
 
 
+def _is_news(message: Message | None, conversation: Conversation) -> bool:
+    """Whether a status tells the holder something about its own words. That the channel took them is
+    no news to whoever said them; what became of them is."""
+    return (
+        message is not None
+        and message.status != DeliveryStatus.SENT
+        and message.author_id is not None
+        and message.author_id == conversation.assignee_id
+    )
+
+
 def _tell_message(event: Event, conversation: Conversation, message: Message) -> None:
     agent = agent_of(conversation.assignee)
     if agent is None:
         return
-    if message.direction == Message.Direction.OUTBOUND and message.author_id == agent.member_id:
-        patience.reacted(conversation, agent)
+    if _is_its_own(message, agent):
+        patience.reacted([(conversation, agent)])
     elif wants_answer(message):
         hindered = _hindrance(agent, conversation, message)
         if hindered is not None:
             _to_people(conversation, agent, hindered)
         else:
-            push_message(event, agent, conversation, message)
+            push_messages([Telling(event, agent, conversation, message)])
+
+
+def _is_its_own(message: Message, agent: Agent) -> bool:
+    return message.direction == Message.Direction.OUTBOUND and message.author_id == agent.member_id
+
+
+# --- Many at once --------------------------------------------------------------------------------
+
+
+def _tell_plainly(recorded: Sequence[Recorded]) -> list[Recorded]:
+    """Do for all at once what is the same for most: messages that no rule matches are told to the
+    agent that holds the conversation, and its own words end its customer's wait. Returns the others,
+    which nothing has been done about."""
+    said = [one for one in recorded if one.event.type == "message.created" and one.message]
+    agents = agents_of(one.conversation.assignee for one in said)
+    undecided = _pass_rules([one for one in said if wants_answer(one.message)], agents)
+    settled = {one.event.id for one in said} - undecided
+    _serve([one for one in said if one.event.id in settled], agents)
+    return [one for one in recorded if one.event.id not in settled and _concerns(one)]
+
+
+def _concerns(one: Recorded) -> bool:
+    """Whether anybody may want to know; most statuses are no news."""
+    return one.event.type != "message.status" or _is_news(one.message, one.conversation)
+
+
+def _pass_rules(asked: Sequence[Recorded], agents: Mapping[int, Agent]) -> set[str]:
+    """Look at every rule for each message and store the decisions where none matches. Returns the
+    events where one does, or whose agent may not answer: nothing has been done about them."""
+    rules = _rules_of("message.created") if asked else []
+    prefetch_related_objects([one.conversation for one in asked], "labels")
+    undecided, decisions = set(), []
+    for one in asked:
+        agent = agents.get(one.conversation.assignee_id or 0)
+        trace = _unmatched(rules, one)
+        if trace is None or (agent and _hindrance(agent, one.conversation, one.message)):
+            undecided.add(one.event.id)
+            _forget_labels(one.conversation)
+        elif rules:
+            epoch = one.conversation.assignment_epoch
+            decisions.append(trace.decision(one.event, one.conversation, epoch))
+    Decision.objects.bulk_create(decisions)
+    return undecided
+
+
+def _unmatched(rules: Sequence[AssignmentRule], one: Recorded) -> _Trace | None:
+    """What was seen when no rule matches; None when one does."""
+    trace, facts = _Trace(), Facts(one.conversation, one.message)
+    for rule in rules:
+        if trace.look(rule, facts, trace.begin(rule)).matched:
+            return None
+    return trace
+
+
+def _serve(said: Sequence[Recorded], agents: Mapping[int, Agent]) -> None:
+    """Tell agents what their customers said; what they said themselves ends the wait."""
+    tellings, reacted = [], []
+    for event, conversation, message in said:
+        agent = agents.get(conversation.assignee_id or 0)
+        if agent is None or message is None:
+            continue
+        if _is_its_own(message, agent):
+            reacted.append((conversation, agent))
+        elif wants_answer(message):
+            tellings.append(Telling(event, agent, conversation, message))
+    push_messages(tellings)
+    patience.reacted(reacted)
 
 
 def _tell_update(event: Event, conversation: Conversation) -> None:
@@ -387,7 +492,7 @@ def _tell_update(event: Event, conversation: Conversation) -> None:
         return
     hindered = obstacle(agent, agent.account)
     if hindered is None:
-        push(event, agent, conversation)
+        push([Telling(event, agent, conversation)])
     elif conversation.status == Conversation.Status.OPEN:
         _to_people(conversation, agent, hindered)
 

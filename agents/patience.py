@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import connection
@@ -30,30 +31,45 @@ FALLBACK_MARK = "fallback:"
 ASKING = ("conversation.assigned", "message.created")
 
 
-def start(conversation: Conversation, agent: Agent) -> None:
-    """The customer begins to wait, unless a wait of this epoch runs already (DL-60)."""
-    timers.start(
+Served = tuple[Conversation, Agent]
+
+
+def start(served: Sequence[Served]) -> None:
+    """Customers begin to wait, unless a wait of this epoch runs already (DL-60)."""
+    now = timezone.now()
+    timers.start_many(
         Timer.Kind.PATIENCE,
-        conversation,
-        due_at=timezone.now() + timedelta(seconds=agent.patience_s),
+        [
+            (conversation, now + timedelta(seconds=agent.patience_s))
+            for conversation, agent in served
+        ],
     )
 
 
-def reacted(conversation: Conversation, agent: Agent) -> None:
-    """The agent has shown itself. Messages it has not been given yet keep the customer waiting."""
-    timers.clear(Timer.Kind.PATIENCE, conversation)
-    if has_unheard(conversation, agent):
-        start(conversation, agent)
+def reacted(served: Sequence[Served]) -> None:
+    """Agents have shown themselves. Messages they have not been given yet keep customers waiting."""
+    if not served:
+        return
+    timers.clear(Timer.Kind.PATIENCE, *(conversation for conversation, _agent in served))
+    unheard = _unheard(served)
+    start([one for one in served if one[0].pk in unheard])
 
 
 def has_unheard(conversation: Conversation, agent: Agent) -> bool:
     """Whether the customer has written something that the agent has not been given yet."""
-    return Delivery.objects.filter(
-        conversation=conversation,
-        endpoint_id=agent.endpoint_id,
+    return bool(_unheard([(conversation, agent)]))
+
+
+def _unheard(served: Sequence[Served]) -> set[int]:
+    """The ids of those conversations whose holder has not been given everything yet."""
+    holders = {conversation.pk: agent.endpoint_id for conversation, agent in served}
+    waiting = Delivery.objects.filter(
+        conversation__in=holders,
+        endpoint_id__in=set(holders.values()),
         event_type="message.created",
         state__in=(Delivery.State.PENDING, Delivery.State.RETRY_WAIT),
-    ).exists()
+    ).values_list("conversation_id", "endpoint_id")
+    return {pk for pk, endpoint_id in waiting if pk is not None and holders[pk] == endpoint_id}
 
 
 def extend(conversation: Conversation, agent: Agent) -> bool:

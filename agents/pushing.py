@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.models import Account, Member
+from accounts.tenancy import current_account_id
 from agents import dialects, patience
 from agents.dialects import Occasion
 from agents.models import Agent
 from conversations.models import Conversation, Delivery, Endpoint, Event, Lane, Message
 from conversations.services import Reason, outbox
-from conversations.services.courtesies import acknowledge
+from conversations.services.courtesies import acknowledge_many
 from conversations.services.inbound import SILENT_KINDS
+from conversations.services.outbox import LaneName, Place
 
 HISTORY = 20
 # Unanswered messages that follow an assignment; older ones stand in the history.
 FOLLOWING = 20
+# What serving a conversation needs to know of an agent.
+SERVING = ("member", "endpoint", "fallback_team", "account")
 
 
 class Obstacle(NamedTuple):
@@ -34,13 +39,16 @@ class Obstacle(NamedTuple):
 
 def agent_of(member: Member | None) -> Agent | None:
     """The agent behind a member, with what a delivery needs; None for people and nobody."""
-    if member is None or not member.is_agent:
-        return None
-    return (
-        Agent.objects.select_related("member", "endpoint", "fallback_team", "account")
-        .filter(member=member)
-        .first()
-    )
+    return agents_of([member]).get(member.pk) if member is not None else None
+
+
+def agents_of(members: Iterable[Member | None]) -> dict[int, Agent]:
+    """The agents behind members, by the member's id; people and nobody are left out."""
+    wanted = {member.pk for member in members if member is not None and member.is_agent}
+    if not wanted:
+        return {}
+    agents = Agent.objects.select_related(*SERVING).filter(member__in=wanted)
+    return {agent.member_id: agent for agent in agents}
 
 
 def agent_by_id(public_id: str | None) -> Agent | None:
@@ -48,11 +56,7 @@ def agent_by_id(public_id: str | None) -> Agent | None:
     if not public_id:
         return None
     member_id = ids.decode("mem", public_id)
-    return (
-        Agent.objects.select_related("member", "endpoint", "fallback_team", "account")
-        .filter(member_id=member_id)
-        .first()
-    )
+    return Agent.objects.select_related(*SERVING).filter(member_id=member_id).first()
 
 
 def obstacle(agent: Agent, account: Account) -> Obstacle | None:
@@ -82,68 +86,92 @@ def wants_answer(message: Message | None) -> bool:
     )
 
 
-def push(
-    event: Event,
-    agent: Agent,
-    conversation: Conversation,
-    *,
-    message: Message | None = None,
-    history: Sequence[Message] = (),
-    previous: Member | None = None,
-    again: bool = False,
-) -> Delivery | None:
-    """Put one event on the agent's lane; None when its dialect says nothing about it.
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One event for one agent, with what its dialect may want to say about it.
 
-    The body is made here, once (DL-36). `again`: the event is told under a new assignment, so its wire
-    id must differ from the one this endpoint may have seen.
+    `again`: it is told under a new assignment, so its wire id must differ from the one this endpoint
+    may have seen.
     """
-    dialect = dialects.get(agent.dialect)
-    if event.type not in dialect.event_types:
-        return None
-    suffix = agent.endpoint.public_id.removeprefix("end_")
-    wire_id = f"{event.id}-{suffix}" + (f"-{conversation.assignment_epoch}" if again else "")
-    with transaction.atomic():
-        place = outbox.take_place(
-            account_id=conversation.account_id,
-            kind=Lane.Kind.AGENT,
-            destination_id=agent.endpoint_id,
-            key=conversation.public_id,
-        )
-        body = dialect.build(
-            Occasion(
-                event=event,
-                agent=agent,
-                conversation=conversation,
-                sequence=place.sequence,
-                wire_id=wire_id,
-                message=message,
-                history=history,
-                previous=previous,
-            )
-        )
+
+    event: Event
+    agent: Agent
+    conversation: Conversation
+    message: Message | None = None
+    history: Sequence[Message] = ()
+    previous: Member | None = None
+    again: bool = False
+
+    @property
+    def wire_id(self) -> str:
+        suffix = self.agent.endpoint.public_id.removeprefix("end_")
+        epoch = f"-{self.conversation.assignment_epoch}" if self.again else ""
+        return f"{self.event.id}-{suffix}{epoch}"
+
+
+def push(tellings: Sequence[Telling]) -> None:
+    """Put events on the agents' lanes, unless their dialect says nothing about them.
+
+    The bodies are made here, once (DL-36).
+    """
+    heard = [
+        one for one in tellings if one.event.type in dialects.get(one.agent.dialect).event_types
+    ]
+    places = outbox.take_places(
+        current_account_id(),
+        [
+            LaneName(Lane.Kind.AGENT, one.agent.endpoint_id, one.conversation.public_id)
+            for one in heard
+        ],
+    )
+    deliveries: list[Delivery] = []
+    skipped: Counter[int] = Counter()
+    for one, taken in zip(heard, places, strict=True):
+        # Who is not spoken to leaves no gap in the lane's numbers.
+        place = Place(taken.lane_id, taken.sequence - skipped[taken.lane_id])
+        body = dialects.get(one.agent.dialect).build(_occasion(one, place))
         if body is None:
-            transaction.set_rollback(True)  # the lane's numbers have no gap
-            return None
-        return outbox.put(
-            place,
-            kind=Lane.Kind.AGENT,
-            schedule=Delivery.Schedule.LIVE,
-            wire_id=wire_id,
-            event_id=event.id,
-            event_type=event.type,
-            endpoint=agent.endpoint,
-            conversation=conversation,
-            message=message,
-            epoch=conversation.assignment_epoch,
-            deadline_at=timezone.now() + timedelta(seconds=agent.patience_s),
-            body=body,
-        )
+            skipped[place.lane_id] += 1
+        else:
+            deliveries.append(_delivery(one, place, body))
+    outbox.put_many(deliveries)
+    outbox.give_back(skipped)
 
 
-def push_message(event: Event, agent: Agent, conversation: Conversation, message: Message) -> None:
-    """A customer's message: the agent gets it, its patience begins, the customer sees “typing”."""
-    push(event, agent, conversation, message=message)
-    _begin_waiting(conversation, agent)
+def _occasion(one: Telling, place: Place) -> Occasion:
+    return Occasion(
+        event=one.event,
+        agent=one.agent,
+        conversation=one.conversation,
+        sequence=place.sequence,
+        wire_id=one.wire_id,
+        message=one.message,
+        history=one.history,
+        previous=one.previous,
+    )
+
+
+def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
+    return outbox.delivery_at(
+        place,
+        kind=Lane.Kind.AGENT,
+        schedule=Delivery.Schedule.LIVE,
+        wire_id=one.wire_id,
+        event_id=one.event.id,
+        event_type=one.event.type,
+        endpoint=one.agent.endpoint,
+        conversation=one.conversation,
+        message=one.message,
+        epoch=one.conversation.assignment_epoch,
+        deadline_at=timezone.now() + timedelta(seconds=one.agent.patience_s),
+        body=body,
+    )
+
+
+def push_messages(tellings: Sequence[Telling]) -> None:
+    """Customers' messages: the agents get them, their patience begins, customers see “typing”."""
+    push(tellings)
+    _begin_waiting([(one.conversation, one.agent) for one in tellings])
 
 
 def push_assignment(
@@ -160,7 +188,7 @@ def push_assignment(
     unanswered = [message for message in thread[answered:] if wants_answer(message)][-FOLLOWING:]
     begin = unanswered[0].pk if unanswered else None
     known = [message for message in thread if begin is None or message.pk < begin]
-    push(
+    handover = Telling(
         event,
         agent,
         conversation,
@@ -168,10 +196,13 @@ def push_assignment(
         previous=_member(conversation, event.data.get("previous")),
     )
     events = _events_of(conversation, unanswered)
-    for message in unanswered:
-        push(events[message.public_id], agent, conversation, message=message, again=True)
+    following = [
+        Telling(events[message.public_id], agent, conversation, message, again=True)
+        for message in unanswered
+    ]
+    push([handover, *following])
     if unanswered:
-        _begin_waiting(conversation, agent)
+        _begin_waiting([(conversation, agent)])
 
 
 def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> None:
@@ -188,12 +219,12 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
         .exclude(state=Delivery.State.CANCELED, attempts=0)
     )
     if told.exists():
-        push(event, agent, conversation)
+        push([Telling(event, agent, conversation)])
 
 
-def _begin_waiting(conversation: Conversation, agent: Agent) -> None:
-    patience.start(conversation, agent)
-    acknowledge(conversation, typing=True)
+def _begin_waiting(served: Sequence[patience.Served]) -> None:
+    patience.start(served)
+    acknowledge_many([conversation for conversation, _agent in served], typing=True)
 
 
 def _answers(message: Message) -> bool:

@@ -1,10 +1,25 @@
 """The one door upwards.
 
 `event_recorded` is sent inside the writing transaction, so that event, decision and delivery rows
-commit together or not at all (DL-02). Arguments: `event` (Event), `conversation` (locked), `message`
-(Message or None).
+commit together or not at all (DL-02). Its one argument `recorded` holds everything that was recorded
+together, in order.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.dispatch import Signal
 
+if TYPE_CHECKING:
+    from conversations.models import Conversation, Event, Message
+
 event_recorded = Signal()
+
+
+class Recorded(NamedTuple):
+    """One event, its locked conversation, and the message it is about, if it is about one."""
+
+    event: Event
+    conversation: Conversation
+    message: Message | None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from django.db import connection
 
+from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Delivery, Timer
 
 Handler = Callable[[Timer], None]
@@ -25,7 +26,9 @@ def fire(timer: Timer) -> None:
 
 _START = """
 INSERT INTO conversations_timer (account_id, kind, conversation_id, epoch, due_at, extended)
-VALUES (%(account)s, %(kind)s, %(conversation)s, %(epoch)s, %(due)s, false)
+SELECT %(account)s, %(kind)s, conversation_id, epoch, due_at, false
+FROM unnest(%(conversations)s::bigint[], %(epochs)s::int[], %(dues)s::timestamptz[])
+    AS wanted (conversation_id, epoch, due_at)
 ON CONFLICT (conversation_id, kind) WHERE kind IN ('patience', 'snooze') DO UPDATE
     SET due_at = CASE WHEN conversations_timer.epoch = EXCLUDED.epoch AND NOT %(replace)s
                       THEN conversations_timer.due_at ELSE EXCLUDED.due_at END,
@@ -39,15 +42,24 @@ def start(
     kind: str, conversation: Conversation, *, due_at: datetime, replace: bool = False
 ) -> None:
     """Start the conversation's timer of this kind unless one of this epoch runs already (DL-60)."""
+    start_many(kind, [(conversation, due_at)], replace=replace)
+
+
+def start_many(
+    kind: str, wanted: Sequence[tuple[Conversation, datetime]], *, replace: bool = False
+) -> None:
+    """The same for several locked conversations of the account in context, each once."""
+    if not wanted:
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             _START,
             {
-                "account": conversation.account_id,
+                "account": current_account_id(),
                 "kind": kind,
-                "conversation": conversation.pk,
-                "epoch": conversation.assignment_epoch,
-                "due": due_at,
+                "conversations": [conversation.pk for conversation, _due in wanted],
+                "epochs": [conversation.assignment_epoch for conversation, _due in wanted],
+                "dues": [due for _conversation, due in wanted],
                 "replace": replace,
             },
         )
@@ -66,5 +78,5 @@ def start_for_delivery(
     )
 
 
-def clear(kind: str, conversation: Conversation) -> None:
-    Timer.objects.filter(kind=kind, conversation=conversation).delete()
+def clear(kind: str, *conversations: Conversation) -> None:
+    Timer.objects.filter(kind=kind, conversation__in=conversations).delete()

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from conversations.models import Conversation, Delivery, Lane
 from conversations.services import outbox
+from conversations.services.outbox import LaneName, Place
 
 
 def acknowledge(conversation: Conversation, *, typing: bool) -> None:
     """Tell the customer that their last message was read, and with `typing` that an answer comes."""
-    capabilities = conversation.inbox.channel.capabilities
-    external_id = conversation.address.last_inbound_external_id
-    if not external_id or not (capabilities.read_receipts or (typing and capabilities.typing)):
+    acknowledge_many([conversation], typing=typing)
+
+
+def acknowledge_many(conversations: Sequence[Conversation], *, typing: bool) -> None:
+    """The same for several conversations of the account in context."""
+    wanted = [one for one in conversations if _can_acknowledge(one, typing=typing)]
+    if not wanted:
         return
-    place = outbox.take_place(
-        account_id=conversation.account_id,
-        kind=Lane.Kind.SIGNAL,
-        destination_id=conversation.inbox_id,
-        key=conversation.public_id,
+    places = outbox.take_places(
+        wanted[0].account_id,
+        [LaneName(Lane.Kind.SIGNAL, one.inbox_id, one.public_id) for one in wanted],
     )
-    outbox.put(
+    outbox.put_many(
+        [_signal(one, place, typing=typing) for one, place in zip(wanted, places, strict=True)]
+    )
+
+
+def _can_acknowledge(conversation: Conversation, *, typing: bool) -> bool:
+    can = conversation.inbox.channel.capabilities
+    return bool(conversation.address.last_inbound_external_id) and (
+        can.read_receipts or (typing and can.typing)
+    )
+
+
+def _signal(conversation: Conversation, place: Place, *, typing: bool) -> Delivery:
+    said = {"external_id": conversation.address.last_inbound_external_id, "typing": typing}
+    return outbox.delivery_at(
         place,
         kind=Lane.Kind.SIGNAL,
         schedule=Delivery.Schedule.ONCE,
         wire_id=f"{conversation.public_id}-{place.sequence}",
         event_type="message.acknowledge",
         conversation=conversation,
-        body=json.dumps({"external_id": external_id, "typing": typing}).encode(),
+        body=json.dumps(said).encode(),
     )

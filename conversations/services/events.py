@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -10,27 +13,47 @@ from django.utils import timezone
 
 from accounts.ids import sortable
 from accounts.models import Member
+from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Event, Message
-from conversations.signals import event_recorded
+from conversations.signals import Recorded, event_recorded
 
-# One round trip for the three things that belong together: the next sequence number, the event,
+# One round trip for the three things that belong together: the next sequence numbers, the events,
 # and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback.
 _RECORD = """
-WITH numbered AS (
-    UPDATE conversations_conversation SET last_sequence = last_sequence + 1
-    WHERE id = %(conversation)s RETURNING last_sequence
+WITH fact AS (
+    SELECT * FROM unnest(%(ids)s::text[], %(types)s::text[], %(conversations)s::bigint[],
+                         %(public_ids)s::text[], %(epochs)s::int[], %(data)s::text[])
+        WITH ORDINALITY AS t (id, type, conversation_id, public_id, epoch, data, place)
+), counted AS (
+    SELECT conversation_id, count(*) AS n FROM fact GROUP BY conversation_id
+), numbered AS (
+    UPDATE conversations_conversation conversation SET last_sequence = last_sequence + n
+    FROM counted WHERE conversation.id = counted.conversation_id
+    RETURNING conversation.id, last_sequence - n AS before
 ), recorded AS (
     INSERT INTO conversations_event
         (id, account_id, type, conversation_id, sequence, epoch, occurred_at, data)
-    SELECT %(id)s, %(account)s, %(type)s, %(conversation)s, last_sequence, %(epoch)s, %(now)s,
-           %(data)s::jsonb
-    FROM numbered RETURNING sequence
+    SELECT fact.id, %(account)s, type, conversation_id,
+           before + row_number() OVER (PARTITION BY conversation_id ORDER BY place),
+           epoch, %(now)s, data::jsonb
+    FROM fact JOIN numbered ON numbered.id = conversation_id RETURNING id, sequence
 )
-SELECT sequence, pg_notify('switchboard_live', json_build_object(
-    'account', %(account)s::bigint, 'conversation', %(public_id)s::text,
-    'type', %(type)s::text, 'seq', sequence)::text)
-FROM recorded
+SELECT id, sequence, pg_notify('switchboard_live', json_build_object(
+    'account', %(account)s::bigint, 'conversation', public_id, 'type', type,
+    'seq', sequence)::text)
+FROM recorded JOIN fact USING (id)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is to be recorded of a locked conversation."""
+
+    type: str
+    conversation: Conversation
+    message: Message | None = None
+    actor: Member | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 def record(
@@ -42,35 +65,55 @@ def record(
     **data: Any,
 ) -> Event:
     """Write one event of a locked conversation and tell the room above, in this transaction."""
-    if actor is not None:
-        data["actor"] = actor.public_id
-    if message is not None:
-        data["message"] = message.public_id
-    event = Event(
-        id=sortable("evt"),
-        account_id=conversation.account_id,
-        type=type,
-        conversation=conversation,
-        epoch=conversation.assignment_epoch,
-        occurred_at=timezone.now(),
-        data=data,
-    )
+    return record_many([Fact(type, conversation, message, actor, data)])[0]
+
+
+def record_many(facts: Sequence[Fact]) -> list[Event]:
+    """Write events of locked conversations of the account in context, in this order, and tell the
+    room above of all of them at once."""
+    if not facts:
+        return []
+    now = timezone.now()
+    events = [_event(fact, now) for fact in facts]
     with connection.cursor() as cursor:
         cursor.execute(
             _RECORD,
             {
-                "id": event.id,
-                "account": event.account_id,
-                "type": type,
-                "conversation": conversation.pk,
-                "public_id": conversation.public_id,
-                "epoch": event.epoch,
-                "now": event.occurred_at,
-                "data": json.dumps(data),
+                "account": current_account_id(),
+                "now": now,
+                "ids": [event.id for event in events],
+                "types": [event.type for event in events],
+                "conversations": [event.conversation_id for event in events],
+                "public_ids": [fact.conversation.public_id for fact in facts],
+                "epochs": [event.epoch for event in events],
+                "data": [json.dumps(event.data) for event in events],
             },
         )
-        event.sequence = cursor.fetchone()[0]
-    conversation.last_sequence = event.sequence
-    event._state.adding = False
-    event_recorded.send(sender=Event, event=event, conversation=conversation, message=message)
-    return event
+        sequences = {row[0]: row[1] for row in cursor.fetchall()}
+    for event in events:
+        event.sequence = sequences[event.id]
+        event.conversation.last_sequence = event.sequence
+        event._state.adding = False
+    recorded = [
+        Recorded(event, fact.conversation, fact.message)
+        for event, fact in zip(events, facts, strict=True)
+    ]
+    event_recorded.send(sender=Event, recorded=recorded)
+    return events
+
+
+def _event(fact: Fact, now: datetime) -> Event:
+    data = dict(fact.data)
+    if fact.actor is not None:
+        data["actor"] = fact.actor.public_id
+    if fact.message is not None:
+        data["message"] = fact.message.public_id
+    return Event(
+        id=sortable("evt"),
+        account_id=fact.conversation.account_id,
+        type=fact.type,
+        conversation=fact.conversation,
+        epoch=fact.conversation.assignment_epoch,
+        occurred_at=now,
+        data=data,
+    )

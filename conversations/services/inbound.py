@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
 
 from accounts import ids
@@ -17,7 +18,6 @@ from conversations.messages import (
     Choice,
     DeliveryStatus,
     DeviceEcho,
-    Identifier,
     IdentifierChange,
     Ignored,
     InboundMessage,
@@ -28,7 +28,6 @@ from conversations.messages import (
 )
 from conversations.models import (
     Address,
-    AddressIdentifier,
     Attachment,
     Contact,
     Conversation,
@@ -39,18 +38,17 @@ from conversations.models import (
     Timer,
 )
 from conversations.phrasing import chosen
-from conversations.services import events, outbox
+from conversations.services import activity, events, outbox
+from conversations.services.addresses import add_identifiers, addresses_of, find_address
+from conversations.services.events import Fact
 from conversations.services.holding import wake
 from conversations.services.lines import add_line
-from conversations.services.locking import lock, lock_at
+from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
-from conversations.services.outbound import PREVIEW_LENGTH
 
 Direction = Message.Direction
 # These say something about another message; they open no window and wait for no answer.
 SILENT_KINDS = frozenset({Kind.REACTION, Kind.EDIT, Kind.DELETE, Kind.SYSTEM})
-# A name that can go to somebody else tomorrow: kept, but it does not tell who is writing.
-CHANGING_KINDS = frozenset({"username"})
 
 
 class NotYetError(Exception):
@@ -76,7 +74,7 @@ def receive(inbox: Inbox, reading: Reading) -> str:
 def _apply(inbox: Inbox, reading: Reading) -> str:
     match reading:
         case InboundMessage():
-            return _receive_message(inbox, reading)
+            return receive_messages(inbox, [reading])[0]
         case StatusUpdate():
             return _receive_status(inbox, reading)
         case IdentifierChange():
@@ -87,62 +85,82 @@ def _apply(inbox: Inbox, reading: Reading) -> str:
             return f"ignored: {reading.reason}"
 
 
-def find_or_create_address(
-    inbox: Inbox, identifiers: tuple[Identifier, ...], *, name: str = ""
-) -> Address:
-    """The address behind any of `identifiers`; unknown ones are added to it (channels.md 2.3)."""
-    known = _find_address(inbox, identifiers)
-    address = known or _create_address(inbox, identifiers, name)
-    have = {(i.kind, i.value) for i in address.identifiers.all()} if known else set()
-    missing = [i for i in identifiers if (i.kind, i.value) not in have]
-    if missing:
-        AddressIdentifier.objects.bulk_create(
-            [
-                AddressIdentifier(inbox=inbox, address=address, kind=i.kind, value=i.value)
-                for i in missing
-            ],
-            ignore_conflicts=True,
-        )
-    if known is None and (faster := _faster(inbox, address, identifiers)):
-        address.contact.delete()  # and the address with it: nobody could ever be reached there
-        return faster
-    contact = address.contact
-    changed = []
-    if name and not contact.name:
-        contact.name, changed = name[:250], ["name"]
-    phone = next((i.value for i in identifiers if i.kind == "phone"), "")
-    if phone and not contact.phone:
-        contact.phone = phone[:32]
-        changed.append("phone")
-    if changed and known:
-        contact.save(update_fields=[*changed, "updated_at"])
-    return address
+def receive_messages(inbox: Inbox, messages: Sequence[InboundMessage]) -> list[str]:
+    """Apply what several customers said, in one transaction and with as many statements as for one.
+
+    Returns a line for each, like `receive`. All or nothing: whatever cannot be applied raises, a
+    second copy of a message `IntegrityError`; the caller then takes them one by one.
+    """
+    addresses = addresses_of(inbox, [(said.identifiers, said.contact_name) for said in messages])
+    results: dict[int, str] = {}
+    for turn in _turns(addresses):
+        heard = {}
+        for place in turn:
+            if addresses[place].contact.blocked:
+                results[place] = "ignored: the contact is blocked"
+            else:
+                heard[place] = addresses[place]
+        conversations = conversations_at(list(heard.values()))
+        said = [(conversations[address.pk], messages[place]) for place, address in heard.items()]
+        results.update(zip(heard, _hear(said), strict=True))
+    return [results[place] for place in range(len(messages))]
+
+
+def _turns(addresses: Sequence[Address]) -> Iterator[list[int]]:
+    """Places in `addresses`, each address once a turn: what one person says twice is heard twice."""
+    waiting = list(range(len(addresses)))
+    while waiting:
+        turn = {addresses[place].pk: place for place in reversed(waiting)}
+        yield sorted(turn.values())
+        waiting = [place for place in waiting if turn[addresses[place].pk] != place]
+
+
+def conversations_at(addresses: Sequence[Address]) -> dict[int, Conversation]:
+    """Each address's one conversation, locked, by the address's id; made at the first word."""
+    found = lock_at_many({address.pk: address for address in addresses})
+    for address in addresses:
+        if address.pk not in found:
+            found[address.pk] = _create_conversation(address)
+    return found
 
 
 def conversation_at(address: Address) -> Conversation:
-    """The address's one conversation, locked; made when this is the first word."""
-    return lock_at(address) or _create_conversation(address)
+    return conversations_at([address])[address.pk]
 
 
-def _receive_message(inbox: Inbox, said: InboundMessage) -> str:
-    address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
-    address.inbox = inbox
-    if address.contact.blocked:
-        return "ignored: the contact is blocked"
-    conversation = conversation_at(address)
-    if said.kind in (Kind.EDIT, Kind.DELETE):
-        return _change_message(conversation, said)
-    said = _resolve_option(conversation, said)
-    message = _store(conversation, said, Direction.INBOUND)
-    if said.kind in SILENT_KINDS:
-        events.record(conversation, "message.created", message=message)
-        return f"message {message.public_id}"
-    if conversation.status != Conversation.Status.OPEN:
-        wake(conversation, by=None)
-    _touch(conversation, message)
-    _open_window(conversation.address, message)
-    events.record(conversation, "message.created", message=message)
-    return f"message {message.public_id}"
+def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
+    """Write what was said in locked conversations, each named once, and tell the room above."""
+    changes = {
+        place: _change_message(conversation, change)
+        for place, (conversation, change) in enumerate(said)
+        if change.kind in (Kind.EDIT, Kind.DELETE)
+    }
+    news = [
+        (conversation, _resolve_option(conversation, one))
+        for place, (conversation, one) in enumerate(said)
+        if place not in changes
+    ]
+    stored = _store_many(news, Direction.INBOUND)
+    spoken = [
+        (conversation, message)
+        for (conversation, _said), message in zip(news, stored, strict=True)
+        if message.kind not in SILENT_KINDS
+    ]
+    for conversation, message in spoken:
+        if conversation.status != Conversation.Status.OPEN:
+            wake(conversation, by=None)
+        _touch(conversation, message)
+        _open_window(conversation.address, message)
+    activity.save([conversation for conversation, _message in spoken])
+    activity.save_windows([conversation.address for conversation, _message in spoken])
+    events.record_many(
+        [
+            Fact("message.created", conversation, message)
+            for (conversation, _said), message in zip(news, stored, strict=True)
+        ]
+    )
+    lines = iter(f"message {message.public_id}" for message in stored)
+    return [changes.get(place) or next(lines) for place in range(len(said))]
 
 
 def _open_window(address: Address, message: Message) -> None:
@@ -152,14 +170,13 @@ def _open_window(address: Address, message: Message) -> None:
         return
     address.last_inbound_at = message.sent_at
     address.last_inbound_external_id = message.external_id
-    address.save(update_fields=["last_inbound_at", "last_inbound_external_id"])
 
 
 def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
     """A person answered from the device: it is in the thread, and no agent is asked."""
-    address = find_or_create_address(inbox, said.identifiers, name=said.contact_name)
+    [address] = addresses_of(inbox, [(said.identifiers, said.contact_name)])
     conversation = conversation_at(address)
-    message = _store(conversation, said, Direction.OUTBOUND)
+    [message] = _store_many([(conversation, said)], Direction.OUTBOUND)
     Message.objects.filter(pk=message.pk).update(
         status=DeliveryStatus.SENT, content={**message.content, "device": True}
     )
@@ -247,18 +264,12 @@ def _message_of(inbox: Inbox, update: StatusUpdate) -> Message | None:
 
 
 def _change_identifiers(inbox: Inbox, change: IdentifierChange) -> str:
-    address = _find_address(inbox, change.old)
+    address = find_address(inbox, change.old)
     if address is None:
         return "ignored: unknown contact"
     kinds = {identifier.kind for identifier in change.new}
     address.identifiers.filter(kind__in=kinds).delete()
-    AddressIdentifier.objects.bulk_create(
-        [
-            AddressIdentifier(inbox=inbox, address=address, kind=i.kind, value=i.value)
-            for i in change.new
-        ],
-        ignore_conflicts=True,
-    )
+    add_identifiers(inbox, address, change.new)
     phone = next((i.value for i in change.new if i.kind == "phone"), "")
     if phone:
         Contact.objects.filter(pk=address.contact_id).update(phone=phone[:32])
@@ -297,13 +308,26 @@ def _resolve_option(conversation: Conversation, said: InboundMessage) -> Inbound
     return replace(said, kind=Kind.BUTTON_REPLY, text=choice.title, choice=choice)
 
 
-def _store(conversation: Conversation, said: InboundMessage, direction: str) -> Message:
+def _store_many(
+    said: Sequence[tuple[Conversation, InboundMessage]], direction: str
+) -> list[Message]:
+    messages = Message.objects.bulk_create(
+        [_message(conversation, one, direction) for conversation, one in said]
+    )
+    for message, (conversation, one) in zip(messages, said, strict=True):
+        if one.kind in MEDIA_KINDS:
+            _store_files(conversation, message, one)
+    prefetch_related_objects(messages, "attachments")
+    return messages
+
+
+def _message(conversation: Conversation, said: InboundMessage, direction: str) -> Message:
     reply_to = None
     if said.reply_to_external_id:
         reply_to = Message.objects.filter(
             conversation=conversation, external_id=said.reply_to_external_id
         ).first()
-    message = Message.objects.create(
+    return Message(
         conversation=conversation,
         inbox=conversation.inbox,
         direction=direction,
@@ -315,21 +339,22 @@ def _store(conversation: Conversation, said: InboundMessage, direction: str) -> 
         status=DeliveryStatus.DELIVERED,
         sent_at=_display_time(said.sent_at),
     )
-    if said.kind in MEDIA_KINDS:
-        for media in said.media:
-            attachment = Attachment.objects.create(
-                message=message,
-                kind=media.kind,
-                mime=media.mime,
-                size=media.size,
-                filename=media.filename[:250],
-                remote_ref=media.remote_ref,
-                path=media.path,
-                state=Attachment.State.READY if media.path else Attachment.State.PENDING,
-            )
-            if not media.path:
-                fetch_later(attachment, conversation)
-    return message
+
+
+def _store_files(conversation: Conversation, message: Message, said: InboundMessage) -> None:
+    for media in said.media:
+        attachment = Attachment.objects.create(
+            message=message,
+            kind=media.kind,
+            mime=media.mime,
+            size=media.size,
+            filename=media.filename[:250],
+            remote_ref=media.remote_ref,
+            path=media.path,
+            state=Attachment.State.READY if media.path else Attachment.State.PENDING,
+        )
+        if not media.path:
+            fetch_later(attachment, conversation)
 
 
 def _display_time(sent_at: datetime | None) -> datetime:
@@ -340,47 +365,12 @@ def _display_time(sent_at: datetime | None) -> datetime:
 
 def _touch(conversation: Conversation, message: Message) -> None:
     now = timezone.now()
-    conversation.preview = (message.text or str(message.kind))[:PREVIEW_LENGTH]
-    conversation.preview_kind = message.kind
-    conversation.preview_direction = message.direction
+    activity.show_last(conversation, message)
     conversation.unread_count += 1
     conversation.inbound_count += 1
     conversation.waiting_since = conversation.waiting_since or now
     conversation.last_inbound_at = message.sent_at
-    conversation.last_activity_at = now
     conversation.options = {}
-    conversation.save(
-        update_fields=[
-            "preview", "preview_kind", "preview_direction", "unread_count", "inbound_count",
-            "waiting_since", "last_inbound_at", "last_activity_at", "options", "updated_at",
-        ]
-    )  # fmt: skip
-
-
-def _find_address(inbox: Inbox, identifiers: tuple[Identifier, ...]) -> Address | None:
-    """The address behind the first identifier that is known; channels give the strongest first."""
-    lasting = [i for i in identifiers if i.kind not in CHANGING_KINDS] or identifiers
-    rows = AddressIdentifier.objects.filter(
-        inbox=inbox, value__in=[identifier.value for identifier in lasting]
-    )
-    rows = rows.select_related("address__contact").prefetch_related("address__identifiers")
-    known = {row.as_identifier(): row.address for row in rows}
-    return next((known[identifier] for identifier in lasting if identifier in known), None)
-
-
-def _faster(inbox: Inbox, made: Address, identifiers: tuple[Identifier, ...]) -> Address | None:
-    """The address of another courier that learnt to know the same person a moment before us (one
-    person may have two lanes: by phone and by user id); None when ours is the one."""
-    if made.identifiers.count() == len(set(identifiers)):
-        return None
-    found = _find_address(inbox, identifiers)
-    return found if found != made else None
-
-
-def _create_address(inbox: Inbox, identifiers: tuple[Identifier, ...], name: str) -> Address:
-    phone = next((i.value for i in identifiers if i.kind == "phone"), "")
-    contact = Contact.objects.create(name=name[:250], phone=phone[:32])
-    return Address.objects.create(inbox=inbox, contact=contact)
 
 
 def _create_conversation(address: Address) -> Conversation:

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from conversations.models import Address, Conversation
 from conversations.models.conversation import ConversationQuerySet
+
+RELATED = ("inbox", "address", "contact", "assignee", "team")
 
 
 def lock(conversation: Conversation | int) -> Conversation:
     """The conversation as it is now, locked until the transaction ends."""
     pk = conversation if isinstance(conversation, int) else conversation.pk
-    return _locked("inbox", "address", "contact", "assignee", "team").get(pk=pk)
+    return _locked(*RELATED).get(pk=pk)
+
+
+def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
+    """Several, by id; locked in one order, so that two batches never wait for each other."""
+    return {one.pk: one for one in _locked(*RELATED).filter(pk__in=pks).order_by("id")}
 
 
 def lock_at(address: Address) -> Conversation | None:
-    """The address's one conversation, locked; None before the customer's first word.
+    """The address's one conversation, locked; None before the customer's first word."""
+    return lock_at_many({address.pk: address}).get(address.pk)
 
-    It gets the address, contact and inbox that the caller has in hand: this is the hottest read.
+
+def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
+    """The conversations at `addresses` (by id), by the address's id; new ones are missing.
+
+    They get the addresses, contacts and inboxes that the caller has in hand: this is the hottest read.
     """
-    found = _locked("assignee", "team").filter(address=address).order_by().first()
-    if found is not None:
-        found.address, found.contact, found.inbox = address, address.contact, address.inbox
-    return found
+    found = _locked("assignee", "team").filter(address__in=addresses).order_by("id")
+    conversations = {one.address_id: one for one in found}
+    for pk, one in conversations.items():
+        address = addresses[pk]
+        one.address, one.contact, one.inbox = address, address.contact, address.inbox
+    return conversations
 
 
 def _locked(*related: str) -> ConversationQuerySet:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Member
+from accounts.tenancy import current_account_id
 from conversations.channels import UnsupportedMessageError
 from conversations.content import as_content, content_json, media_of
 from conversations.errors import CannotSendError, WindowClosedError, WrongStateError
 from conversations.messages import MEDIA_KINDS, Content, DeliveryStatus, Kind, OutboundMessage
 from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane, Message
-from conversations.services import events, outbox
+from conversations.services import activity, events, outbox
+from conversations.services.events import Fact
 from conversations.services.holding import Reason, assign, check_may_act
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
+from conversations.services.outbox import LaneName
 from conversations.services.sending import go_on
 
-# Free text that would reach the channel after its window closed is refused at once; see DL-97.
-PREVIEW_LENGTH = 200
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """Something to say in a locked conversation. `author` None: the system itself."""
+
+    conversation: Conversation
+    content: Content
+    author: Member | None
+    reply_to: Message | None = None
+    client_id: str = ""
 
 
 @transaction.atomic
@@ -50,20 +63,53 @@ def post_message(
     _check_can_send(conversation)
     if author is not None and author.is_person and conversation.assignee_id != author.pk:
         conversation = assign(conversation, to=author, by=author, reason=Reason.ANSWERED)
-    message = _store(
-        conversation,
-        direction=Message.Direction.OUTBOUND,
-        content=content,
-        author=author,
-        reply_to=reply_to,
-        client_id=client_id,
+    return _say([Saying(conversation, content, author, reply_to, client_id)])[0]
+
+
+@transaction.atomic
+def post_messages(sayings: Sequence[Saying]) -> list[Message]:
+    """What AI agents say in conversations that are locked already, each named once; with as many
+    statements as for one, all or nothing.
+
+    Raises as `post_message`, and `IntegrityError` for a `client_id` that is known.
+    """
+    for one in sayings:
+        check_may_act(one.conversation, one.author)
+        _check_can_send(one.conversation)
+    return _say(sayings)
+
+
+def _say(sayings: Sequence[Saying]) -> list[Message]:
+    """Store what may be said, queue it for the channels, tell the rooms above."""
+    messages = Message.objects.bulk_create(
+        [
+            _message(
+                one.conversation,
+                direction=Message.Direction.OUTBOUND,
+                content=one.content,
+                author=one.author,
+                reply_to=one.reply_to,
+                client_id=one.client_id,
+            )
+            for one in sayings
+        ]
     )
-    if author is not None:
-        go_on(conversation)
-    _queue(conversation, message)
-    _touch(conversation, message)
-    events.record(conversation, "message.created", actor=author, message=message)
-    return message
+    said = list(zip(sayings, messages, strict=True))
+    for one, message in said:
+        _store_files(one.conversation, message, one.content)
+    prefetch_related_objects(messages, "attachments")
+    go_on([one.conversation for one in sayings if one.author is not None])
+    _queue([(one.conversation, message) for one, message in said])
+    for one, message in said:
+        _touch(one.conversation, message)
+    activity.save([one.conversation for one in sayings])
+    events.record_many(
+        [
+            Fact("message.created", one.conversation, message, actor=one.author)
+            for one, message in said
+        ]
+    )
+    return messages
 
 
 @transaction.atomic
@@ -163,12 +209,22 @@ def _check_can_send(conversation: Conversation) -> None:
         raise CannotSendError(_("This contact is blocked. Unblock them to answer."))
     conversation.address.inbox = conversation.inbox
     closes_at = conversation.address.window_closes_at()
+    # Free text that would reach the channel after its window closed is refused at once (DL-97).
     has_window = conversation.inbox.channel.capabilities.window is not None
     if has_window and (closes_at is None or closes_at <= timezone.now() + timedelta(seconds=5)):
         raise WindowClosedError
 
 
 def _store(
+    conversation: Conversation, *, direction: str, content: Content, author: Member | None
+) -> Message:
+    message = _message(conversation, direction=direction, content=content, author=author)
+    message.save()
+    _store_files(conversation, message, content)
+    return message
+
+
+def _message(
     conversation: Conversation,
     *,
     direction: str,
@@ -177,7 +233,7 @@ def _store(
     reply_to: Message | None = None,
     client_id: str = "",
 ) -> Message:
-    message = Message.objects.create(
+    return Message(
         conversation=conversation,
         inbox=conversation.inbox,
         direction=direction,
@@ -192,6 +248,9 @@ def _store(
         else DeliveryStatus.READ,
         sent_at=timezone.now(),
     )
+
+
+def _store_files(conversation: Conversation, message: Message, content: Content) -> None:
     for file in content.media:
         attachment = Attachment.objects.create(
             message=message,
@@ -205,10 +264,44 @@ def _store(
         )
         if not file.path:
             fetch_later(attachment, conversation)
-    return message
 
 
-def _queue(conversation: Conversation, message: Message) -> None:
+def _queue(said: Sequence[tuple[Conversation, Message]]) -> None:
+    """Put every part of every message on its conversation's send lane."""
+    wanted = [
+        (conversation, message, number)
+        for conversation, message in said
+        for number in range(_count_parts(conversation, message))
+    ]
+    places = outbox.take_places(
+        current_account_id(),
+        [
+            LaneName(Lane.Kind.SEND, conversation.inbox_id, conversation.public_id)
+            for conversation, _message, _number in wanted
+        ],
+    )
+    deadline = timezone.now() + timedelta(minutes=60)
+    outbox.put_many(
+        [
+            outbox.delivery_at(
+                place,
+                kind=Lane.Kind.SEND,
+                schedule=Delivery.Schedule.SEND,
+                wire_id=f"{message.public_id}-{number}",
+                event_type="message.send",
+                conversation=conversation,
+                message=message,
+                part=number,
+                epoch=conversation.assignment_epoch,
+                deadline_at=deadline,
+            )
+            for place, (conversation, message, number) in zip(places, wanted, strict=True)
+        ]
+    )
+
+
+def _count_parts(conversation: Conversation, message: Message) -> int:
+    """How many parts the channel makes of it; the options that it offers are kept for the answer."""
     try:
         parts = outbound_parts(message)
     except UnsupportedMessageError as error:
@@ -216,40 +309,12 @@ def _queue(conversation: Conversation, message: Message) -> None:
     options = {key: {"id": c.id, "title": c.title} for part in parts for key, c in part.options}
     if options or message.kind in (Kind.BUTTONS, Kind.LIST):
         conversation.options = options
-        conversation.save(update_fields=["options"])
-    for number in range(len(parts)):
-        place = outbox.take_place(
-            account_id=conversation.account_id,
-            kind=Lane.Kind.SEND,
-            destination_id=conversation.inbox_id,
-            key=conversation.public_id,
-        )
-        outbox.put(
-            place,
-            kind=Lane.Kind.SEND,
-            schedule=Delivery.Schedule.SEND,
-            wire_id=f"{message.public_id}-{number}",
-            event_type="message.send",
-            conversation=conversation,
-            message=message,
-            part=number,
-            epoch=conversation.assignment_epoch,
-            deadline_at=timezone.now() + timedelta(minutes=60),
-        )
+    return len(parts)
 
 
 def _touch(conversation: Conversation, message: Message) -> None:
-    conversation.preview = (message.text or str(message.kind))[:PREVIEW_LENGTH]
-    conversation.preview_kind = message.kind
-    conversation.preview_direction = message.direction
-    conversation.last_activity_at = timezone.now()
+    activity.show_last(conversation, message)
     if message.author is not None:  # an automatic text answers nobody
         conversation.waiting_since = None
     if message.author is not None and message.author.is_person:
         conversation.unread_count = 0
-    conversation.save(
-        update_fields=[
-            "preview", "preview_kind", "preview_direction", "last_activity_at", "waiting_since",
-            "unread_count", "updated_at",
-        ]
-    )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from conversations.models import Conversation, Delivery, Lane
@@ -16,17 +18,32 @@ DOORBELL = "switchboard_lanes"
 # The last an agent hears of a conversation it held; true whoever holds it by then.
 FAREWELLS = ("conversation.unassigned", "conversation.resolved")
 
-# The upsert takes the next sequence of the lane and locks its row until commit, so deliveries of
-# one lane are numbered in commit order without gaps; the doorbell rings with the commit.
-_OPEN_LANE = """
-INSERT INTO conversations_lane AS lane
-    (account_id, kind, destination_id, key, due_at, last_sequence, blocked_reason)
-VALUES (%(account)s, %(kind)s, %(destination)s, %(key)s, %(due)s, 1, '')
-ON CONFLICT (kind, destination_id, key) DO UPDATE
-    SET last_sequence = lane.last_sequence + 1,
-        due_at = LEAST(COALESCE(lane.due_at, EXCLUDED.due_at), EXCLUDED.due_at)
-RETURNING id, last_sequence, pg_notify('switchboard_lanes', %(kind)s)
+# The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
+# lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened
+# in one order everywhere, so that two batches never wait for each other.
+_OPEN_LANES = """
+WITH opened AS (
+    INSERT INTO conversations_lane AS lane
+        (account_id, kind, destination_id, key, due_at, last_sequence, blocked_reason)
+    SELECT %(account)s, kind, destination_id, key, %(due)s, count(*), ''
+    FROM unnest(%(kinds)s::text[], %(destinations)s::bigint[], %(keys)s::text[])
+        AS wanted (kind, destination_id, key)
+    GROUP BY kind, destination_id, key ORDER BY kind, destination_id, key
+    ON CONFLICT (kind, destination_id, key) DO UPDATE
+        SET last_sequence = lane.last_sequence + EXCLUDED.last_sequence,
+            due_at = LEAST(COALESCE(lane.due_at, EXCLUDED.due_at), EXCLUDED.due_at)
+    RETURNING kind, destination_id, key, id, last_sequence
+)
+SELECT opened.*, pg_notify('switchboard_lanes', kind) FROM opened
 """
+
+
+class LaneName(NamedTuple):
+    """What a lane is known by."""
+
+    kind: str
+    destination_id: int
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,32 +58,64 @@ def take_place(
     *, account_id: int, kind: str, destination_id: int, key: str, due_at: datetime | None = None
 ) -> Place:
     """The next place in the lane (made when there is none), and the doorbell at commit."""
+    return take_places(account_id, [LaneName(kind, destination_id, key)], due_at=due_at)[0]
+
+
+def take_places(
+    account_id: int, names: Sequence[LaneName], *, due_at: datetime | None = None
+) -> list[Place]:
+    """The next place in each lane, in this order; a lane may be named several times."""
+    if not names:
+        return []
     with connection.cursor() as cursor:
         cursor.execute(
-            _OPEN_LANE,
+            _OPEN_LANES,
             {
                 "account": account_id,
-                "kind": kind,
-                "destination": destination_id,
-                "key": key,
                 "due": due_at or timezone.now(),
+                "kinds": [str(name.kind) for name in names],
+                "destinations": [name.destination_id for name in names],
+                "keys": [name.key for name in names],
             },
         )
-        lane_id, sequence, _bell = cursor.fetchone()
-    return Place(lane_id, sequence)
+        opened = {LaneName(*row[:3]): row[3:5] for row in cursor.fetchall()}
+    left = Counter(names)
+    places = []
+    for name in names:
+        lane_id, last = opened[name]
+        left[name] -= 1
+        places.append(Place(lane_id, last - left[name]))
+    return places
+
+
+def give_back(places: Mapping[int, int]) -> None:
+    """Leave so many places that were just taken last, by lane, so that its numbers have no gap."""
+    for lane_id, n in places.items():
+        Lane.objects.filter(pk=lane_id).update(last_sequence=F("last_sequence") - n)
 
 
 def put(
     place: Place, *, body: bytes = b"", due_at: datetime | None = None, **fields: Any
 ) -> Delivery:
     """Write the delivery that stands at `place`; `fields` are `Delivery`'s columns."""
+    return put_many([delivery_at(place, body=body, due_at=due_at, **fields)])[0]
+
+
+def delivery_at(
+    place: Place, *, body: bytes = b"", due_at: datetime | None = None, **fields: Any
+) -> Delivery:
+    """The same, not written yet: for `put_many`."""
     delivery = Delivery(
         lane_id=place.lane_id, sequence=place.sequence, due_at=due_at or timezone.now(), **fields
     )
     if body:
         delivery.body = body
-    delivery.save(force_insert=True)
     return delivery
+
+
+def put_many(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Write deliveries that stand at places of their own."""
+    return Delivery.objects.bulk_create(deliveries)
 
 
 def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: str) -> int:

@@ -6,6 +6,7 @@ context. A message never goes back: what a status webhook said before stays said
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import connection
@@ -145,10 +146,10 @@ def reconcile(timer: Timer) -> None:
         hand_off(conversation, by=None, detail=_("it is not known whether a message arrived"))
 
 
-def go_on(conversation: Conversation) -> None:
+def go_on(conversations: Sequence[Conversation]) -> None:
     """Somebody speaks on behind a held send: it is given up, and what waits behind it goes."""
     Delivery.objects.filter(
-        conversation=conversation, kind=Lane.Kind.SEND, state=State.HELD
+        conversation__in=conversations, kind=Lane.Kind.SEND, state=State.HELD
     ).update(
         state=State.CANCELED,
         dead_reason="somebody went on without knowing whether it arrived",

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from conversations import services
 from conversations.messages import Identifier
 from conversations.models import Conversation, Message
-from conversations.services.inbound import find_or_create_address
+from conversations.services.addresses import find_or_create_address
 from tests.factories import make_conversation, said
 
 
