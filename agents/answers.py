@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from django.db import transaction
@@ -30,6 +31,7 @@ from agents.actions import (
 )
 from agents.dialects import UnreadableAnswerError
 from agents.models import Agent
+from agents.pushing import SERVING
 from conversations import services
 from conversations.errors import DeskError, NotHolderError
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Message
@@ -37,7 +39,7 @@ from conversations.services import Reason
 from conversations.services.courtesies import acknowledge
 from conversations.services.holding import check_may_act
 from conversations.services.lines import add_line
-from conversations.services.locking import lock
+from conversations.services.locking import lock, lock_many
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ def settle(
         return f"unreadable: {error}"
     if not answer:
         return "no answer"
-    if _answered_before(delivery):
+    if _answered([delivery]):
         return "answered before"
     try:
         outcome = _settle(conversation, agent, answer, delivery, late=late)
@@ -92,6 +94,72 @@ def settle(
         return f"refused: {error.message}"
     Delivery.objects.filter(pk=delivery.pk).update(answered_at=timezone.now())
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an agent answered to a delivery, in time."""
+
+    delivery: Delivery
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def settle_many(responses: Sequence[Response]) -> dict[int, str]:
+    """`settle` for all that is plain, with as many statements as for one: nothing said, or one message
+    of the agent that holds the conversation. Returns the lines by the responses' places; the others are
+    left for `settle`. Raises, and has then changed nothing, where a plain one cannot be done."""
+    agents = _agents_at({one.delivery.endpoint_id or 0 for one in responses})
+    lines: dict[int, str] = {}
+    said: dict[int, Say] = {}
+    for place, one in enumerate(responses):
+        answer = _plain_answer(one, agents)
+        if answer is not None and not answer:
+            lines[place] = "no answer"
+        elif answer is not None and isinstance(answer.actions[0], Say):
+            said[place] = answer.actions[0]
+    answered = _answered([responses[place].delivery for place in said])
+    conversations = lock_many([responses[place].delivery.conversation_id or 0 for place in said])
+    sayings = {}
+    for place, say in said.items():
+        delivery = responses[place].delivery
+        agent = agents[delivery.endpoint_id or 0]
+        conversation = conversations.get(delivery.conversation_id or 0)
+        if conversation is None or not _holds(agent, conversation, delivery):
+            continue
+        if delivery.wire_id not in answered:
+            own_id = say.client_id or f"{delivery.wire_id}:0"
+            sayings[place] = services.Saying(
+                conversation, say.content, agent.member, client_id=own_id
+            )
+    services.post_messages(list(sayings.values()))
+    Delivery.objects.filter(pk__in=[responses[place].delivery.pk for place in sayings]).update(
+        answered_at=timezone.now()
+    )
+    return lines | dict.fromkeys(sayings, "ok")
+
+
+def _plain_answer(one: Response, agents: Mapping[int, Agent]) -> Answer | None:
+    """The answer, if it says nothing or one message; None for everything else."""
+    agent = agents.get(one.delivery.endpoint_id or 0)
+    if agent is None or one.delivery.event_type not in TAKES_ANSWER:
+        return None
+    try:
+        answer = dialects.get(agent.dialect).read_answer(one.status, one.headers, one.body)
+    except UnreadableAnswerError:
+        return None
+    match answer.actions:
+        case () | (Say(reply_to=""),):
+            return answer
+    return None
+
+
+def _holds(agent: Agent, conversation: Conversation, delivery: Delivery) -> bool:
+    return (
+        conversation.assignee_id == agent.member_id
+        and conversation.assignment_epoch == delivery.epoch
+    )
 
 
 def _settle(
@@ -155,18 +223,23 @@ def switch_off(agent: Agent, *, detail: str) -> None:
 
 
 def _agent_of(delivery: Delivery) -> Agent | None:
-    if delivery.endpoint_id is None:
-        return None
-    return (
-        Agent.objects.select_related("member", "endpoint", "fallback_team", "account")
-        .filter(endpoint_id=delivery.endpoint_id)
-        .first()
+    endpoint_id = delivery.endpoint_id or 0
+    return _agents_at({endpoint_id}).get(endpoint_id)
+
+
+def _agents_at(endpoints: Collection[int]) -> dict[int, Agent]:
+    agents = Agent.objects.select_related(*SERVING).filter(endpoint_id__in=endpoints)
+    return {agent.endpoint_id: agent for agent in agents}
+
+
+def _answered(deliveries: Sequence[Delivery]) -> set[str]:
+    """The wire ids that have had their answer; a replay is another row with the same one."""
+    if not deliveries:
+        return set()
+    answered = Delivery.objects.filter(
+        wire_id__in=[one.wire_id for one in deliveries], answered_at__isnull=False
     )
-
-
-def _answered_before(delivery: Delivery) -> bool:
-    """A replay is another row with the same wire id."""
-    return Delivery.objects.filter(wire_id=delivery.wire_id, answered_at__isnull=False).exists()
+    return set(answered.values_list("wire_id", flat=True))
 
 
 def _withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:

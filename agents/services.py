@@ -23,9 +23,11 @@ from accounts.tokens import create_token
 from agents import dialects
 from agents.answers import (
     MistakenActionError,
+    Response,
     apply_answer,
     delivery_failed,
     settle,
+    settle_many,
     switch_off,
 )
 from agents.models import Agent, AgentInbox
@@ -39,6 +41,7 @@ __all__ = [
     "AgentError",
     "MistakenActionError",
     "NewAgent",
+    "Response",
     "apply_answer",
     "change_agent",
     "create_agent",
@@ -52,6 +55,7 @@ __all__ = [
     "rotate_secret",
     "rotate_token",
     "settle",
+    "settle_many",
     "switch_off",
     "undo_delete",
 ]

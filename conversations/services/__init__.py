@@ -16,8 +16,15 @@ from conversations.services.holding import (
     take_over,
     unassign,
 )
-from conversations.services.inbound import receive
-from conversations.services.outbound import add_note, keep_draft, post_message, use_draft
+from conversations.services.inbound import receive, receive_messages
+from conversations.services.outbound import (
+    Saying,
+    add_note,
+    keep_draft,
+    post_message,
+    post_messages,
+    use_draft,
+)
 from conversations.services.updates import (
     add_labels,
     mark_read,
@@ -28,6 +35,7 @@ from conversations.services.updates import (
 
 __all__ = [
     "Reason",
+    "Saying",
     "add_labels",
     "add_note",
     "assign",
@@ -36,7 +44,9 @@ __all__ = [
     "keep_draft",
     "mark_read",
     "post_message",
+    "post_messages",
     "receive",
+    "receive_messages",
     "remove_labels",
     "reopen",
     "resolve",

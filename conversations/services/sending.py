@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.db import connection
 from django.utils import timezone
@@ -28,6 +29,7 @@ from conversations.models import (
     Timer,
 )
 from conversations.services import events, outbox
+from conversations.services.events import Fact
 from conversations.services.holding import hand_off
 from conversations.services.locking import lock
 
@@ -38,13 +40,24 @@ RECONCILE_AFTER = timedelta(seconds=30)
 
 # One round trip; the id of an echo that has come in as a message of its own stays with that one.
 _SENT = """
-UPDATE conversations_message message SET status = %(status)s,
-    external_id = CASE WHEN message.external_id = '' AND %(external)s <> '' AND NOT EXISTS (
+UPDATE conversations_message message SET status = said.status,
+    external_id = CASE WHEN message.external_id = '' AND said.external_id <> '' AND NOT EXISTS (
         SELECT 1 FROM conversations_message other
         WHERE other.account_id = message.account_id AND other.inbox_id = message.inbox_id
-          AND other.external_id = %(external)s) THEN %(external)s ELSE message.external_id END
-WHERE message.id = %(message)s RETURNING external_id
+          AND other.external_id = said.external_id) THEN said.external_id ELSE message.external_id END
+FROM unnest(%(messages)s::bigint[], %(statuses)s::text[], %(externals)s::text[])
+    AS said (id, status, external_id)
+WHERE message.id = said.id RETURNING message.id, message.external_id
 """
+
+
+class Sent(NamedTuple):
+    """A part that the channel took, in a conversation that is locked."""
+
+    delivery: Delivery
+    conversation: Conversation
+    result: SendResult
+    is_last: bool
 
 
 def lock_for(delivery: Delivery) -> Conversation:
@@ -52,28 +65,54 @@ def lock_for(delivery: Delivery) -> Conversation:
     return Conversation.objects.select_for_update().get(pk=_conversation_id(delivery))
 
 
-def sent(
-    delivery: Delivery, conversation: Conversation, result: SendResult, *, is_last: bool
-) -> None:
-    """The channel took it: keep its id and new names of the contact, and say so after the last part."""
-    message = _message(delivery)
-    message.refresh_from_db(fields=["status"])
-    status = DeliveryStatus.DELIVERED if result.delivered else DeliveryStatus.SENT
-    news = is_last and status_moves_forward(message.status, status)
-    message.status = status if news else message.status
+def sent(taken: Sequence[Sent]) -> None:
+    """The channel took them: keep its ids and new names of the contacts, and say so after last parts.
+
+    Each message is named once.
+    """
+    news = _note_sent(taken)
     with connection.cursor() as cursor:
         cursor.execute(
             _SENT,
             {
-                "status": message.status,
-                "external": result.external_id if delivery.part == 0 else "",
-                "message": message.pk,
+                "messages": [_message(one.delivery).pk for one in taken],
+                "statuses": [_message(one.delivery).status for one in taken],
+                "externals": [
+                    one.result.external_id if one.delivery.part == 0 else "" for one in taken
+                ],
             },
         )
-        message.external_id = cursor.fetchone()[0]
-    _learn_identifiers(conversation, result)
-    if news:
-        events.record(conversation, "message.status", message=message, status=str(status))
+        externals = dict(cursor.fetchall())
+    for one in taken:
+        message = _message(one.delivery)
+        message.external_id = externals[message.pk]
+    _learn_identifiers(taken)
+    events.record_many(
+        [
+            Fact(
+                "message.status",
+                one.conversation,
+                _message(one.delivery),
+                data={"status": str(_message(one.delivery).status)},
+            )
+            for one in news
+        ]
+    )
+
+
+def _note_sent(taken: Sequence[Sent]) -> list[Sent]:
+    """Set the messages' statuses on from where they are by now; those that this is news about."""
+    messages = Message.objects.filter(pk__in=[_message(one.delivery).pk for one in taken])
+    statuses = dict(messages.values_list("pk", "status"))
+    news = []
+    for one in taken:
+        message = _message(one.delivery)
+        message.status = statuses[message.pk]
+        status = DeliveryStatus.DELIVERED if one.result.delivered else DeliveryStatus.SENT
+        if one.is_last and status_moves_forward(message.status, status):
+            message.status = status
+            news.append(one)
+    return news
 
 
 def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> None:
@@ -178,18 +217,17 @@ def _message(delivery: Delivery) -> Message:
     return delivery.message
 
 
-def _learn_identifiers(conversation: Conversation, result: SendResult) -> None:
-    if not result.identifiers:
-        return
+def _learn_identifiers(taken: Sequence[Sent]) -> None:
     AddressIdentifier.objects.bulk_create(
         [
             AddressIdentifier(
-                inbox_id=conversation.inbox_id,
-                address_id=conversation.address_id,
+                inbox_id=one.conversation.inbox_id,
+                address_id=one.conversation.address_id,
                 kind=identifier.kind,
                 value=identifier.value,
             )
-            for identifier in result.identifiers
+            for one in taken
+            for identifier in one.result.identifiers
         ],
         ignore_conflicts=True,
     )

@@ -26,10 +26,13 @@ from integrations.courier import (
     sending,
     timing,
 )
+from integrations.courier.courtesies import Signal
 from integrations.courier.database import DATABASE_ERRORS, Pool, connect
 from integrations.courier.desk import Desk
 from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
+from integrations.courier.sending import Part, Sent
+from integrations.courier.together import I, O, Together
 from integrations.courier.work import Claim, Release, Room
 from integrations.http import Clients, GuardedClient
 
@@ -44,6 +47,8 @@ RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
 CONNECTIONS = 4
 REST_SLOTS = 64
+# What waits is done together, so much of it at most.
+TOGETHER = 50
 # What broke inside of us is tried again, but not at once.
 ABANDONED_WAIT = 5.0
 # The longest attempt (60 s) and the writing of its result.
@@ -75,6 +80,15 @@ class Courier:
         self.clients = Clients(policy=self.options.policy)
         self.readers = Desk(self.options.threads, "courier-reading")
         self.desk = Desk(self.options.threads, "courier-desk")
+        self.reading = self._together(self.readers, reading.read_lanes)
+        self.settling = self._together(self.desk, pushing.record_many)
+        self.beginning: Together[Claim, Part | Release] = self._together(
+            self.desk, self._begin_sends
+        )
+        self.noting = self._together(self.desk, sending.record_many)
+        self.signalling: Together[Claim, Signal | Release] = self._together(
+            self.desk, self._begin_signals
+        )
         self.health = health.Notes()
         self.used: Counter[tuple[str, int]] = Counter()
         self._held: set[UUID] = set()
@@ -114,6 +128,17 @@ class Courier:
         self._stopping.set()
         self._wake.set()
 
+    def _together(
+        self, desk: Desk, work: Callable[[Sequence[I]], Sequence[O | Exception]]
+    ) -> Together[I, O]:
+        return Together(desk, work, most=TOGETHER, at_once=self.options.threads)
+
+    def _begin_sends(self, claims: Sequence[Claim]) -> Sequence[Part | Release | Exception]:
+        return sending.begin_many(claims, courier_id=self.presence.courier_id)
+
+    def _begin_signals(self, claims: Sequence[Claim]) -> Sequence[Signal | Release | Exception]:
+        return courtesies.begin_many(claims, courier_id=self.presence.courier_id)
+
     # --- Claiming ----------------------------------------------------------------------------
 
     async def _claim_until_stopped(self) -> None:
@@ -139,7 +164,7 @@ class Courier:
 
     def _rooms(self) -> dict[str, Room]:
         slots = {
-            "reading": self.options.threads * 2,
+            "reading": self.options.threads * TOGETHER,
             "live": self.options.slots,
             "rest": min(REST_SLOTS, self.options.slots),
         }
@@ -180,7 +205,7 @@ class Courier:
 
     async def _read(self, claim: Claim) -> None:
         try:
-            due_in = await self.readers.surely(reading.read_lane, claim)
+            due_in = await self.reading(claim)
         except Exception:
             logger.exception("reading broke lane=%d", claim.lane_id)
             await self._abandon([claim])
@@ -214,20 +239,20 @@ class Courier:
             ended = await self.desk.surely(pushing.changed_hands, one)
             if ended is not None:
                 return Release(one.job.claim, result=ended)
-        exchange, headers = await pushing.push(one, await self._client(one.job.claim))
-        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, exchange)
-        result = pushing.nothing_said(one, exchange, headers)
+        pushed = await pushing.push(one, await self._client(one.job.claim))
+        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, pushed.exchange)
+        result = pushing.nothing_said(pushed)
         if result is None:
-            await self.desk.surely(pushing.record, one, exchange, headers)
+            await self.settling(pushed)
         return Release(one.job.claim, result=result)
 
     async def _send(self, claim: Claim) -> Release:
-        part = await self.desk.surely(sending.begin, claim, courier_id=self.presence.courier_id)
+        part = await self.beginning(claim)
         if isinstance(part, Release):
             return part
         started = time.perf_counter()
         result = await sending.send(part, await self._client(claim))
-        await self.desk.surely(sending.record, part, result, _since(started))
+        await self.noting(Sent(part, result, _since(started)))
         return Release(claim)
 
     async def _fetch(self, claim: Claim) -> Release:
@@ -240,15 +265,12 @@ class Courier:
         return Release(claim)
 
     async def _signal(self, claim: Claim) -> Release:
-        signal = await self.desk.surely(
-            courtesies.begin, claim, courier_id=self.presence.courier_id
-        )
+        signal = await self.signalling(claim)
         if isinstance(signal, Release):
             return signal
         started = time.perf_counter()
         error = await courtesies.give(signal, await self._client(claim))
-        await self.desk.surely(courtesies.record, signal, error, _since(started))
-        return Release(claim)
+        return Release(claim, result=courtesies.result_of(signal, error, _since(started)))
 
     async def _guarded(self, claim: Claim, work: Awaitable[Release]) -> None:
         """Give the lane back whatever happens; what broke halfway is handled like a crash of ours."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import LiteralString
 
-from django.utils import timezone
+from django.db import connection
 
 from accounts.tenancy import account_context
 from conversations import channels
 from conversations.channels import InboxConfig
 from conversations.models import Delivery, Inbox
 from integrations.courier import recording
+from integrations.courier.together import by_account
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
 
@@ -26,19 +30,51 @@ class Signal:
     inbox: InboxConfig
 
 
-def begin(claim: Claim, *, courier_id: int) -> Signal | Release:
-    """Start the newest signal of the lane; those before it say nothing any more."""
-    with account_context(claim.account_id):
-        inbox = Inbox.objects.filter(pk=claim.destination_id).first()
-        waiting = Delivery.objects.filter(lane_id=claim.lane_id, state=State.PENDING)
-        newest = waiting.order_by("-sequence").values_list("pk", flat=True).first()
-        outdated = waiting.exclude(pk=newest or 0) if inbox else waiting
-        outdated.update(state=State.CANCELED, dead_reason="superseded", finished_at=timezone.now())
-        job = recording.start(claim, courier_id=courier_id)
-        if job is None or inbox is None:
-            return Release(claim)
-        said = json.loads(Delivery.objects.get(pk=job.delivery_id).body)
-        return Signal(job, said["external_id"], said["typing"], inbox.as_config())
+# Only the newest signal of a lane says something; where the inbox is gone, none does.
+_SUPERSEDE: LiteralString = """
+UPDATE conversations_delivery delivery
+SET state = 'canceled', dead_reason = 'superseded', finished_at = now()
+FROM conversations_lane lane
+WHERE lane.id = ANY(%s) AND lane.id = delivery.lane_id AND state = 'pending' AND (
+    EXISTS (
+        SELECT 1 FROM conversations_delivery newer
+        WHERE newer.lane_id = lane.id AND newer.state = 'pending'
+          AND newer.sequence > delivery.sequence)
+    OR NOT EXISTS (SELECT 1 FROM conversations_inbox WHERE id = lane.destination_id))
+"""
+
+
+def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Signal | Release | Exception]:
+    """Start the newest signal of each lane; those before it say nothing any more."""
+    begin = partial(_begin_many, courier_id=courier_id)
+    return by_account(
+        claims,
+        lambda claim: claim.account_id,
+        many=begin,
+        one=lambda claim: begin(claim.account_id, [claim])[0],
+    )
+
+
+def _begin_many(
+    account_id: int, claims: Sequence[Claim], *, courier_id: int
+) -> dict[int, Signal | Release]:
+    with account_context(account_id):
+        with connection.cursor() as cursor:
+            cursor.execute(_SUPERSEDE, [[claim.lane_id for claim in claims]])
+        inboxes = Inbox.objects.in_bulk({claim.destination_id for claim in claims})
+        configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
+        jobs = recording.start_many(claims, courier_id=courier_id)
+        deliveries = Delivery.objects.in_bulk([job.delivery_id for job in jobs.values()])
+    begun: dict[int, Signal | Release] = {}
+    for place, claim in enumerate(claims):
+        job = jobs.get(claim.lane_id)
+        if job is None:
+            begun[place] = Release(claim)
+            continue
+        said = json.loads(deliveries[job.delivery_id].body)
+        config = configs[claim.destination_id]
+        begun[place] = Signal(job, said["external_id"], said["typing"], config)
+    return begun
 
 
 async def give(signal: Signal, http: GuardedClient) -> str:
@@ -51,8 +87,8 @@ async def give(signal: Signal, http: GuardedClient) -> str:
     return ""
 
 
-def record(signal: Signal, error: str, latency_ms: int) -> None:
-    with account_context(signal.job.claim.account_id):
-        state = State.DEAD if error else State.DELIVERED
-        outcome = Outcome("failed" if error else "ok", latency_ms=latency_ms, error=error)
-        recording.finish(Result(signal.job, state, outcome, reason=error))
+def result_of(signal: Signal, error: str, latency_ms: int) -> Result:
+    """What is written when the lane is given back: nothing else follows from it."""
+    state = State.DEAD if error else State.DELIVERED
+    outcome = Outcome("failed" if error else "ok", latency_ms=latency_ms, error=error)
+    return Result(signal.job, state, outcome, reason=error)

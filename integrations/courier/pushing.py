@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -20,6 +21,7 @@ from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
+from integrations.courier.together import by_account
 from integrations.courier.work import Outcome, Result
 from integrations.http import Exchange, GuardedClient
 
@@ -32,11 +34,11 @@ NOT_ASSIGNED = "not_assigned"
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
-async def push(one: Push, http: GuardedClient) -> tuple[Exchange, Mapping[str, str]]:
-    """Make the request; what came of it, and the headers that were sent."""
+async def push(one: Push, http: GuardedClient) -> Pushed:
+    """Make the request."""
     target = one.target
     if target is None or not is_enabled(target):
-        return SWITCHED_OFF, {}
+        return Pushed(one, SWITCHED_OFF, {})
     delivery, body = one.delivery, one.delivery.body
     headers = push_headers(
         dialect_of(target.dialect),
@@ -58,11 +60,48 @@ async def push(one: Push, http: GuardedClient) -> tuple[Exchange, Mapping[str, s
         timeout=float(target.timeout_s),
         max_bytes=ANSWER_BYTES,
     )
-    return exchange, headers
+    return Pushed(one, exchange, headers)
 
 
-def record(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
-    """Write what came of a push, with everything that follows from it, in one transaction."""
+class Pushed(NamedTuple):
+    """A push that was made: what came of it, and the headers that were sent."""
+
+    one: Push
+    exchange: Exchange
+    headers: Mapping[str, str]
+
+
+def record_many(pushed: Sequence[Pushed]) -> list[Exception | None]:
+    """Write what came of pushes, with everything that follows from it."""
+    return by_account(
+        pushed, lambda one: one.one.job.claim.account_id, many=_deliver_many, one=_record
+    )
+
+
+def _deliver_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
+    """Those whose answer is plain, in one transaction. Raises when one of them is not ours any more."""
+    ok = {place: one for place, one in enumerate(pushed) if one.exchange.ok}
+    with account_context(account_id):
+        notes = agents.settle_many([_response(one) for one in ok.values()])
+        settled = {list(ok)[inner]: note for inner, note in notes.items()}
+        recording.finish_all([_result(pushed[place], note) for place, note in settled.items()])
+    return dict.fromkeys(settled)
+
+
+def _response(one: Pushed) -> agents.Response:
+    exchange = one.exchange
+    return agents.Response(one.one.delivery, exchange.status or 0, exchange.headers, exchange.body)
+
+
+def _result(pushed: Pushed, note: str) -> Result:
+    one, exchange, headers = pushed
+    outcome = _outcome(_word(note), exchange, headers, note)
+    return Result(one.job, State.DELIVERED, outcome)
+
+
+def _record(pushed: Pushed) -> None:
+    """Write what came of one push, with everything that follows from it, in one transaction."""
+    one, exchange, headers = pushed
     if exchange.ok:
         try:
             _delivered(one, exchange, headers)
@@ -98,8 +137,9 @@ def dialect_of(slug: str) -> Dialect:
         return Dialect()
 
 
-def nothing_said(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> Result | None:
+def nothing_said(pushed: Pushed) -> Result | None:
     """The result of a push whose answer is empty: there is nothing to settle, so no thread is needed."""
+    one, exchange, headers = pushed
     if not exchange.ok or exchange.body:
         return None
     return Result(one.job, State.DELIVERED, _outcome("ok", exchange, headers))
@@ -116,11 +156,11 @@ def _delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> Non
                 body=exchange.body,
                 late=False,
             )
-            outcome = _outcome(_word(note), exchange, headers, note)
-            if recording.finish(Result(one.job, State.DELIVERED, outcome)):
+            result = _result(Pushed(one, exchange, headers), note)
+            if recording.finish(result):
                 return
             transaction.set_rollback(True)
-        recording.finish(Result(one.job, State.DELIVERED, outcome))
+        recording.finish(result)
 
 
 def _word(note: str) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import LiteralString
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.channels import ChannelError
-from conversations.models import Lane
+from conversations.messages import InboundMessage
+from conversations.models import Inbox, Lane
 from conversations.services.inbound import NotYetError
 from integrations.courier.recording import rest_lane
+from integrations.courier.together import by_account
 from integrations.courier.work import Claim
 from integrations.models import Receipt
 
@@ -26,6 +31,118 @@ TURN = 50
 POISON_WAITS = (2, 10, 60, 300)
 # A status may overtake the answer to the very send it speaks about, but not by much.
 NOT_YET_WAITS = (0.2, 0.8, 2)
+
+
+# The first waiting receipt of each lane that is still ours, unless it waits for another try.
+_HEADS: LiteralString = """
+SELECT head.id
+FROM unnest(%s::bigint[], %s::uuid[]) AS claim (lane_id, token)
+JOIN conversations_lane lane ON lane.id = claim.lane_id AND lane.lease_token = claim.token
+CROSS JOIN LATERAL (
+    SELECT id, next_try_at FROM integrations_receipt
+    WHERE lane_id = claim.lane_id AND state = 'new' ORDER BY id LIMIT 1) head
+WHERE head.next_try_at IS NULL OR head.next_try_at <= now()
+"""
+_END: LiteralString = """
+UPDATE integrations_receipt receipt
+SET state = ended.state, result = ended.result, tries = tries + 1, next_try_at = NULL
+FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS ended (id, state, result)
+WHERE receipt.id = ended.id
+"""
+# As in lanes.py: the row is locked first, without waiting, and what waits on it is looked up by a
+# second statement, so that a receipt that was put on it meanwhile is not overlooked.
+_LOCK: LiteralString = """
+SELECT id FROM conversations_lane
+WHERE (id, lease_token) IN (SELECT * FROM unnest(%s::bigint[], %s::uuid[]))
+ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+_REST: LiteralString = """
+UPDATE conversations_lane lane
+SET lease_token = NULL, lease_until = NULL, courier_id = NULL, due_at = head.due_at
+FROM unnest(%s::bigint[]) AS claim (id)
+LEFT JOIN LATERAL (
+    SELECT COALESCE(next_try_at, received_at) AS due_at FROM integrations_receipt
+    WHERE lane_id = claim.id AND state = 'new' ORDER BY id LIMIT 1) head ON true
+WHERE lane.id = claim.id
+RETURNING lane.id, GREATEST(extract(epoch FROM lane.due_at - now()), 0)::float
+"""
+
+
+def read_lanes(claims: Sequence[Claim]) -> list[float | Exception | None]:
+    """Read what waits on lanes and give them back; for each the seconds until it is due again, None
+    for never."""
+    return by_account(claims, lambda claim: claim.account_id, many=_read_many, one=read_lane)
+
+
+def _read_many(account_id: int, claims: Sequence[Claim]) -> dict[int, float | None]:
+    """The first receipts of lanes, where they are messages; all of it in one transaction."""
+    places = {claim.lane_id: place for place, claim in enumerate(claims)}
+    with account_context(account_id):
+        heads = {receipt.lane_id: receipt for receipt in _heads(claims)}
+        said, odd = _read_heads(list(heads.values()))
+        ended: list[tuple[int, str]] = []
+        for inbox, messages in said:
+            lines = services.receive_messages(inbox, [message for _pk, message in messages])
+            ended += zip((pk for pk, _message in messages), lines, strict=True)
+        _end_many(ended)
+        dues = _rest_many([claim for claim in claims if claim.lane_id not in odd])
+    return {places[lane_id]: due for lane_id, due in dues.items()}
+
+
+def _heads(claims: Sequence[Claim]) -> list[Receipt]:
+    heads = Receipt.objects.select_for_update().filter(
+        state=State.NEW,
+        pk__in=RawSQL(  # noqa: S611 - a literal, with its arguments apart
+            _HEADS, [[one.lane_id for one in claims], [one.token for one in claims]]
+        ),
+    )
+    return list(heads.only("account", "lane_id", "inbox", "body_packed").order_by("id"))
+
+
+Messages = list[tuple[int, InboundMessage]]
+
+
+def _read_heads(heads: Sequence[Receipt]) -> tuple[list[tuple[Inbox, Messages]], set[int]]:
+    """The messages of each inbox with their receipts, and the lanes whose first receipt is something
+    else: a status, something unreadable, something that breaks us."""
+    inboxes = Inbox.objects.in_bulk({receipt.inbox_id for receipt in heads})
+    configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
+    said: dict[int, Messages] = {}
+    odd = set()
+    for receipt in heads:
+        inbox = inboxes[receipt.inbox_id]
+        try:
+            reading = inbox.channel.read(receipt.body, configs[inbox.pk])
+        except Exception:  # read once more by itself, where what is wrong gets its name
+            reading = None
+        if isinstance(reading, InboundMessage):
+            said.setdefault(inbox.pk, []).append((receipt.pk, reading))
+        else:
+            odd.add(receipt.lane_id)
+    return [(inboxes[pk], messages) for pk, messages in said.items()], odd
+
+
+def _end_many(ended: Sequence[tuple[int, str]]) -> None:
+    if not ended:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _END,
+            [
+                [pk for pk, _line in ended],
+                [_state_of(line) for _pk, line in ended],
+                [_fitting(line) for _pk, line in ended],
+            ],
+        )
+
+
+def _rest_many(claims: Sequence[Claim]) -> dict[int, float | None]:
+    """Give back the lanes that nobody else has locked; the seconds until each is due again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [[one.lane_id for one in claims], [one.token for one in claims]])
+        locked = [row[0] for row in cursor.fetchall()]
+        cursor.execute(_REST, [locked])
+        return dict(cursor.fetchall())
 
 
 def read_lane(claim: Claim) -> float | None:
@@ -68,12 +185,20 @@ def _apply(receipt: Receipt) -> None:
         logger.exception("receipt broke inbox=%d receipt=%d", receipt.inbox_id, receipt.pk)
         _try_again(receipt, POISON_WAITS, f"{type(error).__name__}: {error}", last=State.FAILED)
     else:
-        _end(receipt, State.IGNORED if result.startswith("ignored") else State.DONE, result)
+        _end(receipt, _state_of(result), result)
+
+
+def _state_of(line: str) -> str:
+    return State.IGNORED if line.startswith("ignored") else State.DONE
+
+
+def _fitting(line: str) -> str:
+    return line.replace("\x00", "")[:500]
 
 
 def _end(receipt: Receipt, state: str, result: str) -> None:
     receipt.state = state
-    receipt.result = result.replace("\x00", "")[:500]
+    receipt.result = _fitting(result)
     receipt.tries += 1
     receipt.next_try_at = None
     receipt.save(update_fields=["state", "result", "tries", "next_try_at"])
@@ -85,7 +210,7 @@ def _try_again(receipt: Receipt, waits: tuple[float, ...], error: str, *, last: 
         return
     receipt.next_try_at = timezone.now() + timedelta(seconds=waits[receipt.tries])
     receipt.tries += 1
-    receipt.result = error.replace("\x00", "")[:500]
+    receipt.result = _fitting(error)
     receipt.save(update_fields=["next_try_at", "tries", "result"])
 
 

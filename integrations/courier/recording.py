@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import connection
@@ -17,10 +18,17 @@ logger = logging.getLogger(__name__)
 
 def start(claim: Claim, *, courier_id: int) -> Job | None:
     """Mark the lane's head IN_FLIGHT and open its attempt; None when nothing is due there."""
+    return start_many([claim], courier_id=courier_id).get(claim.lane_id)
+
+
+def start_many(claims: Sequence[Claim], *, courier_id: int) -> dict[int, Job]:
+    """The same for several lanes, by lane; those where nothing is due are missing."""
+    if not claims:
+        return {}
+    by_lane = {claim.lane_id: claim for claim in claims}
     with connection.cursor() as cursor:
-        cursor.execute(START, start_arguments([claim], courier_id))
-        row = cursor.fetchone()
-    return Job(claim, row[1], row[2], row[3]) if row else None
+        cursor.execute(START, start_arguments(claims, courier_id))
+        return {row[0]: Job(by_lane[row[0]], *row[1:4]) for row in cursor.fetchall()}
 
 
 def finish(result: Result) -> bool:
@@ -32,6 +40,20 @@ def finish(result: Result) -> bool:
         job = result.job
         logger.warning("stale result delivery=%d attempt=%d", job.delivery_id, job.n)
     return changed
+
+
+class StaleError(Exception):
+    """Of several results, one is not ours to write any more."""
+
+
+def finish_all(results: Sequence[Result]) -> None:
+    """Write several results, all or none. Raises `StaleError`."""
+    if not results:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(*finish_many(results))
+        if len(cursor.fetchall()) < len(results):
+            raise StaleError
 
 
 def rest_lane(claim: Claim, due_at: datetime | None) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import LiteralString, NamedTuple
 
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -34,11 +38,20 @@ from conversations.services import sending
 from conversations.services.outbound import outbound_parts
 from integrations.courier import recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
+from integrations.courier.together import by_account
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 
 logger = logging.getLogger(__name__)
 
 State = Delivery.State
+# The first open delivery of each lane.
+_HEADS: LiteralString = """
+SELECT head.id FROM unnest(%s::bigint[]) AS claim (lane_id)
+CROSS JOIN LATERAL (
+    SELECT id FROM conversations_delivery WHERE lane_id = claim.lane_id
+      AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
+    ORDER BY sequence LIMIT 1) head
+"""
 # How soon a lane that waits for something else is looked at again.
 CREDENTIALS_SECONDS = 30.0
 FILE_SECONDS = 0.5
@@ -91,6 +104,107 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         )
 
 
+def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Part | Release | Exception]:
+    """Start the heads of lanes, or say why a lane is given back."""
+    return by_account(
+        claims,
+        lambda claim: claim.account_id,
+        many=partial(_begin_many, courier_id=courier_id),
+        one=partial(begin, courier_id=courier_id),
+    )
+
+
+def _begin_many(account_id: int, claims: Sequence[Claim], *, courier_id: int) -> dict[int, Part]:
+    """Start those whose head can simply be sent; all of it in one transaction."""
+    with account_context(account_id):
+        parts = _plain_parts(claims)
+        jobs = recording.start_many([claims[place] for place in parts], courier_id=courier_id)
+        return {
+            place: _started(part, jobs[part.job.claim.lane_id])
+            for place, part in parts.items()
+            if part.job.claim.lane_id in jobs
+        }
+
+
+def _started(part: Part, job: Job) -> Part:
+    if job.delivery_id != part.job.delivery_id:
+        raise recording.StaleError  # the head was canceled just now
+    return replace(part, job=job)
+
+
+def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
+    """The part at each lane's head, by the claim's place; lanes that have to wait or whose head cannot
+    be sent are left out. No attempt is opened yet."""
+    heads = _heads(claims)
+    messages = (
+        Message.objects.select_related("inbox", "reply_to")
+        .prefetch_related("attachments")
+        .in_bulk([head.message_id for head in heads.values()])
+    )
+    people = _people([head.conversation_id or 0 for head in heads.values()])
+    configs: dict[int, InboxConfig] = {}
+    found = {}
+    for place, claim in enumerate(claims):
+        head = heads.get(claim.lane_id)
+        message = messages.get(head.message_id or 0) if head else None
+        if head is None or message is None or head.conversation_id not in people:
+            continue
+        to, last_inbound_at = people[head.conversation_id]
+        deadline = _earliest(head, message.inbox, last_inbound_at)
+        if not _is_plain(message, deadline):
+            continue
+        head.message = message
+        parts = _parts(message)
+        if isinstance(parts, SendError):
+            continue
+        inbox = message.inbox
+        config = configs.get(inbox.pk) or configs.setdefault(inbox.pk, inbox.as_config())
+        found[place] = Part(
+            job=Job(claim, head.pk, attempt_id=0, n=0),
+            delivery=head,
+            message=parts[head.part],
+            is_last=head.part == len(parts) - 1,
+            to=to,
+            inbox=config,
+            deadline=deadline,
+        )
+    return found
+
+
+def _is_plain(message: Message, deadline: datetime | None) -> bool:
+    return (
+        message.inbox.state == Inbox.State.ACTIVE
+        and _refusal(message, deadline) is None
+        and not _has_file(message, Attachment.State.PENDING)
+    )
+
+
+def _heads(claims: Sequence[Claim]) -> dict[int, Delivery]:
+    """The first open delivery of each lane, where it may be started now."""
+    now = timezone.now()
+    heads = Delivery.objects.defer("body_sealed").filter(
+        pk__in=RawSQL(_HEADS, [[claim.lane_id for claim in claims]])  # noqa: S611 - a literal
+    )
+    return {head.lane_id: head for head in heads if recording.may_start(head, now)}
+
+
+def _people(conversations: Sequence[int]) -> dict[int, tuple[Recipient, datetime | None]]:
+    """Whom each conversation is with, and when they last wrote."""
+    names: dict[int, list[Identifier]] = {}
+    heard: dict[int, datetime | None] = {}
+    rows = Conversation.objects.filter(pk__in=conversations).order_by("address__identifiers__id")
+    for pk, at, kind, value in rows.values_list(
+        "pk",
+        "address__last_inbound_at",
+        "address__identifiers__kind",
+        "address__identifiers__value",
+    ):
+        heard[pk] = at
+        if kind is not None:
+            names.setdefault(pk, []).append(Identifier(kind, value))
+    return {pk: (Recipient(tuple(names.get(pk, ()))), at) for pk, at in heard.items()}
+
+
 async def send(part: Part, http: HttpClient) -> SendResult | SendError:
     """Hand the part to the channel. Whatever breaks after that may have sent it: AMBIGUOUS."""
     try:
@@ -106,25 +220,67 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
         return SendError(text, error_class=ErrorClass.AMBIGUOUS)
 
 
-def record(part: Part, result: SendResult | SendError, latency_ms: int) -> None:
+class Sent(NamedTuple):
+    """A part that was handed to the channel, and what the channel said."""
+
+    part: Part
+    result: SendResult | SendError
+    latency_ms: int
+
+
+def record_many(sent: Sequence[Sent]) -> list[Exception | None]:
+    """Write what the channels said, with everything that follows."""
+    return by_account(
+        sent, lambda one: one.part.job.claim.account_id, many=_record_many, one=_record
+    )
+
+
+def _record_many(account_id: int, sent: Sequence[Sent]) -> dict[int, None]:
+    """Those that were taken, in one transaction. Raises when one of them is not ours any more."""
+    taken = {
+        place: (one.part, one.result, one.latency_ms)
+        for place, one in enumerate(sent)
+        if isinstance(one.result, SendResult)
+    }
+    with account_context(account_id):
+        pks = {part.delivery.conversation_id or 0 for part, _result, _ms in taken.values()}
+        held = Conversation.objects.select_for_update().filter(pk__in=pks).order_by("id")
+        conversations = {one.pk: one for one in held}
+        recording.finish_all([_delivered(*one) for one in taken.values()])
+        sending.sent(
+            [
+                sending.Sent(
+                    part.delivery,
+                    conversations[part.delivery.conversation_id or 0],
+                    result,
+                    part.is_last,
+                )
+                for part, result, _ms in taken.values()
+            ]
+        )
+    return dict.fromkeys(taken)
+
+
+def _delivered(part: Part, result: SendResult, latency_ms: int) -> Result:
+    outcome = Outcome("ok", result.status, latency_ms, response_body=result.body.encode())
+    return Result(part.job, State.DELIVERED, outcome, external_id=result.external_id)
+
+
+def _record(one: Sent) -> None:
     """Write what the channel said, with everything that follows, in one transaction.
 
     The conversation is locked first: a status of this very send may be read at the same time.
     """
+    part, result, latency_ms = one
     with account_context(part.job.claim.account_id):
         conversation = sending.lock_for(part.delivery)
         if isinstance(result, SendResult):
-            _sent(part, conversation, result, latency_ms)
+            if recording.finish(_delivered(part, result, latency_ms)):
+                sending.sent([sending.Sent(part.delivery, conversation, result, part.is_last)])
         elif result.error_class == ErrorClass.AMBIGUOUS:
             _uncertain(part, result, latency_ms)
         else:
             _refused(part, result, latency_ms)
-
-
-def _sent(part: Part, conversation: Conversation, result: SendResult, latency_ms: int) -> None:
-    outcome = Outcome("ok", result.status, latency_ms, response_body=result.body.encode())
-    if recording.finish(Result(part.job, State.DELIVERED, outcome, external_id=result.external_id)):
-        sending.sent(part.delivery, conversation, result, is_last=part.is_last)
 
 
 def _uncertain(part: Part, error: SendError, latency_ms: int) -> None:
@@ -208,12 +364,16 @@ def _recipient(delivery: Delivery) -> Recipient:
 
 
 def _deadline(delivery: Delivery, inbox: Inbox) -> datetime | None:
+    address = Address.objects.filter(conversations=delivery.conversation_id or 0)
+    return _earliest(delivery, inbox, address.values_list("last_inbound_at", flat=True).get())
+
+
+def _earliest(
+    delivery: Delivery, inbox: Inbox, last_inbound_at: datetime | None
+) -> datetime | None:
     """The budget's end or the reply window's, whichever comes first (DL-97)."""
-    ends = [delivery.deadline_at]
-    if inbox.channel.capabilities.window is not None:
-        address = Address.objects.get(conversations=delivery.conversation_id or 0)
-        address.inbox = inbox
-        ends.append(address.window_closes_at())
+    address = Address(inbox=inbox, last_inbound_at=last_inbound_at)
+    ends = [delivery.deadline_at, address.window_closes_at()]
     return min((end for end in ends if end is not None), default=None)
 
 
