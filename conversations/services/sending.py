@@ -44,7 +44,7 @@ UPDATE conversations_message message SET status = said.status,
     external_id = CASE WHEN message.external_id = '' AND said.external_id <> '' AND NOT EXISTS (
         SELECT 1 FROM conversations_message other
         WHERE other.account_id = message.account_id AND other.inbox_id = message.inbox_id
-          AND other.external_id = said.external_id) THEN said.external_id ELSE message.external_id END
+          AND other.external_id = said.external_id AND other.external_id <> '') THEN said.external_id ELSE message.external_id END
 FROM unnest(%(messages)s::bigint[], %(statuses)s::text[], %(externals)s::text[])
     AS said (id, status, external_id)
 WHERE message.id = said.id RETURNING message.id, message.external_id

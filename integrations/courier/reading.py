@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from accounts.tenancy import account_context
@@ -33,14 +32,14 @@ POISON_WAITS = (2, 10, 60, 300)
 NOT_YET_WAITS = (0.2, 0.8, 2)
 
 
-# The first waiting receipt of each lane that is still ours, unless it waits for another try.
+# The first waiting receipt of each lane that is still ours, locked, unless it waits for another try.
 _HEADS: LiteralString = """
-SELECT head.id
+SELECT head.*
 FROM unnest(%s::bigint[], %s::uuid[]) AS claim (lane_id, token)
 JOIN conversations_lane lane ON lane.id = claim.lane_id AND lane.lease_token = claim.token
 CROSS JOIN LATERAL (
-    SELECT id, next_try_at FROM integrations_receipt
-    WHERE lane_id = claim.lane_id AND state = 'new' ORDER BY id LIMIT 1) head
+    SELECT id, account_id, lane_id, inbox_id, body_packed, next_try_at FROM integrations_receipt
+    WHERE lane_id = claim.lane_id AND state = 'new' ORDER BY id LIMIT 1 FOR UPDATE) head
 WHERE head.next_try_at IS NULL OR head.next_try_at <= now()
 """
 _END: LiteralString = """
@@ -90,13 +89,11 @@ def _read_many(account_id: int, claims: Sequence[Claim]) -> dict[int, float | No
 
 
 def _heads(claims: Sequence[Claim]) -> list[Receipt]:
-    heads = Receipt.objects.select_for_update().filter(
-        state=State.NEW,
-        pk__in=RawSQL(  # noqa: S611 - a literal, with its arguments apart
-            _HEADS, [[one.lane_id for one in claims], [one.token for one in claims]]
-        ),
-    )
-    return list(heads.only("account", "lane_id", "inbox", "body_packed").order_by("id"))
+    return list(Receipt.objects.raw(_HEADS, _keys(claims)))
+
+
+def _keys(claims: Sequence[Claim]) -> list[Any]:
+    return [[claim.lane_id for claim in claims], [claim.token for claim in claims]]
 
 
 Messages = list[tuple[int, InboundMessage]]
@@ -139,7 +136,7 @@ def _end_many(ended: Sequence[tuple[int, str]]) -> None:
 def _rest_many(claims: Sequence[Claim]) -> dict[int, float | None]:
     """Give back the lanes that nobody else has locked; the seconds until each is due again."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [[one.lane_id for one in claims], [one.token for one in claims]])
+        cursor.execute(_LOCK, _keys(claims))
         locked = [row[0] for row in cursor.fetchall()]
         cursor.execute(_REST, [locked])
         return dict(cursor.fetchall())

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import LiteralString, NamedTuple
 
-from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -46,9 +45,9 @@ logger = logging.getLogger(__name__)
 State = Delivery.State
 # The first open delivery of each lane.
 _HEADS: LiteralString = """
-SELECT head.id FROM unnest(%s::bigint[]) AS claim (lane_id)
+SELECT head.* FROM unnest(%s::bigint[]) AS claim (lane_id)
 CROSS JOIN LATERAL (
-    SELECT id FROM conversations_delivery WHERE lane_id = claim.lane_id
+    SELECT * FROM conversations_delivery WHERE lane_id = claim.lane_id
       AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
     ORDER BY sequence LIMIT 1) head
 """
@@ -137,7 +136,7 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
     be sent are left out. No attempt is opened yet."""
     heads = _heads(claims)
     messages = (
-        Message.objects.select_related("inbox", "reply_to")
+        Message.objects.select_related("inbox")
         .prefetch_related("attachments")
         .in_bulk([head.message_id for head in heads.values()])
     )
@@ -182,9 +181,7 @@ def _is_plain(message: Message, deadline: datetime | None) -> bool:
 def _heads(claims: Sequence[Claim]) -> dict[int, Delivery]:
     """The first open delivery of each lane, where it may be started now."""
     now = timezone.now()
-    heads = Delivery.objects.defer("body_sealed").filter(
-        pk__in=RawSQL(_HEADS, [[claim.lane_id for claim in claims]])  # noqa: S611 - a literal
-    )
+    heads = Delivery.objects.raw(_HEADS, [[claim.lane_id for claim in claims]])
     return {head.lane_id: head for head in heads if recording.may_start(head, now)}
 
 
