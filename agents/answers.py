@@ -134,7 +134,7 @@ def settle_many(responses: Sequence[Response]) -> dict[int, str]:
                 conversation, say.content, agent.member, client_id=own_id
             )
     services.post_messages(list(sayings.values()))
-    Delivery.objects.filter(pk__in=[responses[place].delivery.pk for place in sayings]).update(
+    Delivery.objects.filter(pk__among=[responses[place].delivery.pk for place in sayings]).update(
         answered_at=timezone.now()
     )
     return lines | dict.fromkeys(sayings, "ok")
@@ -228,7 +228,7 @@ def _agent_of(delivery: Delivery) -> Agent | None:
 
 
 def _agents_at(endpoints: Collection[int]) -> dict[int, Agent]:
-    agents = Agent.objects.select_related(*SERVING).filter(endpoint_id__in=endpoints)
+    agents = Agent.objects.select_related(*SERVING).filter(endpoint__among=endpoints)
     return {agent.endpoint_id: agent for agent in agents}
 
 
@@ -237,7 +237,7 @@ def _answered(deliveries: Sequence[Delivery]) -> set[str]:
     if not deliveries:
         return set()
     answered = Delivery.objects.filter(
-        wire_id__in=[one.wire_id for one in deliveries], answered_at__isnull=False
+        wire_id__among=[one.wire_id for one in deliveries], answered_at__isnull=False
     )
     return set(answered.values_list("wire_id", flat=True))
 

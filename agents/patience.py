@@ -64,8 +64,8 @@ def _unheard(served: Sequence[Served]) -> set[int]:
     """The ids of those conversations whose holder has not been given everything yet."""
     holders = {conversation.pk: agent.endpoint_id for conversation, agent in served}
     waiting = Delivery.objects.filter(
-        conversation__in=holders,
-        endpoint_id__in=set(holders.values()),
+        conversation__among=holders,
+        endpoint__among=set(holders.values()),
         event_type="message.created",
         state__in=(Delivery.State.PENDING, Delivery.State.RETRY_WAIT),
     ).values_list("conversation_id", "endpoint_id")

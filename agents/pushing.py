@@ -47,7 +47,7 @@ def agents_of(members: Iterable[Member | None]) -> dict[int, Agent]:
     wanted = {member.pk for member in members if member is not None and member.is_agent}
     if not wanted:
         return {}
-    agents = Agent.objects.select_related(*SERVING).filter(member__in=wanted)
+    agents = Agent.objects.select_related(*SERVING).filter(member__among=wanted)
     return {agent.member_id: agent for agent in agents}
 
 

@@ -79,4 +79,4 @@ def start_for_delivery(
 
 
 def clear(kind: str, *conversations: Conversation) -> None:
-    Timer.objects.filter(kind=kind, conversation__in=conversations).delete()
+    Timer.objects.filter(kind=kind, conversation__among=[one.pk for one in conversations]).delete()

@@ -62,7 +62,7 @@ def add_identifiers(inbox: Inbox, address: Address, identifiers: Iterable[Identi
 
 def _known(inbox: Inbox, identifiers: Iterable[Identifier]) -> dict[Identifier, Address]:
     rows = AddressIdentifier.objects.filter(
-        inbox=inbox, value__in={identifier.value for identifier in identifiers}
+        inbox=inbox, value__among={identifier.value for identifier in identifiers}
     )
     return {row.as_identifier(): row.address for row in rows.select_related("address__contact")}
 

@@ -18,7 +18,7 @@ def lock(conversation: Conversation | int) -> Conversation:
 
 def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
     """Several, by id; locked in one order, so that two batches never wait for each other."""
-    return {one.pk: one for one in _locked(*RELATED).filter(pk__in=pks).order_by("id")}
+    return {one.pk: one for one in _locked(*RELATED).filter(pk__among=pks).order_by("id")}
 
 
 def lock_at(address: Address) -> Conversation | None:
@@ -31,7 +31,7 @@ def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
 
     They get the addresses, contacts and inboxes that the caller has in hand: this is the hottest read.
     """
-    found = _locked("assignee", "team").filter(address__in=addresses).order_by("id")
+    found = _locked("assignee", "team").filter(address__among=addresses).order_by("id")
     conversations = {one.address_id: one for one in found}
     for pk, one in conversations.items():
         address = addresses[pk]

@@ -102,7 +102,7 @@ def sent(taken: Sequence[Sent]) -> None:
 
 def _note_sent(taken: Sequence[Sent]) -> list[Sent]:
     """Set the messages' statuses on from where they are by now; those that this is news about."""
-    messages = Message.objects.filter(pk__in=[_message(one.delivery).pk for one in taken])
+    messages = Message.objects.filter(pk__among=[_message(one.delivery).pk for one in taken])
     statuses = dict(messages.values_list("pk", "status"))
     news = []
     for one in taken:
@@ -188,7 +188,7 @@ def reconcile(timer: Timer) -> None:
 def go_on(conversations: Sequence[Conversation]) -> None:
     """Somebody speaks on behind a held send: it is given up, and what waits behind it goes."""
     Delivery.objects.filter(
-        conversation__in=conversations, kind=Lane.Kind.SEND, state=State.HELD
+        conversation__among=[one.pk for one in conversations], kind=Lane.Kind.SEND, state=State.HELD
     ).update(
         state=State.CANCELED,
         dead_reason="somebody went on without knowing whether it arrived",

@@ -189,7 +189,7 @@ def _people(conversations: Sequence[int]) -> dict[int, tuple[Recipient, datetime
     """Whom each conversation is with, and when they last wrote."""
     names: dict[int, list[Identifier]] = {}
     heard: dict[int, datetime | None] = {}
-    rows = Conversation.objects.filter(pk__in=conversations).order_by("address__identifiers__id")
+    rows = Conversation.objects.filter(pk__among=conversations).order_by("address__identifiers__id")
     for pk, at, kind, value in rows.values_list(
         "pk",
         "address__last_inbound_at",
@@ -241,7 +241,7 @@ def _record_many(account_id: int, sent: Sequence[Sent]) -> dict[int, None]:
     }
     with account_context(account_id):
         pks = {part.delivery.conversation_id or 0 for part, _result, _ms in taken.values()}
-        held = Conversation.objects.select_for_update().filter(pk__in=pks).order_by("id")
+        held = Conversation.objects.select_for_update().filter(pk__among=pks).order_by("id")
         conversations = {one.pk: one for one in held}
         recording.finish_all([_delivered(*one) for one in taken.values()])
         sending.sent(
