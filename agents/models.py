@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member, Team
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountModel, account_key
 from conversations.models import Conversation, Endpoint, Inbox
 
 
@@ -128,6 +128,7 @@ class Decision(AccountModel):
     `trace` is a list of `{rule, name, version, matched, leaf: {field, op, value, actual}, actions}`.
     """
 
+    account = account_key(db_index=False)
     conversation = models.ForeignKey(
         Conversation, on_delete=models.CASCADE, related_name="decisions"
     )

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountModel, account_key
 from conversations.models import Inbox
 
 
@@ -23,6 +23,7 @@ class Receipt(AccountModel):
         FAILED = "failed", _("failed")
         IGNORED = "ignored", _("ignored")
 
+    account = account_key(db_index=False)
     inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="receipts")
     lane_id = models.BigIntegerField()
     dedupe_key = models.CharField(max_length=300)

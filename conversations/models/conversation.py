@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member, Team
-from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
+from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet, account_key
 from conversations.models.contact import Address, Contact
 from conversations.models.inbox import Inbox
 
@@ -72,6 +72,7 @@ class Conversation(AccountModel):
         HIGH = "high", _("high")
         URGENT = "urgent", _("urgent")
 
+    account = account_key(db_index=False)
     number = models.PositiveIntegerField()
     inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="conversations")
     address = models.ForeignKey(Address, on_delete=models.CASCADE, related_name="conversations")

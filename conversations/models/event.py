@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountModel, account_key
 from conversations.models.conversation import Conversation
 
 
@@ -18,6 +18,7 @@ class Event(AccountModel):
     Written by `conversations.services.events.record` only, inside the transaction of the fact.
     """
 
+    account = account_key(db_index=False)
     id = models.CharField(primary_key=True, max_length=30)
     type = models.CharField(max_length=40)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="events")

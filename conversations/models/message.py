@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountModel, account_key
 from conversations.messages import DeliveryStatus
 from conversations.models.conversation import Conversation
 from conversations.models.inbox import Inbox
@@ -29,8 +29,12 @@ class Message(AccountModel):
         SYSTEM = "system", _("system line")
         DRAFT = "draft", _("draft")
 
+    account = account_key(db_index=False)
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, related_name="messages"
+        Conversation,
+        on_delete=models.CASCADE,
+        related_name="messages",
+        db_index=False,  # `message_thread` begins with it
     )
     inbox = models.ForeignKey(Inbox, on_delete=models.CASCADE, related_name="+")
     direction = models.CharField(max_length=8, choices=Direction)
@@ -78,7 +82,7 @@ class Message(AccountModel):
                 name="message_client_once",
             ),
         ]
-        indexes = [models.Index(fields=["account", "conversation", "-id"], name="message_thread")]
+        indexes = [models.Index(fields=["conversation", "-id"], name="message_thread")]
 
     def __str__(self) -> str:
         return f"{self.direction} {self.kind} {self.pk}"

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.sealing import seal, unseal
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountModel, account_key
 from conversations.models.conversation import Conversation
 from conversations.models.message import Message
 
@@ -96,6 +96,7 @@ class Lane(AccountModel):
         SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking
         MEDIA = "media", _("media")  # downloads of inbound files
 
+    account = account_key(db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)
     destination_id = models.BigIntegerField()
     key = models.CharField(max_length=120)
@@ -146,6 +147,7 @@ class Delivery(AccountModel):
         DURABLE = "durable", _("durable")
         ONCE = "once", _("once")
 
+    account = account_key(db_index=False)
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, related_name="deliveries")
     kind = models.CharField(max_length=10, choices=Lane.Kind)
     schedule = models.CharField(max_length=8, choices=Schedule)
@@ -157,7 +159,12 @@ class Delivery(AccountModel):
         Endpoint, on_delete=models.SET_NULL, null=True, blank=True, related_name="deliveries"
     )
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
+        Conversation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        db_index=False,  # `delivery_conversation` begins with it
     )
     message = models.ForeignKey(
         Message, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
@@ -172,7 +179,12 @@ class Delivery(AccountModel):
     body_sealed = models.BinaryField(default=b"", editable=False)
     content_type = models.CharField(max_length=60, default="application/json")
     replay_of = models.ForeignKey(
-        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # `delivery_replay` holds the few that have one
     )
     possible_duplicate = models.BooleanField(default=False)
     request_started_at = models.DateTimeField(null=True, blank=True)
@@ -199,6 +211,15 @@ class Delivery(AccountModel):
                 fields=["lane", "sequence"],
                 condition=Q(state__in=("pending", "in_flight", "retry_wait", "uncertain", "held")),
                 name="delivery_head",
+            ),
+            # What is open is little, however long a conversation's history is.
+            models.Index(
+                fields=["conversation"],
+                condition=Q(state__in=("pending", "in_flight", "retry_wait", "uncertain", "held")),
+                name="delivery_open",
+            ),
+            models.Index(
+                fields=["replay_of"], condition=Q(replay_of__isnull=False), name="delivery_replay"
             ),
             models.Index(fields=["account", "-id"], name="delivery_log"),
             models.Index(fields=["wire_id"], name="delivery_wire"),
@@ -227,6 +248,7 @@ class Delivery(AccountModel):
 class Attempt(AccountModel):
     """One try of a delivery: what came back, and what happens next."""
 
+    account = account_key(db_index=False)
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempt_log")
     n = models.PositiveSmallIntegerField()
     courier_id = models.BigIntegerField(null=True, blank=True)
@@ -255,6 +277,7 @@ class Timer(AccountModel):
         SNOOZE = "snooze", _("snooze")
         RECONCILE = "reconcile", _("reconcile")
 
+    account = account_key(db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="timers")
     delivery = models.ForeignKey(

@@ -34,7 +34,8 @@ LEASE_SECONDS = 75
 
 # Every (kind, account) with due lanes is found by jumping through the index, so an account with ten
 # thousand due lanes costs as much as one with a single one. The account that holds the fewest slots
-# comes first, then the lane that has waited longest (DL-91).
+# comes first, then the lane that has waited longest (DL-91). A lease need not outlive a crash of the
+# server: nobody waits for the disk here, and whatever follows from a lease is flushed after it.
 _CLAIM: LiteralString = """
 WITH RECURSIVE pair AS (
     (SELECT kind, account_id FROM conversations_lane WHERE due_at IS NOT NULL
@@ -74,7 +75,8 @@ WITH RECURSIVE pair AS (
 UPDATE conversations_lane lane
 SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval '1 second',
     courier_id = %(courier)s, due_at = NULL, blocked_reason = ''
-FROM chosen WHERE lane.id = chosen.id
+FROM chosen, set_config('synchronous_commit', 'off', true) unflushed
+WHERE lane.id = chosen.id
 RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token
 """
 
@@ -127,6 +129,7 @@ SELECT id FROM conversations_lane
 WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
+# Giving back a lease is flushed only where results are written with it (null: as the server is set).
 # A head that is still IN_FLIGHT was started in a commit whose answer we never saw: the lease stays
 # and is over, so that it is reclaimed like that of a dead courier.
 _RELEASE: LiteralString = """
@@ -139,6 +142,7 @@ SET lease_token = CASE WHEN head.state = 'in_flight' THEN lane.lease_token END,
     blocked_reason = CASE WHEN head.state IN ('uncertain', 'held') THEN head.state
                      ELSE claim.reason END
 FROM unnest(%(lanes)s::bigint[], %(waits)s::float[], %(reasons)s::text[]) AS claim (id, wait, reason)
+CROSS JOIN set_config('synchronous_commit', %(flushed)s, true) flushed
 LEFT JOIN LATERAL (
     SELECT state, due_at FROM conversations_delivery WHERE lane_id = claim.id
       AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
@@ -285,6 +289,7 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
                     "lanes": [one.claim.lane_id for one in ours],
                     "waits": [one.wait_seconds for one in ours],
                     "reasons": [one.reason for one in ours],
+                    "flushed": None if results else "off",
                 },
             )
             dues = [due for _lane, due in await cursor.fetchall() if due is not None]
