@@ -1,0 +1,169 @@
+"""Whoever holds a conversation is told what happens in it; who cannot be told does not keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import Team
+from agents import patience
+from agents.models import Agent
+from agents.pushing import (
+    Obstacle,
+    Telling,
+    agent_by_id,
+    agent_of,
+    obstacle,
+    push,
+    push_assignment,
+    push_farewell,
+    push_messages,
+    wants_answer,
+)
+from conversations import services
+from conversations.messages import DeliveryStatus
+from conversations.models import Conversation, Event, Message
+from conversations.services import Reason
+from conversations.services.lines import add_line
+from conversations.services.locking import lock
+from conversations.signals import Recorded
+
+# Later than this an agent does not answer by itself (channels.md 2.4).
+TOO_LATE = timedelta(hours=1)
+
+
+def tell(
+    event: Event, conversation: Conversation, message: Message | None, deciding: Message | None
+) -> None:
+    """Tell the holder of one event. `deciding` is the message whose rules run now, if any do."""
+    match event.type:
+        case "message.created" if message is not None:
+            _tell_message(event, conversation, message)
+        case "message.status" if is_news(message, conversation):
+            agent = agent_of(conversation.assignee)
+            if agent is not None and obstacle(agent, agent.account) is None:
+                push([Telling(event, agent, conversation, message)])
+        case "conversation.updated":
+            _tell_update(event, conversation)
+        case "conversation.assigned":
+            _tell_assignment(event, conversation, deciding)
+        case "conversation.unassigned" | "conversation.resolved":
+            previous = agent_by_id(event.data.get("previous"))
+            if previous is not None:
+                push_farewell(event, previous, conversation)
+
+
+def is_news(message: Message | None, conversation: Conversation) -> bool:
+    """Whether a status tells the holder something about its own words. That the channel took them is
+    no news to whoever said them; what became of them is."""
+    return (
+        message is not None
+        and message.status != DeliveryStatus.SENT
+        and message.author_id is not None
+        and message.author_id == conversation.assignee_id
+    )
+
+
+def _tell_message(event: Event, conversation: Conversation, message: Message) -> None:
+    agent = agent_of(conversation.assignee)
+    if agent is None:
+        return
+    hindered = hindrance(agent, conversation, message) if wants_answer(message) else None
+    if hindered is not None:
+        to_people(conversation, agent, hindered)
+    else:
+        serve([Recorded(event, conversation, message)], {agent.member_id: agent})
+
+
+def _is_its_own(message: Message, agent: Agent) -> bool:
+    return message.direction == Message.Direction.OUTBOUND and message.author_id == agent.member_id
+
+
+def serve(said: Sequence[Recorded], agents: Mapping[int, Agent]) -> None:
+    """Tell agents what their customers said; what they said themselves ends the wait."""
+    tellings, reacted = [], []
+    for event, conversation, message in said:
+        agent = agents.get(conversation.assignee_id or 0)
+        if agent is None or message is None:
+            continue
+        if _is_its_own(message, agent):
+            reacted.append((conversation, agent))
+        elif wants_answer(message):
+            tellings.append(Telling(event, agent, conversation, message))
+    push_messages(tellings)
+    patience.reacted(reacted)
+
+
+def _tell_update(event: Event, conversation: Conversation) -> None:
+    """What others changed; an agent's own changes are no news to it."""
+    agent = agent_of(conversation.assignee)
+    if agent is None or event.data.get("actor") == agent.member.public_id:
+        return
+    hindered = obstacle(agent, agent.account)
+    if hindered is None:
+        push([Telling(event, agent, conversation)])
+    elif conversation.status == Conversation.Status.OPEN:
+        to_people(conversation, agent, hindered)
+
+
+def _tell_assignment(event: Event, conversation: Conversation, deciding: Message | None) -> None:
+    if event.epoch != conversation.assignment_epoch:
+        return  # a rule has moved it on already
+    agent = agent_of(conversation.assignee)
+    if agent is None:
+        return
+    hindered = obstacle(agent, agent.account)
+    if hindered is not None:
+        to_people(conversation, agent, hindered)
+    else:
+        push_assignment(event, agent, conversation, holding_back=deciding)
+
+
+def hindrance(agent: Agent, conversation: Conversation, message: Message | None) -> Obstacle | None:
+    """Why this agent may not answer this message: its own state, or the message's age."""
+    hindered = obstacle(agent, agent.account)
+    if hindered is None and message is not None and message.sent_at is not None:
+        late = timezone.now() - message.sent_at
+        if late > TOO_LATE:
+            minutes = int(late.total_seconds() // 60)
+            return Obstacle(
+                Reason.LATE_MESSAGE,
+                _("written %(minutes)d minutes before it arrived") % {"minutes": minutes},
+            )
+    return hindered
+
+
+def to_people(conversation: Conversation, agent: Agent, why: Obstacle) -> None:
+    hand_off(conversation, to=agent.fallback_team, reason=why.reason, detail=why.detail)
+    catch_up(conversation)
+
+
+def hand_off(conversation: Conversation, *, to: Team | None, reason: str, detail: str) -> None:
+    """Hand off; where nobody had it and nobody gets it, the thread says at least why."""
+    epoch = conversation.assignment_epoch
+    moved = services.hand_off(conversation, by=None, to=to, reason=reason, detail=detail)
+    if moved.assignment_epoch == epoch:
+        add_line(conversation, "assigned", to=moved.team, reason=reason, detail=detail)
+
+
+_STATE = (
+    "status", "snoozed_until", "resolved_at", "assignee", "team", "assignment_epoch", "last_agent",
+    "priority", "attributes", "waiting_since", "inbound_count", "last_sequence", "preview",
+    "preview_kind", "preview_direction", "last_activity_at", "contact",
+)  # fmt: skip
+
+
+def catch_up(conversation: Conversation) -> None:
+    """Acts work on a row of their own; make the caller's object say the same."""
+    fresh = lock(conversation)
+    for name in _STATE:
+        setattr(conversation, name, getattr(fresh, name))
+    forget_labels(conversation)
+
+
+def forget_labels(conversation: Conversation) -> None:
+    """Read them anew when they are asked for: rules may change them."""
+    vars(conversation).get("_prefetched_objects_cache", {}).pop("labels", None)
