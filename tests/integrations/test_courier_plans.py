@@ -1,0 +1,82 @@
+"""The hot statements find rows by their keys, also when the planner was told in a quiet hour that next
+to nothing is open, and then a backlog came."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.db import connection
+
+from integrations.courier.lanes import START
+from integrations.courier.results import finish_many
+from integrations.courier.work import Claim, Job, Outcome, Result
+from tests.integrations.couriers import make_house
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+LANES, EACH, BATCH = 300, 10, 50
+# Pages read for one lane's head and its attempt; a plan that begins with all that is open reads
+# thousands for each.
+PAGES = 60
+
+_LANES = """
+INSERT INTO conversations_lane
+    (account_id, kind, destination_id, key, lease_token, lease_until, last_sequence, blocked_reason)
+SELECT %s, 'agent', n, 'plan', %s, now() + interval '1 hour', 0, '' FROM generate_series(1, %s) n
+"""
+_DELIVERIES = """
+INSERT INTO conversations_delivery
+    (account_id, lane_id, kind, schedule, wire_id, event_id, event_type, part, sequence, epoch,
+     state, attempts, due_at, body_sealed, content_type, possible_duplicate, provider_message_id,
+     dead_reason, created_at)
+SELECT account_id, id, 'agent', 'live', 'w' || id || '-' || n, '', 'test', 0, n, 0, %s, %s, now(),
+       '', '', false, '', '', now()
+FROM conversations_lane, generate_series(%s::int, %s::int) n WHERE key = 'plan' ORDER BY n, id
+"""
+
+
+@pytest.fixture
+def backlog(server_url):
+    """Claims on lanes whose past was analysed when nothing was open, and which now wait."""
+    house, token = make_house(), uuid4()
+    name = connection.settings_dict["NAME"]
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=name)
+    with psycopg.connect(url, autocommit=True) as inside:
+        inside.execute(_LANES, [house.account.pk, token, LANES])
+        inside.execute(_DELIVERIES, ["delivered", 1, 1, EACH])
+        inside.execute("ANALYZE")
+        inside.execute(_DELIVERIES, ["pending", 0, EACH + 1, 2 * EACH])
+        lanes = inside.execute("SELECT id FROM conversations_lane ORDER BY id LIMIT %s", [BATCH])
+        return [Claim(row[0], house.account.pk, "agent", 0, token) for row in lanes.fetchall()]
+
+
+def pages_read(statement, arguments):
+    """Pages that PostgreSQL looks at to run the statement once, with a plan of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET plan_cache_mode = force_custom_plan")
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", arguments)
+        found = cursor.fetchone()[0]
+    plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+def keys(claims):
+    return {"lanes": [one.lane_id for one in claims], "tokens": [one.token for one in claims]}
+
+
+def test_heads_are_started_by_their_lanes(backlog):
+    assert pages_read(START, {**keys(backlog), "courier": 1}) < PAGES * BATCH
+
+
+def test_results_are_written_by_their_deliveries(backlog):
+    with connection.cursor() as cursor:
+        cursor.execute(START, {**keys(backlog), "courier": 1})
+        started = {row[0]: row[1:4] for row in cursor.fetchall()}
+    assert len(started) == BATCH
+    results = [
+        Result(Job(claim, *started[claim.lane_id]), "delivered", Outcome("ok")) for claim in backlog
+    ]
+    assert pages_read(*finish_many(results)) < PAGES * BATCH

@@ -1,0 +1,137 @@
+"""Work that waits together is done together, and what is odd by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from django.db import OperationalError
+
+from integrations.courier.desk import Desk
+from integrations.courier.together import Together, by_account
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+class Work:
+    """Doubles numbers; remembers the batches, and can be held up in the first."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go_on = threading.Event()
+
+    def __call__(self, things: Sequence[int]) -> list[int | Exception]:
+        self.batches.append(list(things))
+        self.go_on.wait(5)
+        return [ValueError(thing) if thing < 0 else thing * 2 for thing in things]
+
+
+def together(work, things, *, most=50):
+    """The results of all things, given one after the other while the first is under way."""
+
+    async def run(desk):
+        ask = Together(desk, work, most=most, at_once=1)
+        asked = []
+        for thing in things:
+            asked.append(asyncio.create_task(ask(thing)))
+            await asyncio.sleep(0.01)
+        work.go_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return at_a_desk(run)
+
+
+def at_a_desk(run):
+    desk = Desk(1, "test")
+    try:
+        return asyncio.run(run(desk))
+    finally:
+        desk.close()
+
+
+def test_what_waits_while_one_is_under_way_goes_together():
+    work = Work()
+    assert together(work, [1, 2, 3, 4]) == [2, 4, 6, 8]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+def test_a_batch_is_never_larger_than_allowed():
+    work = Work()
+    together(work, range(8), most=3)
+    assert [len(batch) for batch in work.batches] == [1, 3, 3, 1]
+
+
+def test_who_asks_gets_the_error_of_its_own_thing_only():
+    work = Work()
+    results = together(work, [1, -2, 3])
+    assert [results[0], results[2]] == [2, 6]
+    assert isinstance(results[1], ValueError)
+
+
+def test_work_that_breaks_as_a_whole_breaks_for_everybody_in_it_and_for_nobody_after():
+    batches = []
+
+    def work(things):
+        batches.append(list(things))
+        if 1 in things:
+            raise RuntimeError("broken")
+        return list(things)
+
+    async def run(desk):
+        ask = Together(desk, work, most=1, at_once=1)
+        return await asyncio.gather(ask(1), ask(2), return_exceptions=True)
+
+    first, second = at_a_desk(run)
+    assert isinstance(first, RuntimeError)
+    assert second == 2
+
+
+def test_while_the_database_is_away_it_is_asked_again():
+    tries = []
+
+    def work(things):
+        tries.append(1)
+        return [OperationalError("away")] if len(tries) < 3 else list(things)
+
+    async def run(desk):
+        return await Together(desk, work, most=5, at_once=1)(7)
+
+    assert at_a_desk(run) == 7
+    assert len(tries) == 3
+
+
+def test_accounts_go_each_in_a_batch_of_their_own():
+    seen = []
+
+    def many(account, things):
+        seen.append((account, list(things)))
+        return {place: f"{account}:{thing}" for place, thing in enumerate(things)}
+
+    things = [(1, "a"), (2, "b"), (1, "c")]
+    results = by_account(things, lambda thing: thing[0], many=many, one=lambda thing: "never")
+    assert results == ["1:(1, 'a')", "2:(2, 'b')", "1:(1, 'c')"]
+    assert seen == [(1, [(1, "a"), (1, "c")]), (2, [(2, "b")])]
+
+
+def test_what_a_batch_leaves_is_done_by_itself():
+    def many(account, things):
+        return {place: "together" for place, thing in enumerate(things) if thing % 2}
+
+    results = by_account([1, 2, 3], lambda thing: 1, many=many, one=lambda thing: "alone")
+    assert results == ["together", "alone", "together"]
+
+
+def test_a_batch_that_breaks_is_done_one_by_one_and_only_the_broken_one_fails():
+    def many(account, things):
+        raise ValueError("one of them")
+
+    def one(thing):
+        if thing == 2:
+            raise ValueError("this one")
+        return thing
+
+    first, second, third = by_account([1, 2, 3], lambda thing: 1, many=many, one=one)
+    assert (first, third) == (1, 3)
+    assert isinstance(second, ValueError)
