@@ -1,6 +1,7 @@
 """Rate limits as token buckets in PostgreSQL: one atomic statement each, for all processes (SX-61).
 
-Take outside a transaction where you can: a bucket's row stays locked until the commit.
+Take outside a transaction where you can: a bucket's row stays locked until the commit. What runs on
+an event loop takes from the same buckets with `take_async`, over a connection of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+from typing import Any, LiteralString
 
+import psycopg
 from django.db import connection
 from django.utils import timezone
 
@@ -39,7 +42,7 @@ class Taken:
 
 # The row changes only when there is enough in it; no row back means refused. All times are the
 # database's, so that several machines agree.
-_TAKE = """
+_TAKE: LiteralString = """
 INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
 VALUES (%(key)s, %(capacity)s - %(cost)s, clock_timestamp())
 ON CONFLICT (key) DO UPDATE
@@ -50,10 +53,11 @@ ON CONFLICT (key) DO UPDATE
             0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) >= %(cost)s
 RETURNING tokens
 """
-_LEFT = """
+_LEFT: LiteralString = """
 SELECT tokens + %(rate)s * extract(epoch FROM clock_timestamp() - updated_at)
 FROM accounts_ratebucket WHERE key = %(key)s
 """
+_KNOWN: LiteralString = "SELECT 1 FROM accounts_ratebucket WHERE key = %s"
 # Counts a failure, unless the delay after the last one is still running. `tokens` holds the number
 # of failures in a row; they are forgotten after `window` seconds without one.
 _COUNT = """
@@ -77,22 +81,37 @@ FROM accounts_ratebucket WHERE key = %(key)s
 
 def take(limit: Limit, key: str, *, cost: float = 1) -> Taken:
     """Take `cost` from the bucket of `key`, or learn how long to wait."""
-    values: dict[str, str | float] = {
-        "key": _key(limit.name, key),
-        "capacity": limit.capacity,
-        "rate": limit.per_second,
-        "cost": cost,
-    }
+    values = _values(limit, key, cost)
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, values)
         row = cursor.fetchone()
         if row is not None:
             return Taken(True, limit, row[0])
         cursor.execute(_LEFT, values)
-        row = cursor.fetchone()
-    left = float(row[0]) if row else 0.0
-    wait = ceil((cost - left) / limit.per_second) if limit.per_second else int(KEPT.total_seconds())
-    return Taken(False, limit, left, wait=max(1, wait))
+        return _refused(limit, cursor.fetchone(), cost)
+
+
+async def take_async(
+    database: psycopg.AsyncConnection[Any], limit: Limit, key: str, *, cost: float = 1
+) -> Taken:
+    """`take` over a connection of the event loop's, which should commit by itself."""
+    values = _values(limit, key, cost)
+    row = await (await database.execute(_TAKE, values)).fetchone()
+    if row is not None:
+        return Taken(True, limit, row[0])
+    row = await (await database.execute(_LEFT, values)).fetchone()
+    return _refused(limit, row, cost)
+
+
+def is_known(limit: Limit, key: str) -> bool:
+    """Whether anything was taken from this bucket since it was last forgotten (about a day)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, [_key(limit.name, key)])
+        return cursor.fetchone() is not None
+
+
+async def is_known_async(database: psycopg.AsyncConnection[Any], limit: Limit, key: str) -> bool:
+    return await (await database.execute(_KNOWN, [_key(limit.name, key)])).fetchone() is not None
 
 
 def take_all(wanted: Sequence[tuple[Limit, str]]) -> Taken:
@@ -160,6 +179,21 @@ def forget(name: str, key: str) -> None:
 def prune() -> int:
     """Delete buckets that nobody touched for a day; returns how many."""
     return RateBucket.objects.filter(updated_at__lt=timezone.now() - KEPT).delete()[0]
+
+
+def _values(limit: Limit, key: str, cost: float) -> dict[str, str | float]:
+    return {
+        "key": _key(limit.name, key),
+        "capacity": limit.capacity,
+        "rate": limit.per_second,
+        "cost": cost,
+    }
+
+
+def _refused(limit: Limit, row: Sequence[Any] | None, cost: float) -> Taken:
+    left = float(row[0]) if row else 0.0
+    wait = ceil((cost - left) / limit.per_second) if limit.per_second else int(KEPT.total_seconds())
+    return Taken(False, limit, left, wait=max(1, wait))
 
 
 def _key(name: str, key: str) -> str:

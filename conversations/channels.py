@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
+from accounts.limits import Limit
 from conversations.messages import (
     Identifier,
     Media,
@@ -118,7 +119,8 @@ class HookItem:
 
     `dedupe_key` is unique per inbox for ever, or for ten minutes when `weak_key` (DL-13);
     `lane_key` names the contact, so that one customer's items are read in order; `error` is set when
-    this item alone could not be split off cleanly (kept as a failed receipt).
+    this item alone could not be split off cleanly (kept as a failed receipt); `cost` is what it takes
+    from the limits of a channel that has some.
     """
 
     dedupe_key: str
@@ -126,6 +128,20 @@ class HookItem:
     payload: bytes
     error: str = ""
     weak_key: bool = False
+    cost: float = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """The limits of a channel whose address anybody may hold, a script too (security.md 6).
+
+    `caller` and `newcomers` are counted by the caller's address, `sender` by the item's `lane_key`;
+    a newcomer is a sender of whom nothing was heard since yesterday.
+    """
+
+    caller: Limit
+    newcomers: Limit
+    sender: Limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +243,8 @@ class Channel:
     fields: ClassVar[tuple[Field, ...]] = ()
     # Test traffic, kept out of statistics.
     synthetic: ClassVar[bool] = False
+    # None: the platform proves itself, and its webhooks are never refused for their number.
+    guests: ClassVar[Guests | None] = None
 
     def challenge(self, request: HookRequest, inbox: InboxConfig) -> HookAnswer:
         """Answer the platform's GET probe."""

@@ -2,7 +2,8 @@
 
 A plain ASGI callable beside Django. The order of work is DL-10's: size, route, signature over the raw
 bytes, cut into items, commit, 200. Nothing is interpreted here and nobody else is called; the courier
-reads what was stored. Route tokens are secrets: paths never reach a log.
+reads what was stored. Route tokens are secrets: paths never reach a log. A platform's webhooks are
+never refused for their number; only a channel that lets anybody in has limits (its `guests`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.conf import settings
 
 from conversations import channels
 from conversations.channels import HookAnswer, HookItem, HookRequest, UnverifiedRequestError
+from integrations.guests import GuestBook
 from integrations.ledger import Ledger, Route, StoreError
 
 __all__ = ["Door", "app"]
@@ -45,15 +47,16 @@ TOO_SLOW = HookAnswer(408, b"body too slow")
 COMPRESSED = HookAnswer(415, b"compressed bodies are not accepted")
 TOO_MANY = HookAnswer(429, b"too many requests")
 TRY_LATER = HookAnswer(503, b"try again")
-RETRY_AFTER = {429: b"60", 503: b"5"}
+RETRY_AFTER = {429: 60, 503: 5}
 
 
 class RefusedError(Exception):
-    """The request ends here, with this answer."""
+    """The request ends here, with this answer, and perhaps a time to come again (seconds)."""
 
-    def __init__(self, answer: HookAnswer) -> None:
+    def __init__(self, answer: HookAnswer, *, wait: int = 0) -> None:
         super().__init__(answer.status)
         self.answer = answer
+        self.wait = wait
 
 
 class Door:
@@ -62,18 +65,20 @@ class Door:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.refusals = Refusals()
+        self.guest_book = GuestBook()
         self.notes = Notes(self.ledger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wait = 0
         try:
             answer = await self.answer(scope, receive)
         except RefusedError as refused:
-            answer = refused.answer
+            answer, wait = refused.answer, refused.wait
             if answer.status in (401, 403, 404) and self.refusals.too_many(caller(scope)):
                 answer = TOO_MANY
         except StoreError:
             answer = TRY_LATER
-        await write(send, answer, with_body=scope["method"] != "HEAD")
+        await write(send, answer, with_body=scope["method"] != "HEAD", wait=wait)
 
     async def answer(self, scope: Scope, receive: Receive) -> HookAnswer:
         """The answer to one request. Raises `RefusedError`, `StoreError`."""
@@ -102,7 +107,14 @@ class Door:
         if not route.active:
             self.notes.dropped(route)
             return OK
-        await self.ledger.store(route.inbox, split(channel, body, route), headers)
+        items = split(channel, body, route)
+        if channel.guests is not None:
+            wait = await self.guest_book.wait_for(
+                channel.guests, items, inbox=route.inbox, caller=caller(scope)
+            )
+            if wait:
+                raise RefusedError(TOO_MANY, wait=wait)
+        await self.ledger.store(route.inbox, items, headers)
         self.notes.received(route)
         return OK
 
@@ -117,6 +129,7 @@ class Door:
 
     async def close(self) -> None:
         await self.notes.close()
+        await self.guest_book.close()
         await self.ledger.close()
 
 
@@ -244,7 +257,7 @@ def caller(scope: Scope) -> str:
     return [*chain, peer][max(0, len(chain) - trusted)]
 
 
-async def write(send: Send, answer: HookAnswer, *, with_body: bool = True) -> None:
+async def write(send: Send, answer: HookAnswer, *, with_body: bool = True, wait: int = 0) -> None:
     headers = [
         (b"content-type", answer.content_type.encode("latin-1")),
         (b"content-length", str(len(answer.body)).encode()),
@@ -252,7 +265,7 @@ async def write(send: Send, answer: HookAnswer, *, with_body: bool = True) -> No
         (b"x-content-type-options", b"nosniff"),
     ]
     if answer.status in RETRY_AFTER:
-        headers.append((b"retry-after", RETRY_AFTER[answer.status]))
+        headers.append((b"retry-after", b"%d" % (wait or RETRY_AFTER[answer.status])))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body if with_body else b""})
 

@@ -194,7 +194,7 @@ class Ledger:
 
     async def _connected_reader(self) -> psycopg.AsyncConnection[Any]:
         if self._reader is None or self._reader.closed:
-            self._reader = await _connect()
+            self._reader = await connect()
         return self._reader
 
     async def _drop_reader(self) -> None:
@@ -212,7 +212,7 @@ class Ledger:
                 try:
                     if connection is None or connection.closed:
                         async with asyncio.timeout(CONNECT_SECONDS):
-                            connection = await _connect()
+                            connection = await connect()
                     await _write_batch(connection, batch)
                 except (psycopg.Error, OSError, TimeoutError) as error:
                     logger.warning("receipts not stored batch=%d error=%s", len(batch), error)
@@ -251,7 +251,7 @@ WHERE id = %(inbox)s
 """
 
 
-async def _connect() -> psycopg.AsyncConnection[Any]:
+async def connect() -> psycopg.AsyncConnection[Any]:
     arguments = {**connection_arguments(), "application_name": "switchboard door"}
     return await psycopg.AsyncConnection.connect(
         **arguments, autocommit=True, connect_timeout=CONNECT_SECONDS

@@ -8,7 +8,8 @@ so that a repeated post has one effect), and one of
     {"upload": "<slip>", "text": "…"}                      a file stored before (uploads.py)
     {"seen": "<external id>"}                              our message was looked at
 
-The route token in the hook's address is the whole proof.
+The route token in the hook's address is the whole proof, so what one visitor and one caller may post
+is limited (`GUESTS`), here and on the page alike.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import hashlib
 import re
 from typing import ClassVar
 
+from accounts.limits import Limit
 from conversations.channels import (
     Capabilities,
     Channel,
+    Guests,
     HookItem,
     HookRequest,
     HttpClient,
@@ -44,6 +47,13 @@ from integrations.wire import Fields, parse_json, unstorable_text
 
 MAX_TEXT = 4096
 MAX_CHOICE = 250
+GUESTS = Guests(
+    caller=Limit("sandbox.ip", 60, 60 / 60),
+    newcomers=Limit("sandbox.new", 10, 10 / 60),
+    sender=Limit("sandbox.visitor", 20, 20 / 60),
+)
+# The page says by itself what was looked at, often several times for one message.
+SEEN_COST = 0.2
 _ID = re.compile(r"[\w-]{1,64}\Z", re.ASCII)
 
 
@@ -51,6 +61,7 @@ class SandboxChannel(Channel):
     slug: ClassVar[str] = "sandbox"
     name: ClassVar[str] = "Sandbox phone"
     synthetic: ClassVar[bool] = True
+    guests: ClassVar[Guests] = GUESTS
     capabilities: ClassVar[Capabilities] = Capabilities(
         kinds=frozenset(Kind) - {Kind.UNSUPPORTED},
         max_text=MAX_TEXT,
@@ -69,7 +80,8 @@ class SandboxChannel(Channel):
         except UnexpectedPayloadError as error:
             digest = hashlib.sha256(body).hexdigest()
             return [HookItem(f"bad:{digest}", "", body, error=str(error), weak_key=True)]
-        return [HookItem(f"m:{visitor}:{identifier}", visitor, body)]
+        cost = SEEN_COST if said.has("seen") else 1
+        return [HookItem(f"m:{visitor}:{identifier}", visitor, body, cost=cost)]
 
     def read(self, payload: bytes, inbox: InboxConfig) -> Reading:
         values = parse_json(payload)

@@ -24,15 +24,16 @@ from accounts.limits import Limit, take_all
 from accounts.origin import client_ip
 from accounts.tenancy import account_context
 from conversations.models import Inbox
-from integrations import tickets
+from integrations import guests, tickets
 from integrations.routes import find_route
 from integrations.sandbox import phone, uploads, visitors
-from integrations.sandbox.channel import MAX_TEXT
+from integrations.sandbox.channel import GUESTS, MAX_TEXT
 from integrations.sandbox.forms import SayForm, UploadForm
 from integrations.sandbox.posting import take_in
 
-VISITOR_MESSAGES = Limit("sandbox.visitor", 20, 20 / 60)
-IP_MESSAGES = Limit("sandbox.ip", 60, 60 / 60)
+# A picture is a file here and then a message at the door, so files are counted for themselves.
+VISITOR_FILES = Limit("sandbox.files", 20, 20 / 60)
+IP_FILES = Limit("sandbox.files-ip", 60, 60 / 60)
 # What one can say with one tap; an inbox may bring its own in `config["phrases"]`.
 PHRASES = ("Do you ship to Cluj?", "Vreau să vorbesc cu un om")
 # The recorder needs the microphone, which every other page is refused (config/middleware.py).
@@ -107,8 +108,9 @@ def ticket(request: HttpRequest, inbox: Inbox, visitor: str) -> HttpResponseBase
 @for_visitors
 def upload(request: HttpRequest, inbox: Inbox, visitor: str) -> HttpResponseBase:
     """Take a file; the answer's `upload` names it in the message that follows."""
-    if refusal := _too_fast(request, visitor):
-        return JsonResponse({"error": refusal}, status=429)
+    taken = take_all([(IP_FILES, client_ip(request)), (VISITOR_FILES, visitor)])
+    if taken.wait:
+        return JsonResponse({"error": _too_fast(taken.wait)}, status=429)
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return JsonResponse({"error": _first_error(form)}, status=form.status)
@@ -126,8 +128,9 @@ def upload(request: HttpRequest, inbox: Inbox, visitor: str) -> HttpResponseBase
 def say(request: HttpRequest, inbox: Inbox, visitor: str) -> HttpResponseBase:
     """A whole message from a form; what script would do in two steps."""
     form = SayForm(request.POST, request.FILES)
-    error = _too_fast(request, visitor)
-    status = 429 if error else 422
+    caller = client_ip(request)
+    wait = guests.wait_for(GUESTS, inbox_id=inbox.pk, sender=visitor, caller=caller)
+    error, status = (_too_fast(wait), 429) if wait else ("", 422)
     if not error and not form.is_valid():
         error, status = _first_error(form), form.status if form.has_error("file") else 422
     if error:
@@ -186,11 +189,8 @@ def _token(request: HttpRequest) -> str:
     return str(match.kwargs["token"]) if match else ""
 
 
-def _too_fast(request: HttpRequest, visitor: str) -> str:
-    taken = take_all([(IP_MESSAGES, client_ip(request)), (VISITOR_MESSAGES, visitor)])
-    if taken.allowed:
-        return ""
-    return _("That was a lot at once. Try again in %(seconds)s s.") % {"seconds": taken.wait}
+def _too_fast(wait: int) -> str:
+    return _("That was a lot at once. Try again in %(seconds)s s.") % {"seconds": wait}
 
 
 def _first_error(form: UploadForm) -> str:
