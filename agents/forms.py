@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
-from agents import addresses, dialects
+from agents import dialects
 from agents.models import Agent
 from conversations.models import Inbox
 
@@ -61,9 +61,14 @@ class AgentForm(forms.Form):
         help_text=_("None chosen: every inbox."),
     )
 
-    def __init__(self, *args: Any, agent: Agent | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, agent: Agent | None = None, objection: str = "", **kwargs: Any
+    ) -> None:
+        """`objection`: why we would not call the posted address (`agents.addresses.problem`). A form
+        is cleaned inside the page's transaction, where no name server may be waited for."""
         super().__init__(*args, **kwargs)
         self.agent = agent
+        self.objection = objection
         self._offer("fallback_team", Team.objects.order_by("name"))
         self._offer("inboxes", Inbox.objects.order_by("name"))
         if agent is not None:
@@ -82,12 +87,11 @@ class AgentForm(forms.Form):
         self.fields[name].queryset = rows  # type: ignore[attr-defined]  # a model choice field
 
     def clean_url(self) -> str:
-        """Refused at save already (bad inputs 43 to 47); an unchanged address is not asked again."""
+        """Refused at save already (bad inputs 43 to 47); an unchanged address is not judged again."""
         url = str(self.cleaned_data["url"]).strip()
         known = self.agent is not None and url == self.agent.endpoint.url
-        sentence = "" if known else addresses.problem(url)
-        if sentence:
-            raise forms.ValidationError(sentence)
+        if self.objection and not known:
+            raise forms.ValidationError(self.objection)
         return url
 
 

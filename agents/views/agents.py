@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -11,9 +15,11 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.auth import MemberRequest, can, member_required
+from accounts.models import Member
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
-from agents import dialects, health, rules, services
+from accounts.tenancy import account_context
+from agents import addresses, dialects, health, rules, services
 from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
@@ -54,11 +60,36 @@ def agents(request: MemberRequest) -> HttpResponse:
     return show(request, "agents/agents.html", {"rows": listed})
 
 
+def judges_address(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Judge the posted address before the page's transaction opens; the view finds an `objection`.
+
+    A name server takes its time, and a transaction that waits for one keeps its locks and its
+    connection from everybody else. Hence outermost, above `member_required`: who may not make
+    agents is let through unjudged and refused there. An unchanged address is not asked about.
+    """
+
+    @wraps(view)
+    def judged(request: HttpRequest, **kwargs: str) -> HttpResponseBase:
+        objection = ""
+        url, public_id = request.POST.get("url", "").strip(), kwargs.get("public_id")
+        if url and can(request, Permission.AGENTS_WRITE):
+            member: Member = request.member  # type: ignore[attr-defined]  # `can` has seen it
+            with account_context(member.account_id):
+                known = public_id is not None and find_agent(public_id).endpoint.url == url
+            objection = "" if known else addresses.problem(url)
+        return view(request, objection=objection, **kwargs)
+
+    return judged
+
+
+@judges_address
 @member_required(Permission.AGENTS_WRITE)
 @page
-def create(request: MemberRequest) -> HttpResponse:
+def create(request: MemberRequest, *, objection: str) -> HttpResponse:
     """A new agent; its token and secret are in this answer and nowhere else."""
-    form = NewAgentForm(request.POST or None, has_rules=AssignmentRule.objects.exists())
+    form = NewAgentForm(
+        request.POST or None, has_rules=AssignmentRule.objects.exists(), objection=objection
+    )
     if form.is_valid():
         data = dict(form.cleaned_data)
         first = data.pop("first", False)
@@ -98,11 +129,12 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
     return show(request, "agents/agent.html", context)
 
 
+@judges_address
 @member_required(Permission.AGENTS_WRITE)
 @page
-def change(request: MemberRequest, public_id: str) -> HttpResponse:
+def change(request: MemberRequest, public_id: str, *, objection: str) -> HttpResponse:
     found = find_agent(public_id)
-    form = AgentForm(request.POST or None, agent=found)
+    form = AgentForm(request.POST or None, agent=found, objection=objection)
     if form.is_valid():
         try:
             services.change_agent(found, by=request.member, **form.cleaned_data)

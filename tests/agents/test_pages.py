@@ -7,12 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
-from agents import rules
+from agents import addresses, rules
 from agents.models import Agent, AssignmentRule, RuleVersion
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery
@@ -122,6 +123,29 @@ def test_changing_an_agent_keeps_its_address_unasked(house: SimpleNamespace) -> 
     path = reverse("change_agent", args=[house.agent.public_id])
     assert logged_in(house.admin).post(path, values).status_code == 302
     assert Agent.objects.get(pk=house.agent.pk).name == "Renamed"
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_no_transaction_waits_for_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DL-03 in spirit; the address is judged all the same, and for nobody who may not make agents."""
+    house = factories.make_house()
+    asked: list[tuple[str, bool]] = []
+
+    def slow(url: str) -> str:
+        asked.append((url, connection.in_atomic_block))
+        return "Not there."
+
+    monkeypatch.setattr(addresses, "_checks", [slow])
+    create = reverse("create_agent")
+    change = reverse("change_agent", args=[house.agent.public_id])
+    for path in (create, change):
+        answer = logged_in(house.admin).post(path, NEW_AGENT)
+        assert (answer.status_code, "Not there." in answer.content.decode()) == (422, True)
+        assert logged_in(house.supervisor).post(path, NEW_AGENT).status_code == 403
+    assert asked == [(NEW_AGENT["url"], False)] * 2
+    unchanged = NEW_AGENT | {"url": house.agent.endpoint.url}
+    assert logged_in(house.admin).post(change, unchanged).status_code == 302
+    assert len(asked) == 2
 
 
 def test_the_health_of_an_agent_counts_the_last_day(house: SimpleNamespace) -> None:
