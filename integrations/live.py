@@ -2,7 +2,8 @@
 
 One hub per process hears PostgreSQL's NOTIFY on `switchboard_live` over one connection and hands each
 fact to the streams that may know of it. A stream costs a coroutine and a bounded queue: no thread, no
-database connection, no Django request (a stream inside a Django view costs all three).
+database connection, no Django request (a stream inside a Django view costs all three). Opening one
+costs a question over a second connection that all streams of the process share.
 
 What the browser gets, ids only:
 
@@ -12,7 +13,9 @@ What the browser gets, ids only:
 
 What the hub hears: `{"account", "conversation", "type", "seq"}` for a fact, sent by
 `conversations.services.events.record`; `{"account", "revoked_member"}` closes that member's streams
-at once (SX-24). Membership is checked again each minute, for all streams in one query (SX-73).
+at once (SX-24). A process that hears this now may have been started, or without its database, when it
+was said, so membership is asked for when a stream opens and whenever hearing begins (again), and once
+more each minute, for all streams in one query (SX-73).
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ QUEUE = 100
 PING_EVERY = 25.0
 CHECK_EVERY = 60.0
 MAX_BACKOFF = 15.0
+ASK_SECONDS = 5.0
 
 PING = b": ping\n\n"
 HELLO = b"retry: 2000\n: welcome\n\n"
@@ -58,6 +62,10 @@ _ACTIVE = """
 SELECT member.id FROM accounts_member member LEFT JOIN accounts_user person ON person.id = member.user_id
 WHERE member.id = ANY(%s) AND member.active AND COALESCE(person.is_active, true)
 """
+
+
+class DatabaseAwayError(Exception):
+    """Nobody can say now who is a member."""
 
 
 class Stream:
@@ -96,11 +104,40 @@ class Hub:
         # Members shut out lately, so that a ticket issued before cannot open a stream again.
         self.revoked: dict[int, float] = {}
         self.tasks: list[asyncio.Task[None]] = []
+        # For questions; the connection that hears is busy waiting.
+        self.connection: psycopg.AsyncConnection[Any] | None = None
+        self.asking = asyncio.Lock()
 
     # --- Streams -----------------------------------------------------------------------------
 
-    def admits(self, ticket: Ticket) -> bool:
-        return ticket.member_id is None or ticket.issued_at > self.revoked.get(ticket.member_id, 0)
+    async def admits(self, ticket: Ticket) -> bool:
+        """Whether its holder may listen; a visitor's ticket is its own proof.
+
+        The database is asked, because a ticket outlives a membership by up to ten minutes and this
+        process may not have run when the member was shut out. Raises `DatabaseAwayError`.
+        """
+        if ticket.member_id is None:
+            return True
+        if ticket.issued_at <= self.revoked.get(ticket.member_id, 0):
+            return False
+        async with self.asking:
+            try:
+                async with asyncio.timeout(ASK_SECONDS):
+                    if self.connection is not None:
+                        # It may have died since the last question; then a new one is tried.
+                        with contextlib.suppress(psycopg.Error, OSError):
+                            return bool(await active_members(self.connection, {ticket.member_id}))
+                        await self.hang_up()
+                    self.connection = await connect()
+                    return bool(await active_members(self.connection, {ticket.member_id}))
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                await self.hang_up()
+                raise DatabaseAwayError(type(error).__name__) from error
+
+    async def hang_up(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await connection.close()
 
     def add(self, stream: Stream) -> None:
         self.start()
@@ -172,10 +209,9 @@ class Hub:
         backoff = 0.5
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    **connection_arguments(), autocommit=True
-                ) as connection:
+                async with await connect() as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
+                    await self.check_members(connection)
                     self.tell(self.all(), RELOAD)
                     backoff = 0.5
                     await self.hear_from(connection)
@@ -196,11 +232,20 @@ class Hub:
         members = {s.ticket.member_id for s in streams if s.ticket.member_id is not None}
         if not members:
             return
-        cursor = await connection.execute(_ACTIVE, [list(members)])
-        active = {row[0] for row in await cursor.fetchall()}
+        active = await active_members(connection, members)
         for stream in streams:
             if stream.ticket.member_id is not None and stream.ticket.member_id not in active:
                 stream.close(CLOSED)
+
+
+async def active_members(connection: psycopg.AsyncConnection[Any], members: set[int]) -> set[int]:
+    """Those of `members` who still are some."""
+    cursor = await connection.execute(_ACTIVE, [list(members)])
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def connect() -> psycopg.AsyncConnection[Any]:
+    return await psycopg.AsyncConnection.connect(**connection_arguments(), autocommit=True)
 
 
 def connection_arguments() -> dict[str, Any]:
@@ -239,10 +284,20 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     except tickets.BadTicketError:
         await refuse(send, 401)
         return
-    if not hub.admits(card):
-        await refuse(send, 401)
-        return
-    await run(Stream(card), receive, send)
+    stream = Stream(card)
+    # It is among the streams before anybody is asked, so that whoever is shut out meanwhile is
+    # closed like all others; nothing is written to it until the answer is there.
+    hub.add(stream)
+    try:
+        if await hub.admits(card):
+            await run(stream, receive, send)
+        else:
+            await refuse(send, 401)
+    except DatabaseAwayError as error:
+        logger.warning("live stream refused error=%s", error)
+        await refuse(send, 503)
+    finally:
+        hub.discard(stream)
 
 
 async def run(stream: Stream, receive: Receive, send: Send) -> None:
@@ -260,14 +315,12 @@ async def run(stream: Stream, receive: Receive, send: Send) -> None:
         }
     )
     gone = asyncio.create_task(watch(stream, receive))
-    hub.add(stream)
     try:
         await send({"type": "http.response.body", "body": HELLO, "more_body": True})
         while (item := await stream.queue.get()) is not None:
             await send({"type": "http.response.body", "body": item, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        hub.discard(stream)
         gone.cancel()
 
 
@@ -302,4 +355,5 @@ async def lifespan(receive: Receive, send: Send) -> None:
     hub.stop()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*tasks, return_exceptions=True)
+    await hub.hang_up()
     await send({"type": "lifespan.shutdown.complete"})

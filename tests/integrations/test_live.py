@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from django.core import signing
-from django.db import connection
+from django.db import connection, connections
 
 from accounts.tenancy import account_context
 from conversations import services
 from integrations import live, tickets
-from integrations.live import Hub, Stream
+from integrations.live import DatabaseAwayError, Hub, Stream
 from integrations.tickets import Ticket
 from tests import factories
 from tests.serving import Served, serve
@@ -175,6 +175,21 @@ def test_a_removed_member_hears_nothing_more_within_five_seconds(
     assert listen(for_member(shop.person)).status == 200
 
 
+def test_the_ticket_of_somebody_who_was_removed_unheard_opens_no_stream(
+    shop: SimpleNamespace, listen: Callable[..., Listener]
+) -> None:
+    """SX-24: the process may not have run, or not listened, when the member was shut out."""
+    address = for_member(shop.person)
+    remove(shop.person)
+    assert listen(address).status == 401
+    assert listen(for_member(shop.owner)).status == 200
+
+
+def remove(member: Any) -> None:
+    member.active = False
+    member.save()
+
+
 def test_after_a_lost_database_connection_every_page_fetches_again(
     shop: SimpleNamespace, listen: Callable[..., Listener]
 ) -> None:
@@ -273,8 +288,7 @@ def test_an_unreadable_notification_harms_nobody() -> None:
 
 def test_membership_is_checked_again_for_all_streams_in_one_query(shop: SimpleNamespace) -> None:
     """SX-73, for somebody who was removed while nobody listened to NOTIFY."""
-    shop.person.active = False
-    shop.person.save()
+    remove(shop.person)
     shop.admin.user.is_active = False
     shop.admin.user.save()
 
@@ -289,3 +303,41 @@ def test_membership_is_checked_again_for_all_streams_in_one_query(shop: SimpleNa
         return [stream.queue.empty() for stream in streams]
 
     assert asyncio.run(check()) == [True, False, False, True]
+
+
+def test_membership_is_checked_as_soon_as_hearing_begins(shop: SimpleNamespace) -> None:
+    """Whoever was removed between the stream's opening and the hub's first word, or while it was lost."""
+    remove(shop.person)
+
+    async def hear() -> list[bytes | None]:
+        hub, stream = Hub(), a_stream(shop.person.pk, shop.account.pk)
+        hub.add(stream)
+        async with asyncio.timeout(10):
+            last = [await stream.queue.get(), await stream.queue.get()]
+        hub.stop()
+        return last
+
+    assert asyncio.run(hear()) == [live.CLOSED, None]
+
+
+def test_without_the_database_nobody_new_listens_and_later_everybody_does(
+    shop: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Ticket(shop.account.pk, shop.person.pk, ("account",), time.time())
+
+    async def ask() -> list[bool]:
+        hub, visitor = Hub(), Ticket(shop.account.pk, None, ("conversation:x",), time.time())
+        with monkeypatch.context() as nowhere:
+            nowhere.setitem(connections.settings["default"], "PORT", "1")
+            for _ in range(2):
+                with pytest.raises(DatabaseAwayError):
+                    await hub.admits(card)
+            assert await hub.admits(visitor)
+        answers = [await hub.admits(card)]
+        assert hub.connection is not None
+        await hub.connection.close()
+        answers.append(await hub.admits(card))
+        await hub.hang_up()
+        return answers
+
+    assert asyncio.run(ask()) == [True, True]
