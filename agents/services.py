@@ -19,8 +19,9 @@ from django.utils.translation import gettext as _
 from accounts.audit import audit
 from accounts.models import Account, ApiToken, Member, Team
 from accounts.permissions import Role
+from accounts.tenancy import current_account_id
 from accounts.tokens import create_token
-from agents import dialects
+from agents import dialects, moving
 from agents.answers import (
     MistakenActionError,
     Response,
@@ -31,11 +32,9 @@ from agents.answers import (
     switch_off,
 )
 from agents.models import Agent, AgentInbox
-from agents.pushing import obstacle
-from conversations import services
+from agents.tasks import move_rest
 from conversations.errors import DeskError
-from conversations.models import Assignment, Conversation, Endpoint, EndpointSecret, Inbox
-from conversations.services import Reason
+from conversations.models import Endpoint, EndpointSecret, Inbox
 
 __all__ = [
     "AgentError",
@@ -221,20 +220,24 @@ def enable_endpoint(agent: Agent, *, by: Member | None) -> Agent:
 
 
 # --- Pausing and deleting ------------------------------------------------------------------------
+# Each act moves the first conversations itself; the others follow by a job (agents/moving.py). The
+# same act again does nothing but move what is left.
 
 
 @transaction.atomic
 def pause_agent(agent: Agent, *, by: Member | None) -> int:
-    """People get the agent's open conversations, and it gets no new ones; returns how many moved.
+    """People get the agent's open conversations, and it gets no new ones; returns how many.
 
     `resume_agent` takes it back, so it is the undo as well.
     """
     agent = _locked(agent)
-    if agent.state != Agent.State.ACTIVE:
+    if agent.state == Agent.State.DELETED:
         return 0
+    if agent.state == Agent.State.PAUSED:
+        return _follow([agent], by=by)
     agent.state, agent.paused_at = Agent.State.PAUSED, timezone.now()
     agent.save(update_fields=["state", "paused_at"])
-    moved = _move_to_people(agent, by=by, reason=Reason.AGENT_PAUSED)
+    moved = _follow([agent], by=by)
     audit("agent.paused", by=by, target=agent, changes={"moved": moved})
     return moved
 
@@ -244,10 +247,10 @@ def resume_agent(agent: Agent, *, by: Member | None) -> int:
     """The agent works again, and gets back what nobody has touched since; returns how many."""
     agent = _locked(agent)
     if agent.state != Agent.State.PAUSED:
-        return 0
+        return _follow([agent], by=by)
     agent.state, agent.paused_at = Agent.State.ACTIVE, None
     agent.save(update_fields=["state", "paused_at"])
-    returned = _give_back([agent], by=by, reason=Reason.AGENT_PAUSED)
+    returned = _follow([agent], by=by)
     audit("agent.resumed", by=by, target=agent, changes={"returned": returned})
     return returned
 
@@ -257,12 +260,10 @@ def pause_everywhere(account: Account, *, by: Member | None) -> int:
     """Silence all agents of the account at once; people get their conversations."""
     account = _locked_account(account)
     if account.agents_paused:
-        return 0
+        return _follow(moving.locked(), by=by)
     account.agents_paused = True
     account.save(update_fields=["agents_paused"])
-    moved = 0
-    for agent in _living_agents():
-        moved += _move_to_people(agent, by=by, reason=Reason.AGENT_PAUSED)
+    moved = _follow(moving.locked(), by=by)
     audit("agents.paused_everywhere", by=by, target=account, changes={"moved": moved})
     return moved
 
@@ -272,26 +273,24 @@ def resume_everywhere(account: Account, *, by: Member | None) -> int:
     """Agents that are not paused themselves work again and get back what nobody has touched."""
     account = _locked_account(account)
     if not account.agents_paused:
-        return 0
+        return _follow(moving.locked(), by=by)
     account.agents_paused = False
     account.save(update_fields=["agents_paused"])
-    able = [agent for agent in _living_agents() if obstacle(agent, account) is None]
-    returned = _give_back(able, by=by, reason=Reason.AGENT_PAUSED)
+    returned = _follow(moving.locked(), by=by)
     audit("agents.resumed_everywhere", by=by, target=account, changes={"returned": returned})
     return returned
 
 
 @transaction.atomic
 def delete_agent(agent: Agent, *, by: Member | None) -> int:
-    """Delete: conversations go to people, its endpoint and tokens end; returns how many moved.
+    """Delete: conversations go to people, its endpoint and tokens end; returns how many.
 
     Its messages and its name in old assignments stay. `undo_delete` takes it back.
     """
     agent = _locked(agent)
     if agent.state == Agent.State.DELETED:
-        return 0
+        return _follow([agent], by=by)
     now = timezone.now()
-    moved = _move_to_people(agent, by=by, reason=Reason.AGENT_DELETED, snoozed=True)
     agent.state = Agent.State.DELETED
     agent.save(update_fields=["state"])
     agent.endpoint.state = Endpoint.State.DISABLED
@@ -300,6 +299,7 @@ def delete_agent(agent: Agent, *, by: Member | None) -> int:
     agent.member.active = False
     agent.member.save(update_fields=["active"])
     _living_tokens(agent).update(revoked_at=now)
+    moved = _follow([agent], by=by)
     audit("agent.deleted", by=by, target=agent, changes={"moved": moved})
     return moved
 
@@ -309,7 +309,7 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations."""
     agent = _locked(agent)
     if agent.state != Agent.State.DELETED:
-        return 0
+        return _follow([agent], by=by)
     ended_at = agent.endpoint.disabled_at
     agent.state = Agent.State.PAUSED if agent.paused_at else Agent.State.ACTIVE
     agent.save(update_fields=["state"])
@@ -319,32 +319,21 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     agent.member.active = True
     agent.member.save(update_fields=["active"])
     agent.member.tokens.filter(revoked_at=ended_at).update(revoked_at=None)
-    able = [agent] if obstacle(agent, agent.account) is None else []
-    returned = _give_back(able, by=by, reason=Reason.AGENT_DELETED)
+    returned = _follow([agent], by=by)
     audit("agent.restored", by=by, target=agent, changes={"returned": returned})
     return returned
 
 
-def _move_to_people(agent: Agent, *, by: Member | None, reason: str, snoozed: bool = False) -> int:
-    states = [Conversation.Status.OPEN] + ([Conversation.Status.SNOOZED] if snoozed else [])
-    held = Conversation.objects.held_by(agent.member).filter(status__in=states).order_by("id")
-    for conversation in held:
-        services.hand_off(conversation, by=by, to=agent.fallback_team, reason=reason)
-    return len(held)
-
-
-def _give_back(agents: Sequence[Agent], *, by: Member | None, reason: str) -> int:
-    """Back to those of `agents` that lost them for `reason`, where nobody has had them since."""
-    members = {agent.member_id for agent in agents}
-    untouched = Assignment.objects.filter(
-        ended_at__isnull=True, reason=reason, conversation__last_agent_id__in=members
-    ).exclude(conversation__status=Conversation.Status.RESOLVED)
-    conversations = Conversation.objects.filter(
-        pk__in=untouched.values("conversation_id"), assignee__isnull=True
-    ).order_by("id")
-    for conversation in conversations:
-        services.assign(conversation, to=conversation.last_agent, by=by, reason=Reason.UNDONE)
-    return len(conversations)
+def _follow(agents: Sequence[Agent], *, by: Member | None) -> int:
+    """The conversations of these locked agents go where they belong now: the first in this
+    transaction, the others by a job after it. Returns how many in all."""
+    account = Account.objects.get(pk=current_account_id())
+    number = moving.waiting(agents, account)
+    if number and moving.step(agents, account, by=by) < number:
+        job = (account.pk, by.pk if by else None)
+        # Not a failure of the act when no broker answers: beat finds what is left.
+        transaction.on_commit(lambda: move_rest.delay(*job), robust=True)
+    return number
 
 
 # --- Small parts ---------------------------------------------------------------------------------
@@ -368,14 +357,6 @@ def _locked_account(account: Account) -> Account:
     """Not against new rows of the account (`no_key`): whoever writes one holds a conversation that
     we are going to ask for."""
     return Account.objects.select_for_update(no_key=True).get(pk=account.pk)
-
-
-def _living_agents() -> list[Agent]:
-    return list(
-        Agent.objects.exclude(state=Agent.State.DELETED).select_related(
-            "member", "endpoint", "fallback_team", "account"
-        )
-    )
 
 
 def _living_tokens(agent: Agent) -> Any:

@@ -67,6 +67,11 @@ app.conf.beat_schedule = {
         "task": "integrations.tasks.prune",
         "schedule": crontab(hour="3", minute="47"),
     },
+    # The agents' own jobs do this at once; beat is for one that was lost.
+    "move-leftovers": {
+        "task": "agents.tasks.move_leftovers",
+        "schedule": crontab(minute="*/10"),
+    },
     "forget-old-answers": {
         "task": "accounts.tasks.forget_old_answers",
         "schedule": crontab(minute="37"),

@@ -17,14 +17,16 @@ from django.utils import timezone
 from accounts.models import Account, AuditEntry, Member
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
+from agents import moving, tasks
 from agents import services as agents
 from agents.models import Agent
 from agents.services import AgentError
-from conversations import services
+from conversations import services, timers
 from conversations.errors import CannotHoldError
 from conversations.messages import Content
-from conversations.models import Conversation, Endpoint, Message
+from conversations.models import Conversation, Endpoint, Message, Timer
 from conversations.services.locking import lock
+from conversations.signals import event_recorded
 from tests.agents.lane import types
 from tests.factories import make_agent, make_conversation, make_house, said
 
@@ -249,9 +251,6 @@ def test_pausing_everywhere_waits_for_a_conversation_at_work_and_not_in_a_circle
 def test_a_snoozed_conversation_of_a_paused_agent_wakes_with_people(
     house: SimpleNamespace,
 ) -> None:
-    from conversations import timers
-    from conversations.models import Timer
-
     conversation = held_by(house.agent, house)[0]
     services.snooze(conversation, by=house.person, until=timezone.now() + timedelta(hours=1))
     assert agents.pause_agent(house.agent, by=house.admin) == 0
@@ -259,6 +258,151 @@ def test_a_snoozed_conversation_of_a_paused_agent_wakes_with_people(
     conversation.refresh_from_db()
     assert (conversation.status, conversation.assignee) == ("open", None)
     assert conversation.assignments.latest("epoch").reason == "agent_paused"
+
+
+@pytest.mark.parametrize("waking", ["timer", "customer", "person"])
+@pytest.mark.parametrize("act", ["pause_agent", "pause_everywhere", "switch_off", "delete_agent"])
+def test_however_a_snoozed_conversation_wakes_it_never_wakes_with_an_agent_that_is_away(
+    house: SimpleNamespace, act: str, waking: str
+) -> None:
+    conversation = held_by(house.agent, house)[0]
+    services.snooze(conversation, by=house.person, until=timezone.now() + timedelta(hours=1))
+    if act == "switch_off":  # by its own answers; it leaves what is snoozed where it is
+        Endpoint.objects.filter(pk=house.agent.endpoint_id).update(state="disabled")
+    elif act == "pause_everywhere":
+        agents.pause_everywhere(house.account, by=house.admin)
+    elif act == "delete_agent":  # as it is until the job has come to this one
+        Agent.objects.filter(pk=house.agent.pk).update(state="deleted")
+    else:
+        agents.pause_agent(house.agent, by=house.admin)
+    if waking == "timer":
+        timers.fire(Timer.objects.get(kind=Timer.Kind.SNOOZE))
+    elif waking == "customer":
+        services.receive(house.inbox, said("Hello?", visitor=f"{house.agent.pk}-0"))
+    else:
+        services.reopen(conversation, by=house.person)
+    conversation.refresh_from_db()
+    assert (conversation.status, conversation.assignee) == ("open", None)
+
+
+def test_a_paused_agent_that_wakes_its_own_conversation_does_not_keep_it(
+    house: SimpleNamespace,
+) -> None:
+    """It hears nothing of its own acts, so nobody stops it at once; beat does."""
+    conversation = held_by(house.agent, house)[0]
+    services.snooze(conversation, by=house.person, until=timezone.now() + timedelta(hours=1))
+    agents.pause_agent(house.agent, by=house.admin)
+    services.reopen(conversation, by=house.agent.member)
+    tasks.move_leftovers()
+    assert holders([conversation]) == [None]
+
+
+# --- Thousands of conversations ------------------------------------------------------------------
+
+
+@pytest.fixture
+def batches_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving, "BATCH", 2)
+
+
+def holders(conversations: list[Conversation]) -> list[Member | None]:
+    found = {c.pk: c.assignee for c in Conversation.objects.select_related("assignee")}
+    return [found[conversation.pk] for conversation in conversations]
+
+
+@pytest.mark.usefixtures("batches_of_two")
+def test_pausing_moves_the_first_conversations_and_a_job_the_others(
+    house: SimpleNamespace, django_capture_on_commit_callbacks: Any
+) -> None:
+    conversations = held_by(house.agent, house, 5)
+    with django_capture_on_commit_callbacks() as jobs:
+        assert agents.pause_agent(house.agent, by=house.admin) == 5
+    assert len(jobs) == 1
+    assert holders(conversations) == [None] * 2 + [house.agent.member] * 3
+    assert tasks.move_rest(house.account.pk, house.admin.pk) == 3
+    assert holders(conversations) == [None] * 5
+    last = conversations[-1].assignments.latest("epoch")
+    assert (last.reason, last.by) == ("agent_paused", house.admin)
+    assert AuditEntry.objects.get(action="agent.paused").changes == {"moved": 5}
+
+
+@pytest.mark.usefixtures("batches_of_two")
+def test_what_is_undone_half_way_is_undone_right(house: SimpleNamespace) -> None:
+    conversations = held_by(house.agent, house, 5)
+    agents.pause_agent(house.agent, by=house.admin)
+    assert agents.resume_agent(house.agent, by=house.admin) == 2
+    assert holders(conversations) == [house.agent.member] * 5
+    assert tasks.move_rest(house.account.pk, house.admin.pk) == 0  # the job comes too late
+    agents.delete_agent(house.agent, by=house.admin)
+    tasks.move_leftovers()
+    assert holders(conversations) == [None] * 5
+    assert agents.undo_delete(house.agent, by=house.admin) == 5
+    assert holders(conversations) == [house.agent.member] * 2 + [None] * 3
+    tasks.move_leftovers()
+    assert holders(conversations) == [house.agent.member] * 5
+
+
+@pytest.mark.usefixtures("batches_of_two")
+def test_the_same_act_again_goes_on_where_it_stopped(house: SimpleNamespace) -> None:
+    conversations = held_by(house.agent, house, 5)
+    assert agents.pause_everywhere(house.account, by=house.owner) == 5
+    assert agents.pause_everywhere(house.account, by=house.owner) == 3
+    assert agents.pause_everywhere(house.account, by=house.owner) == 1
+    assert holders(conversations) == [None] * 5
+    assert AuditEntry.objects.filter(action="agents.paused_everywhere").count() == 1
+
+
+@pytest.mark.usefixtures("clean_database", "batches_of_two")
+def test_a_worker_that_dies_half_way_leaves_nothing_that_the_next_does_not_find() -> None:
+    house = make_house()
+    with account_context(house.account):
+        conversations = held_by(house.agent, house, 6)
+        services.snooze(
+            conversations.pop(), by=house.person, until=timezone.now() + timedelta(hours=1)
+        )
+        assert agents.delete_agent(house.agent, by=house.owner) == 6
+
+    def die(**_signal: Any) -> None:
+        if Conversation.objects.filter(assignee=None).count() == 4:
+            raise SystemExit
+
+    event_recorded.connect(die)
+    try:
+        with pytest.raises(SystemExit):
+            tasks.move_rest(house.account.pk)
+    finally:
+        event_recorded.disconnect(die)
+    with account_context(house.account):
+        assert holders(conversations) == [None] * 2 + [house.agent.member] * 3
+        services.receive(house.inbox, said("Hello?", visitor=f"{house.agent.pk}-4"))
+        assert holders(conversations)[-1] is None
+    assert tasks.move_leftovers() == 3
+    with account_context(house.account):
+        assert not Conversation.objects.exclude(assignee=None).exists()
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_whoever_takes_a_conversation_over_while_the_agent_is_paused_keeps_it() -> None:
+    house = make_house()
+    with account_context(house.account):
+        conversations = held_by(house.agent, house, 2)
+    taken = Event()
+
+    def take() -> None:
+        with account_context(house.account):
+            services.take_over(conversations[0], by=house.person)
+            taken.set()
+            sleep(0.3)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(take)
+        taken.wait()
+        with account_context(house.account):
+            agents.pause_agent(house.agent, by=house.owner)
+        working.result()
+    with account_context(house.account):
+        assert holders(conversations) == [house.person, None]
 
 
 # --- Deleting ------------------------------------------------------------------------------------
