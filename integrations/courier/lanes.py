@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
+from accounts.sealing import SealError
 from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
 from integrations.courier.database import Pool
 from integrations.courier.results import finish_many
@@ -333,11 +334,17 @@ def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
 
 
 def _target(account_id: int, row: tuple[Any, ...]) -> Target:
-    _id, url, state, timeout_s, dialect, sealed, row_keys = row
-    secrets = [
-        EndpointSecret(account_id=account_id, row_key=row_key, sealed=one).value
-        for one, row_key in zip(sealed or (), row_keys or (), strict=True)
-    ]
+    """The endpoint of a row. A secret that does not open here is left out: whoever checks signatures
+    refuses what lacks one, and no other endpoint of the batch waits for it."""
+    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys = row
+    secrets = []
+    for one, row_key in zip(sealed or (), row_keys or (), strict=True):
+        try:
+            secret = EndpointSecret(account_id=account_id, row_key=row_key, sealed=one).value
+        except SealError as error:
+            logger.error("secret not opened endpoint=%d error=%s", endpoint_id, error)
+        else:
+            secrets.append(secret)
     return Target(url, state, timeout_s, dialect, tuple(secrets))
 
 

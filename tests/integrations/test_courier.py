@@ -13,7 +13,16 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from conversations import services
-from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message, Timer
+from conversations.models import (
+    Attempt,
+    Conversation,
+    Delivery,
+    Endpoint,
+    EndpointSecret,
+    Lane,
+    Message,
+    Timer,
+)
 from conversations.services import outbox
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
@@ -84,6 +93,27 @@ def test_an_event_reaches_the_agent_signed_and_its_answer_the_customer():
     assert attempt.request_headers["webhook-signature"] == "…"
     assert not Lane.all_accounts.filter(lease_token__isnull=False).exists()
     assert not Lane.all_accounts.filter(due_at__isnull=False).exists()
+
+
+@pytest.mark.parametrize("sealed", [b"lost:" + bytes(40), b"k1:" + bytes(40), b""])
+def test_a_secret_that_does_not_open_holds_up_nobody_else(caplog, sealed):
+    """The deliveries of one batch are started together; one endpoint's key may be gone."""
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        broken = factories.make_agent(house.account, url=f"{agent.url}/broken")
+        conversations = [factories.make_conversation(house.inbox) for _ in range(2)]
+        with house.inside():
+            EndpointSecret.objects.filter(endpoint=broken.endpoint).update(sealed=sealed)
+            for conversation, its in zip(conversations, (broken, house.agent), strict=True):
+                services.assign(conversation, to=its.member, by=None)
+        with courier():
+            wait_for(lambda: [r for r in agent.requests if r.path == "/"], 5)
+            wait_for(lambda: "secret not opened" in caplog.text)
+    request = next(r for r in agent.requests if r.path == "/")
+    assert Webhook(SECRET).verify(request.body, request.headers)
+    for unsigned in (r for r in agent.requests if r.path == "/broken"):
+        assert "v1," not in unsigned.headers["webhook-signature"]
+    assert "whsec_" not in caplog.text
 
 
 def test_dl_20_dl_21_two_couriers_keep_every_conversation_in_order_one_at_a_time():
