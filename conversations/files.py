@@ -117,9 +117,7 @@ def check_upload(content: bytes, *, filename: str = "", claimed: str = "") -> Ch
     """
     if not content:
         raise RefusedFileError(_("The file is empty."))
-    if len(content) > settings.MAX_UPLOAD_BYTES:
-        limit = settings.MAX_UPLOAD_BYTES // 1024**2
-        raise FileTooLargeError(_("Files may have up to %(limit)s MB.") % {"limit": limit})
+    check_size(len(content))
     name = clean_name(filename)
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     candidates = recognise(content)
@@ -131,6 +129,13 @@ def check_upload(content: bytes, *, filename: str = "", claimed: str = "") -> Ch
     if found.kind == Kind.IMAGE:
         check_pixels(content, found)
     return CheckedFile(content, found.mime, found.kind, name or f"file.{found.endings[0]}")
+
+
+def check_size(size: int) -> None:
+    """Raises `FileTooLargeError`; also for whoever would rather not read it into memory first."""
+    if size > settings.MAX_UPLOAD_BYTES:
+        limit = settings.MAX_UPLOAD_BYTES // 1024**2
+        raise FileTooLargeError(_("Files may have up to %(limit)s MB.") % {"limit": limit})
 
 
 def recognise(content: bytes) -> tuple[FileType, ...]:

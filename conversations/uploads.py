@@ -1,4 +1,4 @@
-"""Files that people send from the dashboard: checked like any other, then kept for the channel."""
+"""Files to send to a customer: checked by their bytes, then kept for the channel."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 
 from conversations.errors import CannotSendError
-from conversations.files import RefusedFileError, check_upload
+from conversations.files import RefusedFileError, check_size, check_upload
 from conversations.messages import OutboundMedia
 from conversations.services import media
 
 
 def store(upload: UploadedFile[Any], *, account_id: int) -> OutboundMedia:
-    """Check one upload and keep it. Raises `CannotSendError` with the sentence people read."""
-    name = upload.name or ""
+    """`keep` for the dashboard: raises `CannotSendError` with the sentence people read."""
     try:
-        checked = check_upload(upload.read(), filename=name, claimed=upload.content_type or "")
+        return keep(upload, account_id=account_id)
     except RefusedFileError as error:
-        values = {"name": name[-60:], "reason": error.message}
+        values = {"name": (upload.name or "")[-60:], "reason": error.message}
         raise CannotSendError(_("“%(name)s” cannot be sent. %(reason)s") % values) from error
+
+
+def keep(upload: UploadedFile[Any], *, account_id: int) -> OutboundMedia:
+    """Check one upload and keep it. Raises `RefusedFileError`."""
+    check_size(upload.size or 0)
+    name, claimed = upload.name or "", upload.content_type or ""
+    checked = check_upload(upload.read(), filename=name, claimed=claimed)
     return OutboundMedia(
         kind=checked.kind,
         mime=checked.mime,

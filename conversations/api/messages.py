@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -20,8 +19,7 @@ from accounts.rest.views import AccountViewSet
 from conversations import services
 from conversations.api.conversations import conversations_of, lost_by, to_change
 from conversations.errors import NotHolderError, WrongStateError
-from conversations.files import FileTooLargeError, check_upload
-from conversations.messages import Content, OutboundMedia
+from conversations.messages import Content
 from conversations.models import Conversation, Message
 from conversations.serializers import (
     MessageSerializer,
@@ -29,8 +27,8 @@ from conversations.serializers import (
     NothingSerializer,
     content_of,
 )
-from conversations.services import media
 from conversations.services.outbound import discard_draft
+from conversations.uploads import keep
 
 P = Permission
 Direction = Message.Direction
@@ -129,7 +127,8 @@ class MessageViewSet(AccountViewSet):
 
     def _content(self, given: dict[str, Any]) -> Content:
         check_text(given["text"])
-        files = tuple(store(upload, self.account.pk) for upload in given.get("files", ()))
+        uploads = given.get("files", ())
+        files = tuple(keep(upload, account_id=self.account.pk) for upload in uploads)
         return content_of(given, files)
 
     def _reply_to(self, conversation: Conversation, public_id: str | None) -> Message | None:
@@ -163,18 +162,3 @@ class MessageViewSet(AccountViewSet):
 def _seen_by_agents(member_id: int) -> Q:
     """Notes are for people: an AI agent reads what was said to and by the customer, and its own."""
     return Q(direction__in=(Direction.INBOUND, Direction.OUTBOUND)) | Q(author_id=member_id)
-
-
-def store(upload: Any, account_id: int) -> OutboundMedia:
-    """Check one upload by its bytes and keep it; raises `RefusedFileError`."""
-    if upload.size > settings.MAX_UPLOAD_BYTES:
-        raise FileTooLargeError(_("This file is too large."))
-    content = upload.read()
-    checked = check_upload(content, filename=upload.name or "", claimed=upload.content_type or "")
-    return OutboundMedia(
-        kind=checked.kind,
-        mime=checked.mime,
-        filename=checked.filename,
-        path=media.store(content, account_id=account_id),
-        size=len(content),
-    )
