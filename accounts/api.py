@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -80,7 +81,7 @@ class MemberFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
     active = filters.BooleanFilter()
 
 
-class MemberViewSet(AccountViewSet):
+class MemberViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """People and AI agents of the account."""
 
     model = Member
@@ -97,19 +98,13 @@ class MemberViewSet(AccountViewSet):
     def rows(self) -> QuerySet[Member]:
         return Member.objects.filter(account=self.account).select_related("user")
 
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
-        return self.answer(self.get_object())
-
     @extend_schema(request=NewInvitationSerializer, responses={201: InvitationSerializer})
     def create(self, request: Request) -> Response:
         """Invite somebody: members come by invitation only."""
         return invite(self)
 
     @extend_schema(request=MemberChangeSerializer, responses=MemberSerializer)
-    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
         """Rename, or give another role."""
         member = self.get_object()
         changes = self.shape(MemberChangeSerializer, partial=True)
@@ -125,7 +120,7 @@ class MemberViewSet(AccountViewSet):
         return Response(status=204)
 
 
-class InvitationViewSet(AccountViewSet):
+class InvitationViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """Offers to join the account."""
 
     model = Invitation
@@ -139,12 +134,6 @@ class InvitationViewSet(AccountViewSet):
 
     def rows(self) -> QuerySet[Invitation]:
         return Invitation.objects.filter(account=self.account)
-
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self.answer(self.get_object())
 
     @extend_schema(request=NewInvitationSerializer, responses={201: InvitationSerializer})
     def create(self, request: Request) -> Response:
@@ -163,7 +152,7 @@ def invite(view: AccountViewSet) -> Response:
     return Response(InvitationSerializer(invitation).data, status=201)
 
 
-class TeamViewSet(AccountViewSet):
+class TeamViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """Named groups that conversations can be given to."""
 
     model = Team
@@ -182,12 +171,6 @@ class TeamViewSet(AccountViewSet):
         return Team.objects.prefetch_related(
             Prefetch("members", Member.objects.only("pk").order_by("pk"))
         )
-
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self.answer(self.get_object())
 
     @extend_schema(request=TeamChangeSerializer, responses={201: TeamSerializer})
     def create(self, request: Request) -> Response:
@@ -226,7 +209,7 @@ class TeamViewSet(AccountViewSet):
         return self.answer(self.get_object())
 
 
-class TokenViewSet(AccountViewSet):
+class TokenViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """API tokens: one's own, or with `tokens:write` everybody's."""
 
     model = ApiToken
@@ -241,12 +224,6 @@ class TokenViewSet(AccountViewSet):
     def rows(self) -> QuerySet[ApiToken]:
         tokens = ApiToken.objects.filter(account=self.account)
         return tokens if self.may(P.TOKENS_WRITE) else tokens.filter(member=self.member)
-
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self.answer(self.get_object())
 
     @extend_schema(request=NewTokenSerializer, responses={201: CreatedTokenSerializer})
     def create(self, request: Request) -> Response:

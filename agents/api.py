@@ -13,6 +13,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
+from rest_framework.mixins import ListModelMixin
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -45,7 +46,7 @@ from conversations.serializers import NothingSerializer
 P = Permission
 
 
-class AgentViewSet(AccountViewSet):
+class AgentViewSet(ListModelMixin, AccountViewSet):
     """AI agents. Secret and token are shown once, in the answer that makes them."""
 
     model = Agent
@@ -78,9 +79,6 @@ class AgentViewSet(AccountViewSet):
     def rows(self) -> QuerySet[Agent]:
         rows = _whole(Agent.objects.all())
         return rows if self.action == "restore" else rows.exclude(state=Agent.State.DELETED)
-
-    def list(self, request: Request) -> Response:
-        return self.page()
 
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
         return self._show(self.get_object())
@@ -209,7 +207,7 @@ def _moved(count: int) -> Response:
     return Response({"conversations": count})
 
 
-class RuleViewSet(AccountViewSet):
+class RuleViewSet(ListModelMixin, AccountViewSet):
     """Who gets a conversation, in order; `rules/order/` changes the order."""
 
     model = AssignmentRule
@@ -227,9 +225,6 @@ class RuleViewSet(AccountViewSet):
 
     def rows(self) -> QuerySet[AssignmentRule]:
         return AssignmentRule.objects.all()
-
-    def list(self, request: Request) -> Response:
-        return self.page()
 
     def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
         return self._show(self.get_object())
@@ -292,7 +287,7 @@ def named_errors() -> Iterator[None]:
         raise ValidationError({error.path: [error.message]}) from error
 
 
-class DecisionViewSet(AccountViewSet):
+class DecisionViewSet(ListModelMixin, AccountViewSet):
     """Why: every rule that was looked at, matched or not, with the value that decided."""
 
     model = Decision
@@ -304,6 +299,3 @@ class DecisionViewSet(AccountViewSet):
             conversations_of(self.member).only("pk"), self.kwargs["conversation_id"]
         )
         return Decision.objects.filter(conversation=conversation)
-
-    def list(self, request: Request, conversation_id: str) -> Response:
-        return self.page()

@@ -51,7 +51,7 @@ class AccountViewSet(GenericViewSet[Any]):
     """A resource of one account.
 
     A subclass names `model`, `permissions_by_action` (what is not named is refused, SX-20) and
-    `rows()`. Handlers run in one transaction inside the account's context. A handler may *return* an
+    `rows()`; plain lists and rows come from DRF's mixins. Handlers run in one transaction inside the account's context. A handler may *return* an
     `APIException` instead of raising it: then the refusal is answered and what was written stays.
     """
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -45,7 +46,7 @@ class ContactFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
         )
 
 
-class ContactViewSet(AccountViewSet):
+class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """The customers. They come by writing; an AI agent sees those whose conversations it holds."""
 
     model = Contact
@@ -63,19 +64,13 @@ class ContactViewSet(AccountViewSet):
             return Contact.objects.all()
         return Contact.objects.filter(conversations__assignee=self.member).distinct()
 
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
-        return self.answer(self.get_object())
-
     @extend_schema(request=ContactChangeSerializer, responses=ContactSerializer)
-    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
         changes = self.shape(ContactChangeSerializer, partial=True)
         return self.answer(update_contact(self.get_object(), by=self.member, **changes))
 
 
-class LabelViewSet(AccountViewSet):
+class LabelViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """Labels of conversations."""
 
     model = Label
@@ -90,12 +85,6 @@ class LabelViewSet(AccountViewSet):
 
     def rows(self) -> QuerySet[Label]:
         return Label.objects.all()
-
-    def list(self, request: Request) -> Response:
-        return self.page()
-
-    def retrieve(self, request: Request, id: str) -> Response:  # noqa: A002
-        return self.answer(self.get_object())
 
     @extend_schema(request=LabelChangeSerializer, responses={201: LabelSerializer})
     def create(self, request: Request) -> Response:
