@@ -237,7 +237,13 @@ def test_people_change_their_own_name_and_language_only(user: User) -> None:
     log_in(browser, user)
     path = "/v1/auth/user/"
     assert browser.patch(path, {"name": "Olga P.", "language": "ro"}).json()["name"] == "Olga P."
-    wrong = ({"email": "x@example.test"}, {"is_staff": True}, {"time_zone": "Mars"}, 5, [{}])
+    wrong: tuple[object, ...] = (
+        {"email": "x@example.test"},
+        {"is_staff": True},
+        {"time_zone": "Mars"},
+        5,
+        [{}],
+    )
     for body in wrong:
         assert browser.patch(path, body).status_code == 400
     assert browser.put(path, {}).status_code == 405

@@ -98,7 +98,7 @@ def test_f_02_a_killed_courier_is_replaced_within_five_seconds_and_nothing_is_lo
             wait_for(all_ended, 20)
     assert set(states(kind="agent")) == {State.DELIVERED}
     assert len(agent.requests) == 48 + 16
-    order = {}
+    order: dict[str, list[int]] = {}
     for request in agent.requests[16:]:
         lane = request.headers["webhook-id"].split("-")[0]
         order.setdefault(lane, []).append(request.json["n"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from typing import Any
 
 import psycopg
 import pytest
@@ -400,7 +401,8 @@ def cut_all_connections():
 
 def test_the_server_starts_and_ends_the_door(inbox):
     async def run():
-        incoming, outgoing = asyncio.Queue(), asyncio.Queue()
+        incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        outgoing: asyncio.Queue[Any] = asyncio.Queue()
         life = asyncio.create_task(app({"type": "lifespan"}, incoming.get, outgoing.put))
         await incoming.put({"type": "lifespan.startup"})
         assert (await outgoing.get())["type"] == "lifespan.startup.complete"
