@@ -23,7 +23,7 @@ NUMBER, SECRET = "200000000000001", "app-secret"
 
 
 def entry(n: int) -> dict:
-    said = {
+    said: dict[str, object] = {
         "from": f"4072100{n:04d}",
         "id": f"wamid.{n}",
         "timestamp": "1795000000",
