@@ -108,7 +108,7 @@ def test_dl_18_a_receipt_that_breaks_us_is_tried_five_times_then_the_lane_goes_o
     with courier(), caplog.at_level("CRITICAL"):
         bring(house, said("1", "poison"), said("2", "after"))
         for tries in range(1, 5):
-            wait_for(lambda wanted=tries: tried(house) == wanted)
+            wait_for(tried(house, tries))
             assert texts(house) == []
             hurry(house)
         wait_for(none_new(house))
@@ -119,9 +119,12 @@ def test_dl_18_a_receipt_that_breaks_us_is_tried_five_times_then_the_lane_goes_o
     assert (receipt.tries, receipt.result) == (5, "RuntimeError: a bug of ours")
 
 
-def tried(house):
-    with house.inside():
-        return Receipt.objects.earliest("id").tries
+def tried(house, times):
+    def met():
+        with house.inside():
+            return Receipt.objects.earliest("id").tries == times
+
+    return met
 
 
 def hurry(house):
