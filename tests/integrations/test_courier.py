@@ -267,6 +267,7 @@ def test_dl_03_no_transaction_is_open_while_an_agent_thinks():
                         " FROM pg_stat_activity WHERE datname = current_database()"
                         " AND pid <> pg_backend_pid()"
                     ).fetchone()
+                    assert row is not None
                     longest.append(float(row[0]))
                     time.sleep(0.05)
             assert agent.at_once == 20

@@ -35,7 +35,7 @@ def token(house) -> str:
 def phone(client, token):
     """A client that has opened the page; `visitor` is its name there."""
     page = client.get(f"/sandbox/{token}/")
-    client.visitor = re.search(r'data-visitor="(\w+)"', page.content.decode())[1]
+    client.visitor = found(r'data-visitor="(\w+)"', page.content.decode())
     client.page = f"/sandbox/{token}/"
     return client
 
@@ -68,6 +68,13 @@ def answer(conversation, content, author, status="delivered") -> Message:
 
 def screen(phone) -> str:
     return phone.get(f"{phone.page}thread/").content.decode()
+
+
+def found(pattern: str, html: str) -> str:
+    """What the pattern's group caught; it must be there."""
+    match = re.search(pattern, html)
+    assert match is not None
+    return match[1]
 
 
 # --- Coming in ---------------------------------------------------------------------------------------
@@ -187,7 +194,7 @@ def test_a_picture_is_there_at_once(house, phone):
     assert attachment.filename == "cană.png"
     assert attachment.path.startswith(f"{house.account.pk}/")
     assert not Lane.objects.filter(kind="media").exists()
-    address = re.search(r'src="(/media/[^"]+)"', screen(phone))[1]
+    address = found(r'src="(/media/[^"]+)"', screen(phone))
     assert b"".join(phone.get(address).streaming_content) == pictures.png()
 
 
@@ -305,7 +312,7 @@ def test_the_customer_sees_that_their_message_was_read(house, phone):
 def test_a_message_that_was_looked_at_is_read_for_the_desk(house, phone):
     conversation = talk(house, phone)
     message = answer(conversation, Content(text="Hi"), house.owner)
-    seen = re.search(r'data-unseen="([^"]+)"', screen(phone))[1]
+    seen = found(r'data-unseen="([^"]+)"', screen(phone))
     body = json.dumps({"visitor": phone.visitor, "id": "s1", "seen": seen}).encode()
     services.receive(house.inbox, house.inbox.channel.read(body, house.inbox.as_config()))
     message.refresh_from_db()
