@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import ApiToken, Member
 from accounts.tokens import create_token
+
+if TYPE_CHECKING:  # what Django's test client answers with has a name in its stubs only
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 
 class Caller:
@@ -20,24 +22,24 @@ class Caller:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self.client = Client(headers=headers, **defaults)
 
-    def get(self, path: str, **query: Any) -> HttpResponse:
+    def get(self, path: str, **query: Any) -> Answer:
         return self.client.get(path, query)
 
-    def post(self, path: str, body: Any = None, *, key: str = "", **extra: Any) -> HttpResponse:
+    def post(self, path: str, body: Any = None, *, key: str = "", **extra: Any) -> Answer:
         if key:
             extra["headers"] = {"idempotency-key": key, **extra.get("headers", {})}
         return self.send("post", path, body, **extra)
 
-    def patch(self, path: str, body: Any = None, **extra: Any) -> HttpResponse:
+    def patch(self, path: str, body: Any = None, **extra: Any) -> Answer:
         return self.send("patch", path, body, **extra)
 
-    def put(self, path: str, body: Any = None, **extra: Any) -> HttpResponse:
+    def put(self, path: str, body: Any = None, **extra: Any) -> Answer:
         return self.send("put", path, body, **extra)
 
-    def delete(self, path: str, **extra: Any) -> HttpResponse:
+    def delete(self, path: str, **extra: Any) -> Answer:
         return self.client.delete(path, **extra)
 
-    def send(self, method: str, path: str, body: Any = None, **extra: Any) -> HttpResponse:
+    def send(self, method: str, path: str, body: Any = None, **extra: Any) -> Answer:
         raw = body if isinstance(body, bytes) else json.dumps({} if body is None else body)
         call = getattr(self.client, method)
         return call(path, data=raw, content_type="application/json", **extra)
@@ -55,7 +57,7 @@ def caller(member: Member, **fields: Any) -> Caller:
     return Caller(token_of(member, **fields))
 
 
-def code_of(response: HttpResponse) -> str:
+def code_of(response: Answer) -> str:
     """The code of a problem's first error; the answer must be a problem."""
     assert response["Content-Type"] == "application/problem+json", response.content
     body = response.json()
@@ -64,7 +66,7 @@ def code_of(response: HttpResponse) -> str:
     return body["errors"][0]["code"]
 
 
-def attrs_of(response: HttpResponse) -> set[str]:
+def attrs_of(response: Answer) -> set[str]:
     return {error["attr"] for error in response.json()["errors"]}
 
 
