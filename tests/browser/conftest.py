@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from accounts.models import Member
 from tests import factories
@@ -75,9 +75,7 @@ def open_page(chromium: Browser, server: Served) -> Iterator[Callable[..., Page]
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
         context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": server.url}])
         page = context.new_page()
-        page.errors = []  # type: ignore[attr-defined]  # read by `assert_clean`
-        page.on("console", lambda m: _note(page, m))
-        page.on("pageerror", lambda error: _note_error(page, error))
+        note_errors(page)
         page.goto(path)
         return page
 
@@ -86,13 +84,17 @@ def open_page(chromium: Browser, server: Served) -> Iterator[Callable[..., Page]
         context.close()
 
 
-def _note_error(page: Any, error: Any) -> None:
-    page.errors.append(str(error))
+def note_errors(page: Page) -> None:
+    """Keep what goes wrong on the page as `page.errors`, for `assert_clean`."""
+    errors: list[str] = []
+    page.errors = errors  # type: ignore[attr-defined]  # ours, beside Playwright's own
 
+    def console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
 
-def _note(page: Any, message: Any) -> None:
-    if message.type == "error":
-        page.errors.append(message.text)
+    page.on("console", console)
+    page.on("pageerror", lambda error: errors.append(str(error)))
 
 
 def assert_clean(page: Any) -> None:

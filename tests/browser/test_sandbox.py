@@ -17,7 +17,7 @@ from conversations.models import Conversation, Message
 from integrations import routes
 from integrations.models import Receipt
 from tests import pictures
-from tests.browser.conftest import assert_clean
+from tests.browser.conftest import assert_clean, note_errors
 from tests.serving import Served
 
 pytestmark = pytest.mark.browser
@@ -79,9 +79,7 @@ def open_phone(chromium: Browser, server: Served, shop: SimpleNamespace) -> Iter
         )
         contexts.append(context)
         page = context.new_page()
-        page.errors = []  # type: ignore[attr-defined]  # read by `assert_clean`
-        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        note_errors(page)
         page.goto(path)
         return page
 
