@@ -357,7 +357,7 @@ def test_letters_are_read_on_this_machine_only(settings) -> None:
     assert elsewhere.get(reverse("mailbox")).status_code == 404
     # A tunnel that runs on this machine is a loopback peer as well.
     assert Client(HTTP_HOST="testserver").get(reverse("mailbox")).status_code == 404
-    handed_on = {"HTTP_X_FORWARDED_FOR": "198.51.100.7"}
-    assert here.get(reverse("mailbox"), **handed_on).status_code == 404
+    handed_on = {"x-forwarded-for": "198.51.100.7"}
+    assert here.get(reverse("mailbox"), headers=handed_on).status_code == 404
     settings.LOCAL_MAILBOX = False
     assert here.get(reverse("mailbox")).status_code == 404

@@ -69,6 +69,7 @@ def test_a_right_password_starts_a_session_with_a_new_key(user: User) -> None:
     old = request.session.session_key
     assert isinstance(log_in(request, " VERA@example.test ", PASSWORD), LoggedIn)
     assert request.session.session_key != old
+    assert old is not None
     assert not SessionStore().exists(old)
     assert request.session["_auth_user_id"] == str(user.pk)
 

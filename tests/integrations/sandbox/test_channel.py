@@ -20,6 +20,7 @@ from conversations.messages import (
     OutboundMessage,
     StatusUpdate,
 )
+from integrations.http import GuardedClient
 from integrations.sandbox import uploads
 from integrations.sandbox.channel import SandboxChannel
 from tests import pictures
@@ -140,7 +141,7 @@ def test_what_names_nobody_is_kept_as_failed(raw):
 
 def test_what_was_stored_has_arrived():
     message = OutboundMessage(reference="msg_1-0", kind=Kind.TEXT, text="Hi")
-    result = asyncio.run(channel.send(message, Recipient(()), inbox, http=None))
+    result = asyncio.run(channel.send(message, Recipient(()), inbox, GuardedClient()))
     assert (result.external_id, result.delivered) == ("sandbox:msg_1-0", True)
 
 
