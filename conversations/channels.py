@@ -11,15 +11,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from accounts.limits import Limit
 from conversations.messages import (
     Identifier,
     Media,
     OutboundMessage,
     Reading,
 )
+
+if TYPE_CHECKING:  # the port is read without Django's models
+    from accounts.limits import Limit
 
 
 class ChannelError(Exception):
