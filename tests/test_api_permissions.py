@@ -18,7 +18,7 @@ from accounts.rest.views import AccountViewSet
 from accounts.tenancy import account_context
 from agents import rules
 from conversations import services
-from conversations.content import Content
+from conversations.messages import Content
 from conversations.models import Conversation, Delivery, Inbox, Label, Message
 from tests.api import Caller
 from tests.factories import make_conversation
@@ -78,7 +78,8 @@ def routes() -> list[Route]:
         if pattern.name in OPEN or not (view and issubclass(view, AccountViewSet)):
             continue
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", raw).removesuffix("$").replace("/?", "/")
-        for method, action in pattern.callback.actions.items():
+        actions: dict[str, str] = getattr(pattern.callback, "actions", {})
+        for method, action in actions.items():
             name = "answer" if pattern.name == "api-answer" else action
             found.append(Route(name, path, view, method, action))
     return found

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from accounts.models import Member
 from accounts.tenancy import account_context
 from conversations.models import Conversation, Message
 from tests import factories
@@ -92,7 +93,7 @@ def test_the_same_key_at_the_same_time_sends_once(desk: SimpleNamespace) -> None
 def test_of_many_who_assign_at_once_one_wins(desk: SimpleNamespace) -> None:
     path = f"/v1/conversations/{desk.thread.public_id}/assign/"
 
-    def assign(member: object) -> int:
+    def assign(member: Member) -> int:
         body = {"assignee": member.public_id, "expected_epoch": 0}
         return call(desk, "POST", path, json.dumps(body).encode())[0]
 

@@ -114,7 +114,7 @@ def existing(model: type[models.Model], account: Account) -> models.Model:
 def fill(row: models.Model, field: models.Field, account: Account) -> None:
     if isinstance(field, models.ForeignKey):
         if field.name == "account":
-            row.account_id = account.pk
+            setattr(row, field.attname, account.pk)
         elif not field.null:
             target = existing(field.related_model, account)
             setattr(row, field.name, target)

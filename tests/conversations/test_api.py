@@ -11,8 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.tenancy import account_context
+from accounts.tenancy import AccountModel, account_context
 from conversations import services
+from conversations.messages import Content
 from conversations.models import (
     Address,
     Attempt,
@@ -127,9 +128,7 @@ def test_lists_take_the_same_number_of_queries_at_any_length(
             conversation = give(api, make_conversation(house.inbox))
             with account_context(house.account):
                 services.add_labels(conversation, [f"l{number}", "x"], by=house.owner)
-                services.post_message(
-                    thread, content=services.outbound.Content(text="hi"), author=house.person
-                )
+                services.post_message(thread, content=Content(text="hi"), author=house.person)
                 Event.objects.update(occurred_at=timezone.now() - timedelta(minutes=1))
 
     address = path(thread, "messages/") if case == "messages" else f"/v1/{case}/"
@@ -343,7 +342,7 @@ def test_messages_that_make_no_sense_are_refused(
     assert count(api, Message) == before
 
 
-def count(api: SimpleNamespace, model: type) -> int:
+def count(api: SimpleNamespace, model: type[AccountModel]) -> int:
     with account_context(api.house.account):
         return model.objects.count()
 
@@ -380,7 +379,7 @@ def test_a_draft_is_used_once_or_put_away(api: SimpleNamespace, held: Conversati
         first, second = (
             services.keep_draft(
                 held,
-                content=services.outbound.Content(text=text),
+                content=Content(text=text),
                 author=api.house.agent.member,
                 reason="late",
             )

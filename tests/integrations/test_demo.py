@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.test import Client
 
-from accounts.models import Account, ApiToken, Member
+from accounts.models import Account, ApiToken, Member, Team
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
 from agents.models import AssignmentRule, Decision
@@ -122,7 +122,7 @@ def test_changes_of_the_person_who_tries_it_stay(facts):
         Member.objects.filter(name="Radu Ionescu").update(name="Radu")
         AssignmentRule.objects.all().delete()
         Inbox.objects.filter(platform="sandbox").update(name="My phone")
-        demo.Team.objects.update(name="Renamed")
+        Team.objects.update(name="Renamed")
     again = run()
     assert again["team"] == facts["team"]
     with inside():

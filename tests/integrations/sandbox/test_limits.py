@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_several_processes_count_together_and_a_minute_later_all_is_forgiven(
 
     assert posts(token, steps) == [200] * 12
     assert posts(token, steps) == [200] * 8 + [429] * 4
-    RateBucket.objects.update(updated_at=timezone.now() - timezone.timedelta(minutes=2))
+    RateBucket.objects.update(updated_at=timezone.now() - timedelta(minutes=2))
     assert posts(token, steps) == [200] * 12
 
 

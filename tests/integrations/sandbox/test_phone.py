@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -354,7 +355,7 @@ def test_too_many_messages_at_once_are_refused_for_a_while(house, phone):
     """Section 6: 20 a minute for one visitor."""
     answers = [phone.post(f"{phone.page}say/", {"text": str(n)}).status_code for n in range(21)]
     assert answers == [302] * 20 + [429]
-    RateBucket.objects.update(updated_at=timezone.now() - timezone.timedelta(minutes=2))
+    RateBucket.objects.update(updated_at=timezone.now() - timedelta(minutes=2))
     assert phone.post(f"{phone.page}say/", {"text": "again"}).status_code == 302
 
 
