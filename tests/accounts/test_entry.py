@@ -321,6 +321,7 @@ def test_an_invitation_is_worth_no_more_than_its_sender_is_now(house: SimpleName
 def test_an_old_letter_changes_no_role_of_somebody_who_is_back(house: SimpleNamespace) -> None:
     second = factories.make_person(house.account, Role.OWNER, "Otto")
     services.deactivate_member(second, by=house.owner)
+    assert second.user is not None
     path = invite(house, second.user.email)
     services.reactivate_member(second, by=house.owner)
     assert logged_in(second).post(path).status_code == 410

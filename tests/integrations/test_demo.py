@@ -65,14 +65,22 @@ def test_it_says_the_same_again(facts):
     assert Account.objects.count() == 1
 
 
+def owner_of(clear: str) -> Member:
+    token = find_token(clear)
+    assert token is not None
+    return token.member
+
+
 def test_everything_it_prints_works(facts):
     client = Client()
     owner = facts["owner"]
     assert client.login(username=owner["email"], password=owner["password"])
     for somebody in (owner, *facts["people"]):
-        token = find_token(somebody["api_token"])
-        assert token.member.user.email == somebody["email"]
+        user = owner_of(somebody["api_token"]).user
+        assert user is not None
+        assert user.email == somebody["email"]
     agent = find_token(facts["agent"]["token"])
+    assert agent is not None
     assert (agent.kind, agent.member.is_agent) == ("agt", True)
     assert Client().get(facts["inboxes"]["sandbox"]["url"]).status_code == 200
     hook = facts["inboxes"]["whatsapp"]["hook_url"]

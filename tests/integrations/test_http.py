@@ -42,7 +42,7 @@ class Server:
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=self.tls)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
+        self.port = self.runner.addresses[0][1]
         self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/"
         return self
 

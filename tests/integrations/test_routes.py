@@ -36,6 +36,7 @@ def test_an_inbox_without_an_address_has_none_to_show(house):
 def test_a_token_leads_to_its_inbox_on_its_platform_only(house):
     token = create_route(house.inbox)
     found = find_route("sandbox", token)
+    assert found is not None
     assert (found.inbox_id, found.account) == (house.inbox.pk, house.account)
     assert find_route("whatsapp", token) is None
     assert find_route("sandbox", token + "x") is None

@@ -33,25 +33,30 @@ def body(**item: Any) -> bytes:
     return json.dumps({"visitor": "abc", "id": "1", **item}).encode()
 
 
+def said(**item: Any) -> InboundMessage:
+    reading = channel.read(body(**item), inbox)
+    assert isinstance(reading, InboundMessage)
+    return reading
+
+
 @pytest.fixture(autouse=True)
 def _own_media_root(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path
 
 
 def test_a_text_is_a_message_of_the_visitor():
-    said = channel.read(body(text="Hello"), inbox)
-    assert isinstance(said, InboundMessage)
-    assert (said.kind, said.text) == (Kind.TEXT, "Hello")
-    assert said.identifiers == (Identifier("visitor", "abc"),)
-    assert said.external_id == "abc:1"
+    message = said(text="Hello")
+    assert (message.kind, message.text) == (Kind.TEXT, "Hello")
+    assert message.identifiers == (Identifier("visitor", "abc"),)
+    assert message.external_id == "abc:1"
 
 
 def test_a_pressed_button_and_a_row_of_a_list_are_told_apart():
     choice = {"id": "r", "title": "Return it"}
-    pressed = channel.read(body(choice=choice, reply_to="sandbox:msg_1-0"), inbox)
+    pressed = said(choice=choice, reply_to="sandbox:msg_1-0")
     assert (pressed.kind, pressed.choice) == (Kind.BUTTON_REPLY, Choice("r", "Return it"))
     assert pressed.reply_to_external_id == "sandbox:msg_1-0"
-    assert channel.read(body(choice=choice, **{"from": "list"}), inbox).kind == Kind.LIST_REPLY
+    assert said(choice=choice, **{"from": "list"}).kind == Kind.LIST_REPLY
 
 
 def test_looking_at_our_message_is_a_status():
@@ -63,9 +68,9 @@ def test_a_file_is_the_one_that_was_let_in():
     slip = uploads.keep(
         check_upload(pictures.png(), filename="a.png"), account_id=3, inbox_id=7, voice=False
     )
-    said = channel.read(body(upload=slip, text="look"), inbox)
-    assert (said.kind, said.text) == (Kind.IMAGE, "look")
-    (file,) = said.media
+    message = said(upload=slip, text="look")
+    assert (message.kind, message.text) == (Kind.IMAGE, "look")
+    (file,) = message.media
     assert file.path.startswith("3/")
     assert (file.mime, file.filename, file.size) == ("image/png", "a.png", len(pictures.png()))
 
@@ -73,7 +78,7 @@ def test_a_file_is_the_one_that_was_let_in():
 def test_a_recording_is_a_voice_note_whatever_it_is_called():
     checked = check_upload(b"OggS" + bytes(30), filename="voice.ogg")
     slip = uploads.keep(checked, account_id=3, inbox_id=7, voice=True)
-    assert channel.read(body(upload=slip), inbox).kind == Kind.VOICE
+    assert said(upload=slip).kind == Kind.VOICE
 
 
 @pytest.mark.parametrize(
