@@ -17,13 +17,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.bench.floors import insert_rate, notify_latency
 from tests.bench.load import Customers, Journey, Peers, percentile, settled
 from tests.bench.stack import Stack, call, free_port
 
 SECONDS = float(os.environ.get("SECONDS", "8"))
 RATES = (10, 20, 30, 40, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000)
-MAX_P99_MS = 100
+MAX_P99_MS, BEHIND_MS = 100, 1000
 
 
 def main() -> int:
@@ -57,6 +59,7 @@ async def measure(stack: Stack, report: Report, *, agent_port: int, graph_port: 
     customers = Customers(demo["inboxes"]["whatsapp"], peers.journey)
     try:
         await warm_up(customers, peers)
+        analyze(owner_url(stack))
         await latency(customers, peers, report)
         await sustained(customers, peers, report)
         await ingest(stack, customers, peers, report)
@@ -68,6 +71,13 @@ async def warm_up(customers: Customers, peers: Peers) -> None:
     """Every contact's conversation exists before anything is measured."""
     await customers.at_rate(40, customers.contacts / 40)
     await settled(peers.journey, peers.journey.at_channel, seconds=60)
+
+
+def analyze(url: str) -> None:
+    """Plans as after the first minute, when PostgreSQL has looked at its tables by itself; nothing is
+    open at this moment, which is the hardest lie a planner can be told about a queue."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
 
 
 async def latency(customers: Customers, peers: Peers, report: Report) -> None:
@@ -83,20 +93,22 @@ async def latency(customers: Customers, peers: Peers, report: Report) -> None:
 
 
 async def sustained(customers: Customers, peers: Peers, report: Report) -> None:
-    """The highest rate of the ladder that holds p99 without loss, doubles or disorder."""
-    best = 0
+    """The highest rates of the ladder, without loss, doubles or disorder, that hold p99 and that the
+    chain keeps up with at all."""
+    prompt = kept_up = 0
     for rate in RATES:
         journey = fresh(customers, peers)
         await customers.at_rate(rate, SECONDS)
         arrived = await settled(journey, journey.at_channel, seconds=60)
         samples = journey.milliseconds(journey.at_agent)
-        clean = arrived and not (journey.duplicates or journey.disorder or journey.refused)
-        held = clean and percentile(samples, 0.99) <= MAX_P99_MS
         report.note(f"chain at {rate}/s: {pair(samples)} to the agent, {journey_words(journey)}")
-        if not held:
+        clean = arrived and not (journey.duplicates or journey.disorder or journey.refused)
+        if not clean or percentile(samples, 0.99) > BEHIND_MS:
             break
-        best = rate
-    report.line("P1", "whole chain sustained, p99 ≤ 100 ms", f"{best}/s", aim="≥ 1,000/s")
+        kept_up = rate
+        prompt = rate if percentile(samples, 0.99) <= MAX_P99_MS else prompt
+    report.line("P1", "whole chain sustained, p99 ≤ 100 ms", f"{prompt}/s", aim="≥ 1,000/s")
+    report.line("", "whole chain kept up with, p99 ≤ 1 s", f"{kept_up}/s")
 
 
 async def ingest(stack: Stack, customers: Customers, peers: Peers, report: Report) -> None:
