@@ -93,7 +93,7 @@ def media_of(message: Message) -> tuple[OutboundMedia, ...]:
     """Its files, as something to send; only messages of a media kind have any."""
     if message.kind not in MEDIA_KINDS:
         return ()
-    return tuple(_media(attachment) for attachment in message.attachments.all())
+    return tuple(_media(attachment) for attachment in message.files)
 
 
 def choice_json(choice: Choice) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import PublicId
 from accounts.models import Member
 from accounts.tenancy import AccountModel, account_key
-from conversations.messages import DeliveryStatus
+from conversations.messages import MEDIA_KINDS, DeliveryStatus
 from conversations.models.conversation import Conversation
 from conversations.models.inbox import Inbox
 
@@ -86,6 +88,11 @@ class Message(AccountModel):
 
     def __str__(self) -> str:
         return f"{self.direction} {self.kind} {self.pk}"
+
+    @property
+    def files(self) -> Sequence[Attachment]:
+        """Its files in order; a kind that carries none asks no database."""
+        return list(self.attachments.all()) if self.kind in MEDIA_KINDS else ()
 
     @property
     def visible_to_customer(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q, prefetch_related_objects
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import ids
@@ -317,7 +317,6 @@ def _store_many(
     for message, (conversation, one) in zip(messages, said, strict=True):
         if one.kind in MEDIA_KINDS:
             _store_files(conversation, message, one)
-    prefetch_related_objects(messages, "attachments")
     return messages
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -97,7 +96,6 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
     said = list(zip(sayings, messages, strict=True))
     for one, message in said:
         _store_files(one.conversation, message, one.content)
-    prefetch_related_objects(messages, "attachments")
     go_on([one.conversation for one in sayings if one.author is not None])
     _queue([(one.conversation, message) for one, message in said])
     for one, message in said:

@@ -31,6 +31,7 @@ State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
 NOT_ASSIGNED = "not_assigned"
+NO_SECRET = Exchange("no_secret", error="its signing secret does not open with FIELD_KEYS")
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
@@ -39,6 +40,8 @@ async def push(one: Push, http: GuardedClient) -> Pushed:
     target = one.target
     if target is None or not is_enabled(target):
         return Pushed(one, SWITCHED_OFF, {})
+    if not target.secrets:
+        return Pushed(one, NO_SECRET, {})
     delivery, body = one.delivery, one.delivery.body
     headers = push_headers(
         dialect_of(target.dialect),

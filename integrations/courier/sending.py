@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import LiteralString, NamedTuple
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,7 +24,7 @@ from conversations.channels import (
     SendResult,
     UnsupportedMessageError,
 )
-from conversations.messages import Identifier, OutboundMessage
+from conversations.messages import MEDIA_KINDS, Identifier, OutboundMessage
 from conversations.models import (
     Address,
     AddressIdentifier,
@@ -135,11 +136,11 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
     """The part at each lane's head, by the claim's place; lanes that have to wait or whose head cannot
     be sent are left out. No attempt is opened yet."""
     heads = _heads(claims)
-    messages = (
-        Message.objects.select_related("inbox")
-        .prefetch_related("attachments")
-        .in_bulk([head.message_id for head in heads.values()])
+    messages = Message.objects.select_related("inbox").in_bulk(
+        [head.message_id for head in heads.values()]
     )
+    with_files = [message for message in messages.values() if message.kind in MEDIA_KINDS]
+    prefetch_related_objects(with_files, "attachments")
     people = _people([head.conversation_id or 0 for head in heads.values()])
     configs: dict[int, InboxConfig] = {}
     found = {}
@@ -386,7 +387,7 @@ def _refusal(message: Message, deadline: datetime | None) -> SendError | None:
 
 
 def _has_file(message: Message, state: str) -> bool:
-    return any(attachment.state == state for attachment in message.attachments.all())
+    return any(attachment.state == state for attachment in message.files)
 
 
 def _throttled_before(delivery: Delivery) -> int:

@@ -111,7 +111,7 @@ def message_json(message: Message) -> dict[str, Any]:
         "kind": message.kind,
         "text": message.text,
         "content": {key: value for key, value in message.content.items() if key in CONTENT_KEYS},
-        "attachments": [attachment_json(file) for file in message.attachments.all()],
+        "attachments": [attachment_json(file) for file in message.files],
         "reply_to": message.reply_to.public_id if message.reply_to else None,
         "sent_at": time_text(message.sent_at or message.created_at),
     }
