@@ -15,7 +15,7 @@ from conversations import channels
 from conversations.channels import InboxConfig
 from conversations.models import Delivery, Inbox
 from integrations.courier import recording
-from integrations.courier.together import by_account
+from integrations.courier.together import in_groups
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
 
@@ -47,7 +47,7 @@ WHERE lane.id = ANY(%s) AND lane.id = delivery.lane_id AND state = 'pending' AND
 def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Signal | Release | Exception]:
     """Start the newest signal of each lane; those before it say nothing any more."""
     begin = partial(_begin_many, courier_id=courier_id)
-    return by_account(
+    return in_groups(
         claims,
         lambda claim: claim.account_id,
         many=begin,

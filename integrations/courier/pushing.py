@@ -21,7 +21,7 @@ from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
-from integrations.courier.together import by_account
+from integrations.courier.together import in_groups
 from integrations.courier.work import Outcome, Result
 from integrations.http import Exchange, GuardedClient
 
@@ -76,7 +76,7 @@ class Pushed(NamedTuple):
 
 def record_many(pushed: Sequence[Pushed]) -> list[Exception | None]:
     """Write what came of pushes, with everything that follows from it."""
-    return by_account(
+    return in_groups(
         pushed, lambda one: one.one.job.claim.account_id, many=_deliver_many, one=_record
     )
 

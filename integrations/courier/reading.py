@@ -17,7 +17,7 @@ from conversations.messages import InboundMessage
 from conversations.models import Inbox, Lane
 from conversations.services.inbound import NotYetError
 from integrations.courier.recording import rest_lane
-from integrations.courier.together import by_account
+from integrations.courier.together import in_groups
 from integrations.courier.work import Claim
 from integrations.models import Receipt
 
@@ -70,20 +70,23 @@ RETURNING lane.id, GREATEST(extract(epoch FROM lane.due_at - now()), 0)::float
 def read_lanes(claims: Sequence[Claim]) -> list[float | Exception | None]:
     """Read what waits on lanes and give them back; for each the seconds until it is due again, None
     for never."""
-    return by_account(claims, lambda claim: claim.account_id, many=_read_many, one=read_lane)
+    return in_groups(claims, _inbox_of, many=_read_many, one=read_lane)
 
 
-def _read_many(account_id: int, claims: Sequence[Claim]) -> dict[int, float | None]:
-    """The first receipts of lanes, where they are messages; all of it in one transaction."""
+def _inbox_of(claim: Claim) -> tuple[int, int]:
+    """One inbox a transaction: its conversations are locked by one statement, in one order."""
+    return claim.account_id, claim.destination_id
+
+
+def _read_many(of: tuple[int, int], claims: Sequence[Claim]) -> dict[int, float | None]:
+    """The first receipts of an inbox's lanes, where they are messages; in one transaction."""
+    account_id, inbox_id = of
     places = {claim.lane_id: place for place, claim in enumerate(claims)}
     with account_context(account_id):
-        heads = {receipt.lane_id: receipt for receipt in _heads(claims)}
-        said, odd = _read_heads(list(heads.values()))
-        ended: list[tuple[int, str]] = []
-        for inbox, messages in said:
-            lines = services.receive_messages(inbox, [message for _pk, message in messages])
-            ended += zip((pk for pk, _message in messages), lines, strict=True)
-        _end_many(ended)
+        inbox = Inbox.objects.get(pk=inbox_id)
+        said, odd = _read_heads(inbox, _heads(claims))
+        lines = services.receive_messages(inbox, list(said.values()))
+        _end_many(list(zip(said, lines, strict=True)))
         dues = _rest_many([claim for claim in claims if claim.lane_id not in odd])
     return {places[lane_id]: due for lane_id, due in dues.items()}
 
@@ -96,27 +99,24 @@ def _keys(claims: Sequence[Claim]) -> list[Any]:
     return [[claim.lane_id for claim in claims], [claim.token for claim in claims]]
 
 
-Messages = list[tuple[int, InboundMessage]]
-
-
-def _read_heads(heads: Sequence[Receipt]) -> tuple[list[tuple[Inbox, Messages]], set[int]]:
-    """The messages of each inbox with their receipts, and the lanes whose first receipt is something
-    else: a status, something unreadable, something that breaks us."""
-    inboxes = Inbox.objects.in_bulk({receipt.inbox_id for receipt in heads})
-    configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
-    said: dict[int, Messages] = {}
+def _read_heads(
+    inbox: Inbox, heads: Sequence[Receipt]
+) -> tuple[dict[int, InboundMessage], set[int]]:
+    """The messages by their receipts, and the lanes whose first receipt is something else: a status,
+    something unreadable, something that breaks us."""
+    config = inbox.as_config()
+    said: dict[int, InboundMessage] = {}
     odd = set()
     for receipt in heads:
-        inbox = inboxes[receipt.inbox_id]
         try:
-            reading = inbox.channel.read(receipt.body, configs[inbox.pk])
+            reading = inbox.channel.read(receipt.body, config)
         except Exception:  # read once more by itself, where what is wrong gets its name
             reading = None
         if isinstance(reading, InboundMessage):
-            said.setdefault(inbox.pk, []).append((receipt.pk, reading))
+            said[receipt.pk] = reading
         else:
             odd.add(receipt.lane_id)
-    return [(inboxes[pk], messages) for pk, messages in said.items()], odd
+    return said, odd
 
 
 def _end_many(ended: Sequence[tuple[int, str]]) -> None:

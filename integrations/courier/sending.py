@@ -38,7 +38,7 @@ from conversations.services import sending
 from conversations.services.outbound import outbound_parts
 from integrations.courier import recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
-from integrations.courier.together import by_account
+from integrations.courier.together import in_groups
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
 
 def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Part | Release | Exception]:
     """Start the heads of lanes, or say why a lane is given back."""
-    return by_account(
+    return in_groups(
         claims,
         lambda claim: claim.account_id,
         many=partial(_begin_many, courier_id=courier_id),
@@ -228,7 +228,7 @@ class Sent(NamedTuple):
 
 def record_many(sent: Sequence[Sent]) -> list[Exception | None]:
     """Write what the channels said, with everything that follows."""
-    return by_account(
+    return in_groups(
         sent, lambda one: one.part.job.claim.account_id, many=_record_many, one=_record
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 I = TypeVar("I")  # noqa: E741 - what goes in
 O = TypeVar("O")  # noqa: E741 - what comes out
+K = TypeVar("K", bound=Hashable)
 AWAY = (OperationalError, InterfaceError)
 
 
@@ -85,38 +86,39 @@ def _settle(waiting: asyncio.Future[O], result: O | Exception) -> None:
         waiting.set_result(result)
 
 
-def by_account(
+def in_groups(
     things: Sequence[I],
-    account_of: Callable[[I], int],
+    key_of: Callable[[I], K],
     *,
-    many: Callable[[int, Sequence[I]], Mapping[int, O]],
+    many: Callable[[K, Sequence[I]], Mapping[int, O]],
     one: Callable[[I], O],
 ) -> list[O | Exception]:
     """The results of `things`, in their order.
 
-    `many(account, things)` does in one transaction what it can, and returns those results by their
-    places; the others, and all of them when it raises, go through `one`.
+    `many(key, things)` does in one transaction what it can of those with the same key, their account
+    at least, and returns results by their places; the others, and all of them when it raises, go
+    through `one`.
     """
-    groups: defaultdict[int, list[int]] = defaultdict(list)
+    groups: defaultdict[K, list[int]] = defaultdict(list)
     for place, thing in enumerate(things):
-        groups[account_of(thing)].append(place)
+        groups[key_of(thing)].append(place)
     results: dict[int, O | Exception] = {}
-    for account_id, places in groups.items():
-        done = _try_many(many, account_id, [things[place] for place in places])
+    for key, places in groups.items():
+        done = _try_many(many, key, [things[place] for place in places])
         for inner, place in enumerate(places):
             results[place] = done[inner] if inner in done else _try_one(one, things[place])
     return [results[place] for place in range(len(things))]
 
 
 def _try_many(
-    many: Callable[[int, Sequence[I]], Mapping[int, O]], account_id: int, things: Sequence[I]
+    many: Callable[[K, Sequence[I]], Mapping[int, O]], key: K, things: Sequence[I]
 ) -> Mapping[int, O]:
     try:
-        return many(account_id, things)
+        return many(key, things)
     except AWAY:
         connection.close()
     except Exception as error:
-        logger.info("one by one work=%s n=%d error=%r", many.__name__, len(things), error)
+        logger.info("one by one work=%s n=%d error=%r", many, len(things), error)
     return {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from integrations.courier.desk import Desk
-from integrations.courier.together import Together, by_account
+from integrations.courier.together import Together, in_groups
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -110,7 +110,7 @@ def test_accounts_go_each_in_a_batch_of_their_own():
         return {place: f"{account}:{thing}" for place, thing in enumerate(things)}
 
     things = [(1, "a"), (2, "b"), (1, "c")]
-    results = by_account(things, lambda thing: thing[0], many=many, one=lambda thing: "never")
+    results = in_groups(things, lambda thing: thing[0], many=many, one=lambda thing: "never")
     assert results == ["1:(1, 'a')", "2:(2, 'b')", "1:(1, 'c')"]
     assert seen == [(1, [(1, "a"), (1, "c")]), (2, [(2, "b")])]
 
@@ -119,7 +119,7 @@ def test_what_a_batch_leaves_is_done_by_itself():
     def many(account, things):
         return {place: "together" for place, thing in enumerate(things) if thing % 2}
 
-    results = by_account([1, 2, 3], lambda thing: 1, many=many, one=lambda thing: "alone")
+    results = in_groups([1, 2, 3], lambda thing: 1, many=many, one=lambda thing: "alone")
     assert results == ["together", "alone", "together"]
 
 
@@ -132,6 +132,6 @@ def test_a_batch_that_breaks_is_done_one_by_one_and_only_the_broken_one_fails():
             raise ValueError("this one")
         return thing
 
-    first, second, third = by_account([1, 2, 3], lambda thing: 1, many=many, one=one)
+    first, second, third = in_groups([1, 2, 3], lambda thing: 1, many=many, one=one)
     assert (first, third) == (1, 3)
     assert isinstance(second, ValueError)
