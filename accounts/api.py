@@ -93,7 +93,9 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         "create": P.MEMBERS_WRITE,
         "partial_update": P.MEMBERS_WRITE,
         "destroy": P.MEMBERS_WRITE,
+        "remove_factor": P.MEMBERS_WRITE,
     }
+    fresh_actions = frozenset({"remove_factor"})
 
     def rows(self) -> QuerySet[Member]:
         return Member.objects.filter(account=self.account).select_related("user")
@@ -109,6 +111,7 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         member = self.get_object()
         changes = self.shape(MemberChangeSerializer, partial=True)
         if "role" in changes:
+            self.require_fresh()
             services.change_role(member, changes["role"], by=self.member)
         if "name" in changes:
             services.rename_member(member, changes["name"], by=self.member)
@@ -117,6 +120,13 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         """Deactivate: sessions and tokens end here, conversations get free."""
         services.deactivate_member(self.get_object(), by=self.member)
+        return Response(status=204)
+
+    @extend_schema(request=None, responses={204: None})
+    @action(detail=True, methods=["post"])
+    def remove_factor(self, request: Request, id: str) -> Response:  # noqa: A002
+        """For somebody who lost their second factor, and works in no other account."""
+        services.remove_factor(self.get_object(), by=self.member)
         return Response(status=204)
 
 
@@ -214,6 +224,7 @@ class TokenViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
 
     model = ApiToken
     serializer_class = TokenSerializer
+    fresh_actions = frozenset({"create"})
     permissions_by_action: ClassVar[dict[str, Permission]] = {
         "list": P.TOKENS_OWN,
         "retrieve": P.TOKENS_OWN,

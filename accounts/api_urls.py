@@ -27,6 +27,7 @@ docs = SpectacularSwaggerView.as_view(
 auth_urls = [
     re_path("^login/?$", auth_api.LoginView.as_view(), name="api-login"),
     re_path("^mfa/verify/?$", auth_api.FactorView.as_view(), name="api-mfa-verify"),
+    re_path("^confirm/?$", auth_api.ConfirmView.as_view(), name="api-confirm"),
     re_path("^logout/?$", auth_api.LogoutView.as_view(), name="api-logout"),
     re_path("^user/?$", auth_api.UserView.as_view(), name="api-user"),
     re_path("^password/change/?$", auth_api.PasswordChangeView.as_view(), name="api-password"),

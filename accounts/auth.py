@@ -16,6 +16,7 @@ from rest_framework.exceptions import AuthenticationFailed, ParseError
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from accounts import proof
 from accounts.audit import called_by
 from accounts.models import Account, ApiToken, Member, User
 from accounts.permissions import NOT_FOR_INTEGRATIONS, Permission, allows
@@ -23,7 +24,6 @@ from accounts.tenancy import account_context
 from accounts.tokens import find_token, touch
 
 View = Callable[..., HttpResponseBase]
-SESSION_MEMBER = "member_id"
 
 
 class MemberRequest(HttpRequest):
@@ -34,8 +34,11 @@ class MemberRequest(HttpRequest):
     account: Account
 
 
-def member_required(permission: Permission) -> Callable[[View], View]:
-    """A dashboard page for members who have `permission`; runs inside the account's context."""
+def member_required(permission: Permission, *, fresh: bool = False) -> Callable[[View], View]:
+    """A dashboard page for members who have `permission`; runs inside the account's context.
+
+    `fresh`: what is posted to it is a sensitive act, and wants a fresh proof (SX-43).
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -47,10 +50,16 @@ def member_required(permission: Permission) -> Callable[[View], View]:
                 return redirect("no-account")
             if not allows(member.role, permission):
                 raise PermissionDenied
+            if proof.lacks_required_factor(member):
+                return proof.to_factor(request)
+            # Before the account's transaction, so that wrong guesses count whatever comes of it.
+            if fresh and request.method not in proof.READS and (asked := proof.question(request)):
+                return asked
             with account_context(member.account_id), called_by(request):
                 return view(request, *args, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]  # read by the route test
+        guarded.fresh = fresh  # type: ignore[attr-defined]  # read by tests/accounts/test_proof.py
         return guarded
 
     return decorate

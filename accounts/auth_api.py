@@ -14,7 +14,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 from rest_framework.generics import GenericAPIView
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,6 +22,7 @@ from accounts import identity
 from accounts.identity import LoggedIn, Outcome, Refused, SecondFactorNeeded
 from accounts.models import User
 from accounts.serializers import (
+    ConfirmedSerializer,
     DetailSerializer,
     FactorSerializer,
     LoginAnswerSerializer,
@@ -29,8 +30,10 @@ from accounts.serializers import (
     PasswordChangeSerializer,
     PasswordResetConfirmSerializer,
     PasswordResetSerializer,
+    ProofSerializer,
     UserSerializer,
 )
+from accounts.sessions import FRESH
 
 # Sessions only: a leaked API token must not be able to change a password.
 SESSION: tuple[Any, ...] = (SessionAuthentication,)
@@ -71,6 +74,21 @@ class FactorView(GenericAPIView[Any]):
         return answer(
             identity.verify_second_factor(request._request, given["ephemeral_token"], given["code"])
         )
+
+
+class ConfirmView(GenericAPIView[Any]):
+    """Before a sensitive act of a session: a code, or without a second factor the password."""
+
+    authentication_classes = SESSION
+    permission_classes = (IsAuthenticated,)
+    serializer_class = ProofSerializer
+
+    @extend_schema(request=ProofSerializer, responses=ConfirmedSerializer)
+    def post(self, request: Request) -> Response:
+        given = read(self, request)
+        user = cast(User, request.user)
+        refused = identity.prove_again(request._request, user, given["proof"])
+        return answer(refused) if refused else Response({"fresh_for": int(FRESH)})
 
 
 class LogoutView(dj_rest_auth.LogoutView):  # type: ignore[misc]  # untyped

@@ -64,6 +64,14 @@ def new_recovery_codes(request: HttpRequest, user: User) -> list[str]:
     return codes
 
 
+def remove_of(user: User) -> bool:
+    """Take the second factor from somebody who lost it; every session of theirs ends. False: none."""
+    removed, _rows = Authenticator.objects.filter(user=user).delete()
+    if removed:
+        identity.end_other_sessions(user)
+    return bool(removed)
+
+
 def recovery_codes_left(user: User) -> int:
     found = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()
     return len(found.wrap().get_unused_codes()) if found else 0

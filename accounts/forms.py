@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts import identity
 from accounts.models import Account, ApiToken, Member, Team, User
 from accounts.permissions import TABLE, Permission, Role, may_grant
 
@@ -48,6 +49,15 @@ def new_password(**attributes: Any) -> forms.CharField:
         help_text=_("At least ten characters; a few words are better than one with symbols."),
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
         **attributes,
+    )
+
+
+def present_password(label: Any = None) -> forms.CharField:
+    return forms.CharField(
+        label=label or _("Present password"),
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
 
 
@@ -122,6 +132,15 @@ class CodeForm(forms.Form):
     code = code_field()
 
 
+class ProofForm(forms.Form):
+    """The question before a sensitive act: a code of whoever has a second factor, else the password."""
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.with_code = user, identity.has_second_factor(user)
+        self.fields["proof"] = code_field() if self.with_code else present_password(_("Password"))
+
+
 class ResetForm(forms.Form):
     email = forms.EmailField(
         label=_("E-mail"),
@@ -134,24 +153,14 @@ class NewPasswordForm(forms.Form):
 
 
 class ChangePasswordForm(forms.Form):
-    current = forms.CharField(
-        label=_("Present password"),
-        strip=False,
-        max_length=4096,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+    current = present_password()
     password = new_password()
 
 
 class ProveForm(forms.Form):
     """The present password, before the second factor changes."""
 
-    current = forms.CharField(
-        label=_("Present password"),
-        strip=False,
-        max_length=4096,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
+    current = present_password()
 
 
 class FactorForm(ProveForm):
@@ -213,7 +222,13 @@ class AccountForm(forms.ModelForm[Account]):
 
     class Meta:
         model = Account
-        fields = ("name", "locale", "time_zone", "country", "languages")
+        fields = ("name", "locale", "time_zone", "country", "languages", "factor_required")
+        labels = {"factor_required": _("Owners and admins need a second factor")}
+        help_texts = {
+            "factor_required": _(
+                "Whoever has none yet is asked to switch it on before anything else."
+            )
+        }
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()

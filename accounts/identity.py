@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +40,9 @@ from accounts import limits
 from accounts.audit import audit
 from accounts.ids import decode
 from accounts.limits import Limit, Patience
-from accounts.middleware import SESSION_VERSION
 from accounts.models import Member, User
 from accounts.origin import client_ip, ip_prefix
+from accounts.sessions import SESSION_VERSION, mark_proved
 from accounts.tenancy import account_context
 
 logger = logging.getLogger(__name__)
@@ -131,13 +130,10 @@ def verify_second_factor(request: HttpRequest, token: str, code: str) -> LoggedI
     tries = limits.take(TRIES_PER_TOKEN, payload["nonce"])
     if not tries.allowed:
         return _token_over() if tries.remaining < 0 else _too_many(TOKEN_LIFE)
-    wait = _too_many_codes(request, user)
-    if wait:
-        return _too_many(wait)
-    if not check_code(user, code):
-        return Refused("invalid_code", _("This code is not valid. Wait for the next one."))
+    refusal = confirm_code(request, user, code)
+    if refusal is not None:
+        return refusal
     limits.empty(TRIES_PER_TOKEN, payload["nonce"])
-    _forget_codes(request, user)
     _start_session(request, user, method="mfa")
     return LoggedIn(user)
 
@@ -181,6 +177,29 @@ def check_code(user: User, code: str) -> bool:
             tell_accounts(user, "factor.recovery_code_used")
         return True
     return False
+
+
+def prove_again(request: HttpRequest, user: User, proof: str) -> Refused | None:
+    """Whether whoever holds this session is still its person (SX-43); makes the session fresh.
+
+    `proof` is a code for somebody with a second factor, else the password. None: it was right.
+    """
+    check = confirm_code if has_second_factor(user) else confirm_password
+    refusal = check(request, user, proof)
+    if refusal is None:
+        mark_proved(request.session)
+    return refusal
+
+
+def confirm_code(request: HttpRequest, user: User, code: str) -> Refused | None:
+    """Whether whoever holds this session has the second factor at hand; guesses are few."""
+    wait = _too_many_codes(request, user)
+    if wait:
+        return _too_many(wait)
+    if not check_code(user, code):
+        return _wrong_code()
+    _forget_codes(request, user)
+    return None
 
 
 def log_out(request: HttpRequest) -> None:
@@ -325,7 +344,7 @@ def _start_session(request: HttpRequest, user: User, *, method: str) -> None:
     """A session with a new key, whatever cookie came before (bad input 22)."""
     login(request, user, backend=BACKEND)
     request.session[SESSION_VERSION] = user.auth_version
-    request.session["factor_at"] = int(time.time())
+    mark_proved(request.session)
     record_authentication(request, user, method)
     tell_accounts(user, "login", request=request, method=method)
 
@@ -361,6 +380,10 @@ def _digest(email: str) -> str:
 def _too_many(wait: int) -> Refused:
     message = _("Too many attempts. Try again in %(wait)d seconds.") % {"wait": wait}
     return Refused("too_many_attempts", message, status=429, wait=wait)
+
+
+def _wrong_code() -> Refused:
+    return Refused("invalid_code", _("This code is not valid. Wait for the next one."))
 
 
 def _token_over() -> Refused:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.contrib.auth import logout
-from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
 
-from accounts.auth import SESSION_MEMBER
 from accounts.models import Member, User
-
-SESSION_VERSION = "auth_version"
-# security.md 3: half a day without a page, or two weeks in all, and one logs in again.
-IDLE = timedelta(hours=12).total_seconds()
-WHOLE = timedelta(days=14).total_seconds()
-_BEGAN, _SEEN = "began_at", "seen_at"
-NOTED_EVERY = 600
+from accounts.sessions import SESSION_MEMBER, SESSION_VERSION, is_over
 
 
 class MemberMiddleware:
@@ -65,14 +55,3 @@ class MemberMiddleware:
             if member:
                 return member
         return memberships.order_by("pk").first()
-
-
-def is_over(session: SessionBase) -> bool:
-    """Whether a session has been idle or open for too long; notes its use, now and then."""
-    now = int(time.time())
-    began, seen = session.get(_BEGAN, now), session.get(_SEEN, now)
-    if now - seen > IDLE or now - began > WHOLE:
-        return True
-    if _SEEN not in session or now - seen > NOTED_EVERY:
-        session[_BEGAN], session[_SEEN] = began, now
-    return False

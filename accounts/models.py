@@ -86,6 +86,8 @@ class Account(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.SET_NULL, null=True, blank=True)
     # Staff may enter only while this is on; the owner can switch it off (SX-10).
     support_access = models.BooleanField(default=True)
+    # Owners and admins without a second factor get no page but the one to switch it on (SX-43).
+    factor_required = models.BooleanField(default=False)
     agents_paused = models.BooleanField(default=False)
     settings = models.JSONField(default=dict, blank=True)
     # Conversations are numbered per account; `conversations.services.inbound` counts.

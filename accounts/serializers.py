@@ -26,7 +26,7 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = [
             "id", "name", "slug", "locale", "time_zone", "country", "languages",
-            "support_access", "agents_paused", "settings", "created_at",
+            "support_access", "factor_required", "agents_paused", "settings", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -44,6 +44,7 @@ class AccountChangeSerializer(StrictSerializer):
         required=False,
     )
     support_access = serializers.BooleanField(required=False)
+    factor_required = serializers.BooleanField(required=False)
     settings = serializers.DictField(child=serializers.JSONField(), required=False)
 
     def validate_time_zone(self, value: str) -> str:
@@ -174,6 +175,18 @@ class LoginSerializer(StrictSerializer):
 class FactorSerializer(StrictSerializer):
     ephemeral_token = serializers.CharField(max_length=1000)
     code = serializers.CharField(max_length=40)
+
+
+class ProofSerializer(StrictSerializer):
+    """A code of the second factor; the password of somebody who has none."""
+
+    proof = serializers.CharField(max_length=128, trim_whitespace=False)
+
+
+class ConfirmedSerializer(serializers.Serializer[Any]):
+    """For how many seconds sensitive acts are open."""
+
+    fresh_for = serializers.IntegerField()
 
 
 class LoginAnswerSerializer(serializers.Serializer[Any]):

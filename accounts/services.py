@@ -22,7 +22,7 @@ from django.utils import timezone, translation
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from accounts import tokens
+from accounts import factor, tokens
 from accounts.audit import audit
 from accounts.errors import (
     AlreadyThereError,
@@ -30,7 +30,7 @@ from accounts.errors import (
     LastOwnerError,
     NotAllowedError,
 )
-from accounts.identity import close_streams
+from accounts.identity import close_streams, has_second_factor
 from accounts.models import Account, ApiToken, Invitation, Member, Team, TeamMembership, User
 from accounts.permissions import (
     NOT_FOR_INTEGRATIONS,
@@ -46,8 +46,11 @@ from accounts.tenancy import account_context
 
 INVITATION_LIFE = timedelta(hours=72)
 _ACCOUNT_FIELDS = frozenset(
-    {"name", "locale", "time_zone", "country", "languages", "support_access", "settings"}
-)
+    {
+        "name", "locale", "time_zone", "country", "languages", "support_access", "factor_required",
+        "settings",
+    }
+)  # fmt: skip
 
 
 # --- Account -------------------------------------------------------------------------------------
@@ -55,10 +58,15 @@ _ACCOUNT_FIELDS = frozenset(
 
 @transaction.atomic
 def update_account(account: Account, *, by: Member, **changes: Any) -> Account:
-    """Rename or set: `changes` are columns of `Account` that people may change."""
+    """Rename or set: `changes` are columns of `Account` that people may change.
+
+    Raises `NotAllowedError` when somebody without a second factor requires one of others.
+    """
     unknown = changes.keys() - _ACCOUNT_FIELDS
     if unknown:
         raise TypeError(f"not a setting of an account: {', '.join(sorted(unknown))}")
+    if changes.get("factor_required") and by.user and not has_second_factor(by.user):
+        raise NotAllowedError(_("Switch on your own second factor first."))
     account = Account.objects.select_for_update().get(pk=account.pk)
     changed = {}
     for name, value in changes.items():
@@ -231,6 +239,29 @@ def change_role(member: Member, role: str, *, by: Member) -> Member:
     member.save(update_fields=["role"])
     audit("member.role_changed", by=by, target=member, changes={"role": [before, role]})
     close_streams(member)
+    return member
+
+
+@transaction.atomic
+def remove_factor(member: Member, *, by: Member) -> Member:
+    """Somebody lost their second factor: the password alone lets them in until they have a new one.
+
+    Nobody does it for oneself (that is `factor.switch_off`), and no account decides over the login
+    of somebody who works in another one too, or for the operator. Raises `NotAllowedError`.
+    """
+    member = _lock_member(member)
+    _check_outranks(by, member.role)
+    user = member.user
+    if user is None or member.pk == by.pk:
+        raise NotAllowedError
+    elsewhere = Member.objects.active().filter(user=user).exclude(account_id=member.account_id)
+    if user.is_staff or elsewhere.exists():
+        raise NotAllowedError(
+            _("%(name)s works in another account too, so it is not for this one to decide.")
+            % {"name": member.name}
+        )
+    if factor.remove_of(user):
+        audit("member.factor_removed", by=by, target=member)
     return member
 
 

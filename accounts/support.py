@@ -19,6 +19,7 @@ from accounts.audit import audit
 from accounts.errors import AccountsError
 from accounts.models import Account, SupportSession, User
 from accounts.origin import client_ip, ip_prefix
+from accounts.sessions import BEGAN
 from accounts.tenancy import account_context
 
 LIFE = timedelta(minutes=60)
@@ -93,7 +94,7 @@ def is_stale(request: HttpRequest) -> bool:
     """Whether this staff session has been idle or open for too long; notes the use otherwise."""
     now = int(time.time())
     seen = int(request.session.get(_SEEN, now))
-    began = int(request.session.get("factor_at", now))
+    began = int(request.session.get(BEGAN, now))
     if now - seen > IDLE or now - began > DAY:
         return True
     if _SEEN not in request.session or now - seen > 60:

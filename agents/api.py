@@ -51,6 +51,7 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
 
     model = Agent
     serializer_class = AgentSerializer
+    fresh_actions = frozenset({"create", "destroy", "rotate_secret", "rotate_token"})
     permissions_by_action: ClassVar[dict[str, Permission]] = {
         "list": P.AGENTS_READ,
         "retrieve": P.AGENTS_READ,

@@ -14,9 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts import proof
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
+from accounts.sessions import is_fresh
 from agents.models import Agent
 from conversations.models import Conversation, Inbox
 from integrations import reach, registry, routes, services
@@ -150,7 +152,9 @@ def inbox_settings(request: MemberRequest, public_id: str) -> HttpResponse:
     }
     if can(request, Permission.INBOXES_WRITE):
         context["hook_url"] = routes.hook_url(inbox)
-        context["verify_token"] = inbox.credentials.get(services.VERIFY_TOKEN, "")
+        if is_fresh(request.session):  # a secret: shown after a fresh proof only (SX-43)
+            context["verify_token"] = inbox.credentials.get(services.VERIFY_TOKEN, "")
+        context["prove"] = proof.address(request.path)
     return show(request, "integrations/inbox.html", context)
 
 

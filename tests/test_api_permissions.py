@@ -25,7 +25,7 @@ from tests.factories import make_conversation
 
 # Everybody may call these: they are how one comes in, or say nothing of any account.
 OPEN = {
-    "api-login", "api-mfa-verify", "api-logout", "api-user", "api-password", "api-reset",
+    "api-login", "api-mfa-verify", "api-confirm", "api-logout", "api-user", "api-password", "api-reset",
     "api-reset-confirm", "api-schema", "api-docs",
 }  # fmt: skip
 ROLES = {

@@ -28,9 +28,11 @@ from accounts.ids import decode
 from accounts.limits import Limit, Taken
 from accounts.models import Account, ApiToken, Member
 from accounts.permissions import Permission
+from accounts.proof import lacks_required_factor
 from accounts.rest import idempotency
 from accounts.rest.pages import CursorPages
 from accounts.rest.parsing import check_text
+from accounts.sessions import is_fresh
 from accounts.tenancy import account_context
 
 PER_ACCOUNT = Limit("api-account", capacity=500, per_second=3000 / 60)
@@ -47,6 +49,33 @@ class ChangedMeanwhileError(APIException):
         super().__init__(_("This was changed meanwhile. Look again first."))
 
 
+class FreshFactorRequiredError(APIException):
+    """403: the session is this person's, and proved too long ago for a sensitive act (SX-43)."""
+
+    status_code = 403
+    default_code = "fresh_factor_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _(
+                "Show first that it is you: POST your code (without a second factor your password)"
+                " as “proof” to /v1/auth/confirm/, then repeat this call within ten minutes."
+            )
+        )
+
+
+class FactorRequiredError(APIException):
+    """403: the account wants a second factor of its owners and admins."""
+
+    status_code = 403
+    default_code = "factor_required"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This account asks its owners and admins for a second factor. Switch yours on first.")
+        )
+
+
 class AccountViewSet(GenericViewSet[Any]):
     """A resource of one account.
 
@@ -57,6 +86,8 @@ class AccountViewSet(GenericViewSet[Any]):
 
     model: ClassVar[type[Model]]
     permissions_by_action: ClassVar[dict[str, Permission]] = {}
+    # Sensitive acts: with a session they want a fresh proof (SX-43); tokens are judged by scopes.
+    fresh_actions: ClassVar[frozenset[str]] = frozenset()
     # Names that may stand in the query string of an action that is no filtered list.
     query_by_action: ClassVar[dict[str, frozenset[str]]] = {}
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
@@ -81,6 +112,11 @@ class AccountViewSet(GenericViewSet[Any]):
     def may(self, permission: Permission) -> bool:
         """Whether the caller also has another permission than the action's own."""
         return request_allows(self.request, permission)
+
+    def require_fresh(self) -> None:
+        """For acts that are sensitive in some cases only. Raises `FreshFactorRequiredError`."""
+        if not isinstance(self.request.auth, ApiToken) and not is_fresh(self.request.session):
+            raise FreshFactorRequiredError
 
     def rows(self) -> QuerySet[Any]:
         """The rows this caller may see, with what the serializer reads."""
@@ -158,6 +194,12 @@ class AccountViewSet(GenericViewSet[Any]):
         if not getattr(self, "action", None) or self.action == "metadata":
             raise MethodNotAllowed(str(request.method))
         super().check_permissions(request)
+        if isinstance(request.auth, ApiToken):
+            return
+        if lacks_required_factor(self.member):
+            raise FactorRequiredError
+        if self.action in self.fresh_actions:
+            self.require_fresh()
 
     def check_throttles(self, request: Request) -> None:
         """Outside any transaction, so that no bucket stays locked while the request runs."""

@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import identity, services, signing_up
-from accounts.auth import SESSION_MEMBER, MemberRequest
+from accounts import identity, proof, services, signing_up
+from accounts.auth import MemberRequest
 from accounts.errors import AccountsError, InvitationOverError
 from accounts.forms import (
     AccountNameForm,
@@ -22,6 +22,7 @@ from accounts.forms import (
     JoinForm,
     LoginForm,
     NewPasswordForm,
+    ProofForm,
     ResetForm,
     SignUpForm,
 )
@@ -30,6 +31,7 @@ from accounts.ids import decode
 from accounts.models import Invitation, Member
 from accounts.origin import client_ip, ip_prefix
 from accounts.pages import safe_next, show
+from accounts.sessions import SESSION_MEMBER
 from accounts.tenancy import account_context
 
 FACTOR_SLOT = "second_factor"
@@ -90,6 +92,23 @@ def log_in_code(request: HttpRequest) -> HttpResponse:
             return redirect("login")
         return _refused(request, "accounts/login_code.html", form, outcome)
     return show(request, "accounts/login_code.html", {}, form=form)
+
+
+@login_required
+@never_cache
+@page
+@sensitive_post_parameters("proof")
+def prove(request: MemberRequest) -> HttpResponse:
+    """Before a sensitive act: the code again, or the password; then on to where it was asked for."""
+    form, refusal = ProofForm(request.POST or None, user=request.user), None
+    if form.is_valid():
+        refusal = proof.give(request, form)
+        if refusal is None:
+            if request.POST.get("again"):
+                messages.info(request, _("Thank you. Nothing has been done yet: do it again now."))
+            return redirect(safe_next(request))
+    again = request.POST.get("again") or request.GET.get("again")
+    return proof.ask(request, form, refusal, next=safe_next(request, ""), again=again)
 
 
 @require_POST

@@ -15,8 +15,10 @@ from django.views.decorators.http import require_http_methods
 from accounts import factor, identity
 from accounts.auth import MemberRequest
 from accounts.forms import ChangePasswordForm, FactorForm, ProfileForm, ProveForm
-from accounts.models import User
+from accounts.models import Member, User
 from accounts.pages import done, show
+from accounts.permissions import Role
+from accounts.proof import fresh_factor_required
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -29,7 +31,14 @@ def profile(request: MemberRequest) -> HttpResponse:
         user = form.save()
         translation.activate(user.language)
         return done(request, _("Saved."), "profile")
-    return show(request, "accounts/profile.html", {}, form=form)
+    return show(request, "accounts/profile.html", {"nudge": _nudge(request)}, form=form)
+
+
+def _nudge(request: MemberRequest) -> bool:
+    """Whether a stolen password of this person would open more than conversations (SX-43)."""
+    member: Member | None = request.member
+    rules = member is not None and member.role in (Role.OWNER, Role.ADMIN)
+    return rules and not identity.has_second_factor(request.user)
 
 
 def _proved(request: MemberRequest, form: forms.Form) -> bool:
@@ -85,6 +94,7 @@ def switch_on_factor(request: MemberRequest) -> HttpResponse:
 
 
 @login_required
+@fresh_factor_required
 @page
 @sensitive_post_parameters("current")
 def switch_off_factor(request: MemberRequest) -> HttpResponse:
@@ -96,6 +106,7 @@ def switch_off_factor(request: MemberRequest) -> HttpResponse:
 
 
 @login_required
+@fresh_factor_required
 @page
 @sensitive_post_parameters("current")
 def recovery_codes(request: MemberRequest) -> HttpResponse:

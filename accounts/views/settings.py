@@ -34,8 +34,12 @@ def account(request: MemberRequest) -> HttpResponse:
     # A copy: a refused form must not change the name that the page shows of the account.
     form = AccountForm(request.POST or None, instance=Account.objects.get(pk=request.account.pk))
     if form.is_valid():
-        services.update_account(request.account, by=request.member, **form.cleaned_data)
-        return done(request, _("Saved."), "settings")
+        try:
+            services.update_account(request.account, by=request.member, **form.cleaned_data)
+        except AccountsError as error:
+            form.add_error("factor_required", error.message)
+        else:
+            return done(request, _("Saved."), "settings")
     return show(request, "accounts/settings.html", {}, form=form)
 
 
@@ -52,7 +56,7 @@ def _tokens(request: MemberRequest) -> dict[str, object]:
     }
 
 
-@member_required(Permission.TOKENS_OWN)
+@member_required(Permission.TOKENS_OWN, fresh=True)
 @page
 def tokens(request: MemberRequest) -> HttpResponse:
     """The list, and a form for a new one, whose clear text is in this answer and nowhere else."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -21,7 +23,9 @@ page = require_http_methods(["GET", "HEAD", "POST"])
 
 
 def _people(request: MemberRequest) -> dict[str, Any]:
+    factors = Authenticator.objects.filter(user=OuterRef("user"))
     people = Member.objects.people().filter(account=request.account).select_related("user")
+    people = people.annotate(has_factor=Exists(factors))
     may = can(request, Permission.MEMBERS_WRITE)
     mine = RANK[Role(request.member.role)]
     invitations = Invitation.objects.filter(
@@ -84,7 +88,7 @@ def _person(request: MemberRequest, public_id: str) -> Member:
     return find(Member.objects.people().filter(account=request.account), "mem", public_id)
 
 
-@member_required(Permission.MEMBERS_WRITE)
+@member_required(Permission.MEMBERS_WRITE, fresh=True)
 @require_POST
 def change_role(request: MemberRequest, public_id: str) -> HttpResponse:
     person, form = _person(request, public_id), RoleForm(request.POST)
@@ -95,6 +99,18 @@ def change_role(request: MemberRequest, public_id: str) -> HttpResponse:
     except AccountsError as error:
         return refused(request, error.message, "team")
     return done(request, _("The role of %(name)s is changed.") % {"name": person.name}, "team")
+
+
+@member_required(Permission.MEMBERS_WRITE, fresh=True)
+@require_POST
+def remove_factor(request: MemberRequest, public_id: str) -> HttpResponse:
+    person = _person(request, public_id)
+    try:
+        services.remove_factor(person, by=request.member)
+    except AccountsError as error:
+        return refused(request, error.message, "team")
+    text = _("%(name)s logs in with the password alone now.")
+    return done(request, text % {"name": person.name}, "team")
 
 
 @member_required(Permission.MEMBERS_WRITE)

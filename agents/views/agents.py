@@ -83,7 +83,7 @@ def judges_address(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpR
 
 
 @judges_address
-@member_required(Permission.AGENTS_WRITE)
+@member_required(Permission.AGENTS_WRITE, fresh=True)
 @page
 def create(request: MemberRequest, *, objection: str) -> HttpResponse:
     """A new agent; its token and secret are in this answer and nowhere else."""
@@ -145,14 +145,14 @@ def change(request: MemberRequest, public_id: str, *, objection: str) -> HttpRes
     return show(request, "agents/agent_form.html", {"agent": found}, form=form)
 
 
-@member_required(Permission.AGENTS_WRITE)
+@member_required(Permission.AGENTS_WRITE, fresh=True)
 @require_POST
 def rotate_secret(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
     return _shown_once(request, found, secret=services.rotate_secret(found, by=request.member))
 
 
-@member_required(Permission.AGENTS_WRITE)
+@member_required(Permission.AGENTS_WRITE, fresh=True)
 @require_POST
 def rotate_token(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
@@ -192,7 +192,7 @@ def resume(request: MemberRequest, public_id: str) -> HttpResponse:
     return done(request, moved(_("%(name)s works again.") % {"name": found.name}, number), "agents")
 
 
-@member_required(Permission.AGENTS_WRITE)
+@member_required(Permission.AGENTS_WRITE, fresh=True)
 @require_POST
 def delete(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
