@@ -87,6 +87,7 @@ class TokenAuthentication(BaseAuthentication):
         if token is None:
             raise AuthenticationFailed("This token is not valid.", code="invalid_token")
         touch(token)
+        token.member.account = token.account  # read with it; the member's own would be a query
         http_request = request._request
         http_request.member = token.member  # type: ignore[attr-defined]
         http_request.account = token.account  # type: ignore[attr-defined]

@@ -220,9 +220,35 @@ class AccountForm(forms.ModelForm[Account]):
         help_text=_("They are looked for first when a message's language is told."),
     )
 
+    people_see = forms.ChoiceField(
+        label=_("Which conversations people see"),
+        choices=[
+            (
+                Account.PeopleSee.ALL,
+                _("All of them. Right for most: everybody can help everybody."),
+            ),
+            (
+                Account.PeopleSee.TEAMS,
+                _("Those that they or one of their teams have, and those that nobody has."),
+            ),
+            (
+                Account.PeopleSee.OWN,
+                _("Those that they have, and those that nobody has. Supervisors: of their teams."),
+            ),
+        ],
+        required=False,
+        widget=forms.RadioSelect,
+        help_text=_(
+            "Owners and admins always see all. What an AI agent has without a team, only they see;"
+            " what is resolved stays with those who had it last."
+        ),
+    )
+
     class Meta:
         model = Account
-        fields = ("name", "locale", "time_zone", "country", "languages", "factor_required")
+        fields = (
+            "name", "locale", "time_zone", "country", "languages", "people_see", "factor_required",
+        )  # fmt: skip
         labels = {"factor_required": _("Owners and admins need a second factor")}
         help_texts = {
             "factor_required": _(
@@ -232,6 +258,10 @@ class AccountForm(forms.ModelForm[Account]):
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()
+
+    def clean_people_see(self) -> str:
+        """A form that does not ask leaves it as it is."""
+        return str(self.cleaned_data["people_see"] or self.initial["people_see"])
 
 
 class InviteForm(forms.Form):

@@ -77,6 +77,11 @@ class Plan(models.Model):
 class Account(models.Model):
     """The tenant: one business."""
 
+    class PeopleSee(models.TextChoices):
+        ALL = "all", _("every conversation")
+        TEAMS = "teams", _("those of their teams")
+        OWN = "own", _("their own")
+
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(unique=True)
     locale = models.CharField(max_length=10, default="en-gb")
@@ -86,6 +91,8 @@ class Account(models.Model):
     plan = models.ForeignKey(Plan, on_delete=models.SET_NULL, null=True, blank=True)
     # Staff may enter only while this is on; the owner can switch it off (SX-10).
     support_access = models.BooleanField(default=True)
+    # Whose conversations people below admin see; `permissions.sight_of` reads it.
+    people_see = models.CharField(max_length=5, choices=PeopleSee, default=PeopleSee.ALL)
     # Owners and admins without a second factor get no page but the one to switch it on (SX-43).
     factor_required = models.BooleanField(default=False)
     agents_paused = models.BooleanField(default=False)

@@ -106,6 +106,29 @@ def allows(role: str, permission: Permission, *, scopes: list[str] | None = None
     return scopes is None or permission.value in scopes
 
 
+class Sight(StrEnum):
+    """How far a member sees into the conversations of the account (security.md 2: A, T, O)."""
+
+    ALL = "all"
+    TEAMS = "teams"
+    OWN = "own"
+
+
+# By what the account chose (`Account.people_see`); whoever is not named sees all.
+_SIGHTS: dict[str, dict[Role, Sight]] = {
+    "all": {},
+    "teams": {Role.SUPERVISOR: Sight.TEAMS, Role.PERSON: Sight.TEAMS},
+    "own": {Role.SUPERVISOR: Sight.TEAMS, Role.PERSON: Sight.OWN},
+}
+
+
+def sight_of(role: str, people_see: str) -> Sight:
+    """How far this role sees in an account that chose `people_see`; an AI agent never beyond its own."""
+    if role == Role.AI:
+        return Sight.OWN
+    return _SIGHTS[people_see].get(Role(role), Sight.ALL)
+
+
 def may_grant(granting: str, granted: str) -> bool:
     """Nobody hands out a role above their own; only owners make owners."""
     return RANK[Role(granting)] >= RANK[Role(granted)] and granted != Role.AI

@@ -26,7 +26,8 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = [
             "id", "name", "slug", "locale", "time_zone", "country", "languages",
-            "support_access", "factor_required", "agents_paused", "settings", "created_at",
+            "support_access", "people_see", "factor_required", "agents_paused", "settings",
+            "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -44,6 +45,7 @@ class AccountChangeSerializer(StrictSerializer):
         required=False,
     )
     support_access = serializers.BooleanField(required=False)
+    people_see = serializers.ChoiceField(choices=Account.PeopleSee.values, required=False)
     factor_required = serializers.BooleanField(required=False)
     settings = serializers.DictField(child=serializers.JSONField(), required=False)
 

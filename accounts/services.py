@@ -47,8 +47,8 @@ from accounts.tenancy import account_context
 INVITATION_LIFE = timedelta(hours=72)
 _ACCOUNT_FIELDS = frozenset(
     {
-        "name", "locale", "time_zone", "country", "languages", "support_access", "factor_required",
-        "settings",
+        "name", "locale", "time_zone", "country", "languages", "support_access", "people_see",
+        "factor_required", "settings",
     }
 )  # fmt: skip
 

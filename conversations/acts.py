@@ -19,6 +19,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRedirect
 
 from accounts.auth import MemberRequest, member_required
 from accounts.models import Member, Team
@@ -27,7 +28,7 @@ from conversations import services, uploads
 from conversations.errors import DeskError
 from conversations.forms import LabelForm, ReplyForm, SnoozeForm
 from conversations.messages import Content, Kind
-from conversations.models import Conversation, Message
+from conversations.models import Conversation, Message, sees_all
 from conversations.services.outbound import discard_draft
 from conversations.views import (
     conversation_context,
@@ -62,9 +63,18 @@ def act(permission: Permission) -> Callable[[Act], Act]:
 
 
 def done(
-    request: HttpRequest, conversation: Conversation, text: str = "", *, undo: str = ""
+    request: MemberRequest, conversation: Conversation, text: str = "", *, undo: str = ""
 ) -> HttpResponse:
-    """The act is done: say so, and let the page fetch what changed."""
+    """The act is done: say so, and let the page fetch what changed.
+
+    Whoever has given it out of their own sight goes back to the list, and cannot take it back.
+    """
+    if out_of_sight(request.member, conversation):
+        if text:
+            messages.success(request, text)
+        if request.htmx:  # type: ignore[attr-defined]  # django-htmx
+            return HttpResponseClientRedirect(reverse("home"))
+        return redirect("home")
     if not request.htmx:  # type: ignore[attr-defined]  # django-htmx
         if text:
             messages.success(request, text)
@@ -73,6 +83,13 @@ def done(
     if text:
         facts["toast"] = {"text": text, "kind": "ok", "undo": undo}
     return HttpResponse(status=204, headers={"HX-Trigger": json.dumps(facts)})
+
+
+def out_of_sight(member: Member, conversation: Conversation) -> bool:
+    """Whether the member sees it no more, as it is now."""
+    if sees_all(member):
+        return False
+    return not Conversation.objects.visible_to(member).filter(pk=conversation.pk).exists()
 
 
 def refused(request: HttpRequest, conversation: Conversation, text: str) -> HttpResponse:
@@ -252,7 +269,7 @@ def composer(
     request: MemberRequest, conversation: Conversation, form: ReplyForm | None
 ) -> HttpResponse:
     """The composer alone for htmx, the whole page without; 422 when something is wrong."""
-    fresh = conversation if form else find_conversation(conversation.public_id)
+    fresh = conversation if form else find_conversation(conversation.public_id, request.member)
     context = conversation_context(request, fresh) | {"form": form}
     name = "_composer" if request.htmx else "alone"  # type: ignore[attr-defined]  # django-htmx
     return render(request, f"conversations/{name}.html", context, status=422 if form else 200)

@@ -158,9 +158,10 @@ def filtered(query: Query, viewer: Member) -> Any:
     return found.recent_first()
 
 
-def find(text: str, *, limit: int = 8) -> list[Conversation]:
+def find(text: str, viewer: Member, *, limit: int = 8) -> list[Conversation]:
     """For the palette: conversations whose customer, number or last words match."""
-    found = Conversation.objects.filter(matches(text)) if text else Conversation.objects.all()
+    every = Conversation.objects.visible_to(viewer)
+    found = every.filter(matches(text)) if text else every
     return list(found.recent_first().for_list()[:limit])
 
 
@@ -177,7 +178,7 @@ def matches(text: str) -> Q:
 
 
 def _in_tab(tab: str, viewer: Member) -> Any:
-    every = Conversation.objects.all()
+    every = Conversation.objects.visible_to(viewer)
     if tab == "mine":
         return every.held_by(viewer)
     if tab == "unassigned":

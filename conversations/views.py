@@ -9,10 +9,13 @@ from functools import wraps
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.contrib import messages
+from django.http import Http404, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import ids
@@ -21,16 +24,15 @@ from accounts.models import Member, Team
 from accounts.permissions import Permission
 from conversations import desk, thread
 from conversations.file_serving import answer_with
-from conversations.models import Attachment, Conversation, Event, Inbox, Label
+from conversations.models import Attachment, Conversation, Event, Inbox, Label, in_sight
 
 RECENT_EVENTS = 15
 
 
-def find_conversation(public_id: str) -> Conversation:
-    """By its public id, in the account in context; anything else is a 404."""
-    rows = Conversation.objects.select_related(
-        "contact", "inbox", "address", "assignee", "team", "last_agent"
-    )
+def find_conversation(public_id: str, viewer: Member) -> Conversation:
+    """By its public id, of those that `viewer` sees; anything else is a 404."""
+    rows = Conversation.objects.visible_to(viewer)
+    rows = rows.select_related("contact", "inbox", "address", "assignee", "team", "last_agent")
     return get_object_or_404(rows, pk=decode_or_404("cnv", public_id))
 
 
@@ -45,8 +47,8 @@ def with_conversation(view: View) -> View:
     """The view gets the conversation instead of its id."""
 
     @wraps(view)
-    def found(request: HttpRequest, public_id: str, **kwargs: Any) -> HttpResponseBase:
-        return view(request, find_conversation(public_id), **kwargs)
+    def found(request: MemberRequest, public_id: str, **kwargs: Any) -> HttpResponseBase:
+        return view(request, find_conversation(public_id, request.member), **kwargs)
 
     return found
 
@@ -84,9 +86,16 @@ def rows(request: MemberRequest) -> HttpResponse:
 
 @member_required(Permission.CONVERSATIONS_READ)
 @require_safe
-@with_conversation
-def pane(request: MemberRequest, conversation: Conversation) -> HttpResponse:
+def pane(request: MemberRequest, public_id: str) -> HttpResponse:
     """The open conversation again: head, thread, composer, details."""
+    try:
+        conversation = find_conversation(public_id, request.member)
+    except Http404:
+        if not request.htmx:  # type: ignore[attr-defined]  # django-htmx
+            raise
+        # It went to others while it was open here; what stands on the page is not theirs any more.
+        messages.info(request, _("This conversation is with others now."))
+        return HttpResponse(status=404, headers={"HX-Redirect": reverse("home")})
     return render(
         request, "conversations/_conversation.html", conversation_context(request, conversation)
     )
@@ -97,7 +106,7 @@ def pane(request: MemberRequest, conversation: Conversation) -> HttpResponse:
 def find(request: MemberRequest) -> HttpResponse:
     """What the palette found."""
     text = request.GET.get("q", "").replace("\x00", "").strip()[:100]
-    found = [desk.row_of(conversation, desk.Query()) for conversation in desk.find(text)]
+    found = [desk.row_of(one, desk.Query()) for one in desk.find(text, request.member)]
     return render(request, "conversations/_found.html", {"rows": found if text else ()})
 
 
@@ -105,7 +114,8 @@ def find(request: MemberRequest) -> HttpResponse:
 @require_safe
 def attachment(request: MemberRequest, public_id: str) -> HttpResponseBase:
     """A file of a message, for members; whether they may is asked each time (SX-81)."""
-    found = Attachment.objects.filter(pk=decode_or_404("att", public_id)).first()
+    files = in_sight(Attachment.objects.all(), request.member, of="message__conversation")
+    found = files.filter(pk=decode_or_404("att", public_id)).first()
     if found is None:
         raise Http404
     return answer_with(request, found)

@@ -78,7 +78,8 @@ def inboxes(request: MemberRequest) -> HttpResponse:
     )
     rows = Inbox.objects.select_related("fallback_team").annotate(failed=failed).order_by("pk")
     held = dict(
-        Conversation.objects.open()
+        Conversation.objects.visible_to(request.member)
+        .open()
         .values_list("inbox")
         .annotate(n=Count("pk"))
         .values_list("inbox", "n")

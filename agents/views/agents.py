@@ -24,7 +24,7 @@ from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
 from agents.views.deliveries import rows
-from conversations.models import Delivery
+from conversations.models import Delivery, in_sight
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 RECENT = 8
@@ -115,7 +115,8 @@ def _shown_once(
 @require_safe
 def agent(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
-    deliveries = rows(Delivery.objects.filter(endpoint=found.endpoint))
+    theirs = Delivery.objects.filter(endpoint=found.endpoint)
+    deliveries = rows(in_sight(theirs, request.member, or_none=True))
     context = {
         "agent": found,
         "health": health.of_all([found], request.account)[found.pk],

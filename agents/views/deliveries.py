@@ -17,7 +17,7 @@ from accounts.pages import find, show
 from accounts.permissions import Permission
 from accounts.redaction import HIDDEN
 from agents.models import Agent
-from conversations.models import Attempt, Delivery, Lane
+from conversations.models import Attempt, Delivery, Lane, in_sight
 
 PAGE = 50
 # What people look for here; read receipts, typing and downloads only with `kind=all`.
@@ -69,7 +69,7 @@ def rows(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
 @require_safe
 def deliveries(request: MemberRequest) -> HttpResponse:
     """The account's log, newest first; filters stand in the address."""
-    found = _narrowed(request.GET.dict())
+    found = in_sight(_narrowed(request.GET.dict()), request.member, or_none=True)
     before = request.GET.get("before", "")
     if before.isdecimal() and len(before) < 19:
         found = found.filter(pk__lt=int(before))
@@ -119,7 +119,8 @@ def _decoded(prefix: str, public_id: str) -> int:
 @member_required(Permission.DELIVERIES_READ)
 @require_safe
 def delivery(request: MemberRequest, public_id: str) -> HttpResponse:
-    found = find(rows(Delivery.objects.all()), "dlv", public_id)
+    seen = in_sight(Delivery.objects.all(), request.member, or_none=True)
+    found = find(rows(seen), "dlv", public_id)
     attempts = list(Attempt.objects.filter(delivery=found).order_by("n"))
     # The log is for supervisors too; what was said in it is for those who may send it again.
     reads = can(request, Permission.DELIVERIES_REPLAY)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.auth import MemberRequest, member_required
+from accounts.models import Member
 from accounts.pages import done, find, refused, show
 from accounts.permissions import Permission
 from agents import editor
@@ -19,6 +20,7 @@ from agents.conditions import LIST_OPS, LONE_OPS
 from agents.editor import ActionRow, Node
 from agents.models import AssignmentRule, Decision, RuleVersion
 from agents.rules import RuleError
+from conversations.models import in_sight
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 # Decisions that are looked through for what a rule did; a rule that slept longer says so.
@@ -98,7 +100,7 @@ def rule(request: MemberRequest, public_id: str) -> HttpResponse:
     """What it says, what it did lately, and what it said before."""
     found = _rule(public_id)
     names = services.names_of_targets()
-    lately, looked = lately_of(found)
+    lately, looked = lately_of(found, request.member)
     versions = RuleVersion.objects.filter(rule=found).select_related("changed_by")
     context = {
         "rule": found,
@@ -114,11 +116,10 @@ def rule(request: MemberRequest, public_id: str) -> HttpResponse:
     return show(request, "agents/rule.html", context)
 
 
-def lately_of(rule: AssignmentRule) -> tuple[list[Decision], int]:
+def lately_of(rule: AssignmentRule, viewer: Member) -> tuple[list[Decision], int]:
     """The latest decisions in which the rule matched, and how many were looked through."""
-    latest = list(
-        Decision.objects.select_related("conversation__contact").order_by("-id")[:LOOKED_THROUGH]
-    )
+    decisions = in_sight(Decision.objects.select_related("conversation__contact"), viewer)
+    latest = list(decisions.order_by("-id")[:LOOKED_THROUGH])
     matched = [
         decision
         for decision in latest

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from accounts.permissions import Permission
 from accounts.rest.filters import SinceFilter, search_words
 from accounts.rest.views import AccountViewSet
-from conversations.models import Contact, Label
+from conversations.models import Contact, Conversation, Label, sees_all
 from conversations.serializers import (
     ContactChangeSerializer,
     ContactSerializer,
@@ -47,7 +47,7 @@ class ContactFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
 
 
 class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
-    """The customers. They come by writing; an AI agent sees those whose conversations it holds."""
+    """The customers. They come by writing; who does not see all conversations sees those of theirs."""
 
     model = Contact
     serializer_class = ContactSerializer
@@ -60,9 +60,10 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     }
 
     def rows(self) -> QuerySet[Contact]:
-        if not self.member.is_agent:
+        if sees_all(self.member):
             return Contact.objects.all()
-        return Contact.objects.filter(conversations__assignee=self.member).distinct()
+        seen = Conversation.objects.visible_to(self.member)
+        return Contact.objects.filter(pk__in=seen.values("contact"))
 
     @extend_schema(request=ContactChangeSerializer, responses=ContactSerializer)
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name

@@ -46,9 +46,8 @@ LONGEST_SNOOZE = timedelta(days=366)
 
 
 def conversations_of(member: Member) -> QuerySet[Conversation]:
-    """What this member may see: people all, an AI agent what it holds at this moment (SX-23)."""
-    every: QuerySet[Conversation] = Conversation.objects.all()
-    return every.filter(assignee=member) if member.is_agent else every
+    """What this member may see."""
+    return Conversation.objects.visible_to(member)
 
 
 def shown(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:

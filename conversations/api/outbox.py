@@ -19,7 +19,16 @@ from rest_framework.response import Response
 from accounts.permissions import Permission
 from accounts.rest.filters import RefFilter, SinceFilter
 from accounts.rest.views import AccountViewSet
-from conversations.models import Attempt, Conversation, Delivery, Endpoint, Event, Lane, Message
+from conversations.models import (
+    Attempt,
+    Conversation,
+    Delivery,
+    Endpoint,
+    Event,
+    Lane,
+    Message,
+    in_sight,
+)
 from conversations.serializers import (
     DeliveryDetailSerializer,
     DeliverySerializer,
@@ -61,9 +70,7 @@ class EventViewSet(ListModelMixin, AccountViewSet):
     def rows(self) -> QuerySet[Event]:
         now = timezone.now()
         rows = Event.objects.filter(occurred_at__gt=now - KEPT, occurred_at__lte=now - SETTLED)
-        if self.member.is_agent:
-            rows = rows.filter(conversation__assignee=self.member)
-        return rows
+        return in_sight(rows, self.member)
 
 
 class DeliveryFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
@@ -93,7 +100,8 @@ class DeliveryViewSet(AccountViewSet):
             sequence__lt=OuterRef("sequence"),
             state__in=Delivery.OPEN_STATES,
         )
-        return Delivery.objects.select_related("lane").annotate(is_behind=Exists(ahead))
+        seen = in_sight(Delivery.objects.all(), self.member, or_none=True)
+        return seen.select_related("lane").annotate(is_behind=Exists(ahead))
 
     def list(self, request: Request) -> Response:
         return self.page(self.filter_queryset(self.get_queryset()).defer("body_sealed"))

@@ -6,6 +6,8 @@ from conversations.models.conversation import (
     Conversation,
     ConversationLabel,
     Label,
+    in_sight,
+    sees_all,
 )
 from conversations.models.event import Event
 from conversations.models.inbox import Inbox, InboxRoute
@@ -40,4 +42,6 @@ __all__ = [
     "Lane",
     "Message",
     "Timer",
+    "in_sight",
+    "sees_all",
 ]

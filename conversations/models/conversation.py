@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member, Team
+from accounts.permissions import Sight, sight_of
 from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet, account_key
 from conversations.models.contact import Address, Contact
 from conversations.models.inbox import Inbox
+
+M = TypeVar("M", bound=models.Model)
 
 
 class Label(AccountModel):
@@ -40,6 +45,24 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
     def with_ai(self) -> ConversationQuerySet:
         return self.filter(assignee__kind=Member.Kind.AGENT)
 
+    def visible_to(self, member: Member) -> ConversationQuerySet:
+        """What `member` may read and act on; the one place that decides (security.md 2).
+
+        An AI agent: what it holds at this moment (SX-23). People, where the account does not let
+        them see all: what they or (`teams`) one of their teams hold, and what waits for everybody.
+        Whatever is not in here does not exist for them: 404.
+        """
+        if member.is_agent:
+            return self.held_by(member)
+        sight = sight_of(member.role, member.account.people_see)
+        if sight is Sight.ALL:
+            return self
+        teams = Team.objects.filter(memberships__member=member)
+        if sight is Sight.OWN:
+            return self.filter(Q(assignee=member) | waiting_after(Q(member=member)))
+        held = Q(assignee=member) | Q(team__in=teams)
+        return self.filter(held | waiting_after(Q(member=member) | Q(team__in=teams)))
+
     def recent_first(self) -> ConversationQuerySet:
         return self.order_by("-last_activity_at", "-id")
 
@@ -52,6 +75,38 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
 
 class ConversationManager(AccountManager["Conversation"]):
     pass
+
+
+def waiting_after(mine: Q) -> Q:
+    """What waits for everybody: nobody's, and no team's.
+
+    A resolved conversation is nobody's too. It stays with those who had it last (`mine`, of an
+    assignment), or resolving it would open it to the whole account.
+    """
+    last = Assignment.objects.filter(
+        conversation=OuterRef("pk"), epoch=OuterRef("assignment_epoch") - 1
+    )
+    had_by_others = last.exclude(member=None, team=None).exclude(mine)
+    unheld = Q(assignee=None, team=None)
+    return unheld & (~Q(status=Conversation.Status.RESOLVED) | Q(~Exists(had_by_others)))
+
+
+def sees_all(member: Member) -> bool:
+    """Whether nothing of the account is hidden from `member`; asks no database."""
+    return sight_of(member.role, member.account.people_see) is Sight.ALL
+
+
+def in_sight(
+    rows: models.QuerySet[M], member: Member, *, of: str = "conversation", or_none: bool = False
+) -> models.QuerySet[M]:
+    """`rows` that hang on conversations, without those whose conversation `member` does not see.
+
+    `or_none`: rows that hang on no conversation are everybody's.
+    """
+    if sees_all(member):
+        return rows
+    seen = Q(**{f"{of}__in": Conversation.objects.visible_to(member)})
+    return rows.filter(seen | Q(**{of: None}) if or_none else seen)
 
 
 class Conversation(AccountModel):
