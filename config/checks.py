@@ -19,6 +19,7 @@ from django.db import DatabaseError, connections
 from django.http.request import validate_host
 
 from accounts import sealing
+from accounts.origin import read_network
 
 BROKERS = ("amqp", "amqps", "redis", "rediss", "sentinel", "pgmq", "memory")
 MINIMUM_POSTGRES = 150_000
@@ -31,6 +32,7 @@ class UnsafeSettingsError(ImproperlyConfigured):
 def register_all() -> None:
     for check in (check_secrets, check_addresses, check_outbound):
         register(check, Tags.security, deploy=True)
+    register(check_admin_networks, Tags.security)
     register(check_broker)
     register(check_database_role, Tags.database)
 
@@ -151,6 +153,20 @@ def check_outbound(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"Agents and webhooks may reach private addresses: {' '.join(open_doors)}.",
             hint="Right for trying out on one machine; remove both where strangers have accounts.",
             id="config.W001",
+        )
+    ]
+
+
+def check_admin_networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A value that cannot be read holds nobody, so a misspelt list would shut everybody out."""
+    unreadable = [text for text in settings.ADMIN_ALLOW if read_network(text) is None]
+    if not unreadable:
+        return []
+    return [
+        Error(
+            f"ADMIN_ALLOW has values that are no networks: {', '.join(map(repr, unreadable))}.",
+            hint="Write addresses or CIDRs with commas between them: 10.1.0.0/16,203.0.113.7",
+            id="config.E013",
         )
     ]
 

@@ -7,9 +7,11 @@ import secrets
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 
+from accounts.origin import client_ip, is_within
 from config.logs import request_id
+from config.problems import not_found
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
@@ -30,7 +32,8 @@ API_DOCS = (
     "img-src 'self' data:; connect-src 'self'; font-src 'self' data:; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'none'; object-src 'none'"
 )
-POLICIES = (("/admin/", STAFF), ("/v1/docs/", API_DOCS))
+STAFF_PATH = "/admin/"
+POLICIES = ((STAFF_PATH, STAFF), ("/v1/docs/", API_DOCS))
 
 PERMISSIONS = ", ".join(
     f"{feature}=()"
@@ -79,6 +82,30 @@ class SecurityHeadersMiddleware:
         if carries_credentials(request) or response.cookies:
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+class StaffNetworkMiddleware:
+    """With `ADMIN_ALLOW` the staff admin does not exist for callers from elsewhere (SX-25).
+
+    Last in the row, so that the answer is made like that of any address that is not there.
+    """
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path.startswith(STAFF_PATH) or is_let_in(request):
+            return self.get_response(request)
+        response = not_found(request, Http404())
+        # The admin's own policy would tell that it is there.
+        response.headers["Content-Security-Policy"] = STRICT
+        return response
+
+
+def is_let_in(request: HttpRequest) -> bool:
+    """Whether the caller's network may know of the staff admin."""
+    networks = settings.ADMIN_ALLOW
+    return not networks or is_within(client_ip(request), networks)
 
 
 def policy_for(path: str) -> str:

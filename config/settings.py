@@ -105,6 +105,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.MemberMiddleware",
+    "config.middleware.StaffNetworkMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -292,6 +293,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # --- Staff admin ---------------------------------------------------------------------------------
+# Networks that the admin exists for, as CIDR; empty: everybody (SX-25).
+ADMIN_ALLOW: list[str] = env.list("ADMIN_ALLOW", default=[])
 _CONTENT = "accounts.support.is_inside"
 _SUPER = "accounts.support.is_super"
 

@@ -416,3 +416,55 @@ def test_content_of_accounts_is_registered_as_such():
         assert isinstance(page, ContentAdmin) == (has_account and model is not SupportSession), (
             model
         )
+
+
+# --- From where ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "peer", "forwarded", "proxies", "status"),
+    [
+        ([], "198.51.100.9", "", 0, 200),
+        (["203.0.113.0/24"], "203.0.113.7", "", 0, 200),
+        (["198.51.100.9"], "198.51.100.9", "", 0, 200),
+        (["203.0.113.0/24"], "::ffff:203.0.113.7", "", 0, 200),
+        (["2001:db8::/32", "10.0.0.0/8"], "2001:db8::5", "", 0, 200),
+        (["203.0.113.0/24"], "198.51.100.9", "", 0, 404),
+        (["203.0.113.0/24"], "", "", 0, 404),
+        (["nonsense"], "203.0.113.7", "", 0, 404),
+        # Bad input 30: what the caller writes is not believed.
+        (["203.0.113.0/24"], "198.51.100.9", "203.0.113.7", 0, 404),
+        (["203.0.113.0/24"], "10.0.0.1", "203.0.113.7, 198.51.100.9", 1, 404),
+        (["203.0.113.0/24"], "10.0.0.1", "198.51.100.9, 203.0.113.7", 1, 200),
+    ],
+)
+def test_the_admin_is_there_for_the_allowed_networks_only(
+    support: Client, settings: Any, allowed: list[str], peer: str, forwarded: str, proxies: int,
+    status: int,
+) -> None:  # fmt: skip
+    """SX-25, SX-62"""
+    settings.ADMIN_ALLOW, settings.TRUSTED_PROXIES = allowed, proxies
+    extra = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
+    path = reverse("admin:accounts_account_changelist")
+    assert support.get(path, **extra).status_code == status
+
+
+@pytest.mark.parametrize("method", ["get", "post", "put"])
+@pytest.mark.parametrize(
+    "page", ["/admin/", "/admin/login/", "/admin/accounts/account/", "/admin/x"]
+)
+def test_elsewhere_it_answers_like_an_address_that_is_not_there(
+    support: Client, settings: Any, method: str, page: str
+) -> None:
+    """SX-25: nothing tells that there is an admin, its policy neither."""
+    settings.ADMIN_ALLOW = ["203.0.113.0/24"]
+    for client in (support, Client(), Client(enforce_csrf_checks=True)):
+        refused, nothing = (getattr(client, method)(path) for path in (page, "/nothing-here/"))
+        assert (refused.status_code, nothing.status_code) == (404, 404)
+        assert refused["Content-Security-Policy"] == nothing["Content-Security-Policy"]
+        assert set(refused.headers) == set(nothing.headers)
+        bare = [
+            re.sub(rb"req_[0-9a-f]+|ticket=[^\"]+|csrf[^>]+>", b"", a.content)
+            for a in (refused, nothing)
+        ]
+        assert bare[0].replace(page.encode(), b"") == bare[1].replace(b"/nothing-here/", b"")

@@ -45,6 +45,7 @@ def safe(settings: Any) -> Any:
     settings.OUTBOUND_ALLOW, settings.ALLOW_HTTP_TARGETS = [], False
     settings.CELERY_BROKER_URL = ""
     settings.TRUSTED_PROXIES = 1
+    settings.ADMIN_ALLOW = ["10.1.0.0/16", "203.0.113.7", "2001:db8::/32"]
     return settings
 
 
@@ -52,6 +53,7 @@ ALL = (
     checks.check_secrets,
     checks.check_addresses,
     checks.check_outbound,
+    checks.check_admin_networks,
     checks.check_broker,
 )
 
@@ -76,6 +78,8 @@ def test_safe_settings_pass_every_check(safe: Any) -> None:
         ("ALLOWED_HOSTS", ["*"], "config.E008"),
         ("CELERY_BROKER_URL", "kafka://somewhere", "config.E009"),
         ("TRUSTED_PROXIES", 0, "config.W002"),
+        ("ADMIN_ALLOW", ["10.0.0.0/8", "the office"], "config.E013"),
+        ("ADMIN_ALLOW", ["10.0.0.0/40"], "config.E013"),
         ("OUTBOUND_ALLOW", ["127.0.0.0/8"], "config.W001"),
         ("ALLOW_HTTP_TARGETS", True, "config.W001"),
     ],
