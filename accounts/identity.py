@@ -36,7 +36,7 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from accounts import limits
+from accounts import failures, limits
 from accounts.audit import audit
 from accounts.ids import decode
 from accounts.limits import Limit, Patience
@@ -107,6 +107,8 @@ def log_in(request: HttpRequest, email: str, password: str) -> Outcome:
     user = ModelBackend().authenticate(request, username=email, password=password)
     if not isinstance(user, User):
         logger.info("login outcome=refused network=%s", network)
+        known = User.objects.filter(email=email).first()
+        failures.note(known, step="password", network=network, email_digest=_digest(email))
         return Refused("invalid_login", _("The e-mail or the password is wrong."))
     limits.forget(WRONG_PASSWORDS.name, address)
     limits.give_back(FAILURES_PER_NETWORK, network)
@@ -197,6 +199,7 @@ def confirm_code(request: HttpRequest, user: User, code: str) -> Refused | None:
     if wait:
         return _too_many(wait)
     if not check_code(user, code):
+        failures.note(user, step="second factor", network=ip_prefix(client_ip(request)))
         return _wrong_code()
     _forget_codes(request, user)
     return None
@@ -214,11 +217,13 @@ def log_out(request: HttpRequest) -> None:
 
 def confirm_password(request: HttpRequest, user: User, password: str) -> Refused | None:
     """Whether whoever holds this session knows the password; guesses are slowed as at login."""
-    address = f"{_digest(user.email)}:{ip_prefix(client_ip(request))}"
+    network = ip_prefix(client_ip(request))
+    address = f"{_digest(user.email)}:{network}"
     wait = limits.begin_attempt(WRONG_PASSWORDS, address)
     if wait:
         return _too_many(wait)
     if not user.check_password(password):
+        failures.note(user, step="present password", network=network)
         return Refused("wrong_password", _("The present password is wrong."))
     limits.forget(WRONG_PASSWORDS.name, address)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from accounts import identity, limits
+from accounts import failures, identity, limits
 from accounts.models import Account
 from accounts.rest import idempotency
 from accounts.tenancy import account_context
@@ -14,6 +14,12 @@ from accounts.tenancy import account_context
 def send_password_reset(email: str) -> bool:
     """Queued for known and unknown e-mails alike, so that the answer does not tell them apart."""
     return identity.send_reset_letter(email)
+
+
+@shared_task
+def write_down_failed_logins() -> int:
+    """The failed logins that were only counted, into the audit logs."""
+    return failures.write_down()
 
 
 @shared_task

@@ -59,6 +59,10 @@ app.conf.beat_schedule = {
         "task": "config.tasks.forget_ended_sessions",
         "schedule": crontab(hour="3", minute="17"),
     },
+    "write-down-failed-logins": {
+        "task": "accounts.tasks.write_down_failed_logins",
+        "schedule": crontab(minute="*/5"),
+    },
     "forget-old-limits": {
         "task": "accounts.tasks.forget_old_limits",
         "schedule": crontab(hour="3", minute="27"),
