@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from agents.patterns import OutOfTimeError, PatternError, compile_pattern, fold
 
@@ -112,33 +112,51 @@ MESSAGE_KINDS = (
 FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
-        Field("text", gettext_lazy("Text"), FieldKind.TEXT),
-        Field("message.kind", gettext_lazy("Kind of message"), FieldKind.CHOICE, MESSAGE_KINDS),
-        Field("first_message", gettext_lazy("First message"), FieldKind.FLAG),
-        Field("channel", gettext_lazy("Channel"), FieldKind.CHOICE),
-        Field("inbox", gettext_lazy("Inbox"), FieldKind.CHOICE),
-        Field("holder", gettext_lazy("Current holder"), FieldKind.MANY),
-        Field("labels", gettext_lazy("Labels"), FieldKind.MANY),
+        Field("text", pgettext_lazy("rule condition", "Text"), FieldKind.TEXT),
+        Field(
+            "message.kind",
+            pgettext_lazy("rule condition", "Kind of message"),
+            FieldKind.CHOICE,
+            MESSAGE_KINDS,
+        ),
+        Field("first_message", pgettext_lazy("rule condition", "First message"), FieldKind.FLAG),
+        Field("channel", pgettext_lazy("rule condition", "Channel"), FieldKind.CHOICE),
+        Field("inbox", pgettext_lazy("rule condition", "Inbox"), FieldKind.CHOICE),
+        Field("holder", pgettext_lazy("rule condition", "Current holder"), FieldKind.MANY),
+        Field("labels", pgettext_lazy("rule condition", "Labels"), FieldKind.MANY),
         Field(
             "status",
-            gettext_lazy("Status"),
+            pgettext_lazy("rule condition", "Status"),
             FieldKind.CHOICE,
             ("open", "snoozed", "resolved"),
         ),
         Field(
             "priority",
-            gettext_lazy("Priority"),
+            pgettext_lazy("rule condition", "Priority"),
             FieldKind.CHOICE,
             ("none", "low", "medium", "high", "urgent"),
         ),
-        Field("language", gettext_lazy("Language of the conversation"), FieldKind.TEXT),
-        Field("contact.name", gettext_lazy("Contact's name"), FieldKind.TEXT),
-        Field("contact.phone", gettext_lazy("Contact's phone"), FieldKind.TEXT),
-        Field("contact.language", gettext_lazy("Contact's language"), FieldKind.TEXT),
-        Field("contact.attributes", gettext_lazy("Contact's attribute"), FieldKind.ANY, keyed=True),
+        Field(
+            "language",
+            pgettext_lazy("rule condition", "Language of the conversation"),
+            FieldKind.TEXT,
+        ),
+        Field("contact.name", pgettext_lazy("rule condition", "Contact's name"), FieldKind.TEXT),
+        Field("contact.phone", pgettext_lazy("rule condition", "Contact's phone"), FieldKind.TEXT),
+        Field(
+            "contact.language",
+            pgettext_lazy("rule condition", "Contact's language"),
+            FieldKind.TEXT,
+        ),
+        Field(
+            "contact.attributes",
+            pgettext_lazy("rule condition", "Contact's attribute"),
+            FieldKind.ANY,
+            keyed=True,
+        ),
         Field(
             "conversation.attributes",
-            gettext_lazy("Conversation's attribute"),
+            pgettext_lazy("rule condition", "Conversation's attribute"),
             FieldKind.ANY,
             keyed=True,
         ),
@@ -413,7 +431,7 @@ def _say_leaf(leaf: Tree, names: Mapping[str, str]) -> str:
     field = field_of(leaf["field"])
     label = str(field.label) if field else leaf["field"]
     if field and field.keyed:
-        label = f"{label} “{leaf['field'].removeprefix(field.name + '.')}”"
+        label = f"{label} {quoted(leaf['field'].removeprefix(field.name + '.'))}"
     op, value = Op(leaf["op"]), leaf.get("value")
     if field and field.kind == FieldKind.FLAG:
         it_is = value if op == Op.IS else not value
@@ -422,8 +440,13 @@ def _say_leaf(leaf: Tree, names: Mapping[str, str]) -> str:
     words = [f"{label[:1].lower()}{label[1:]}", str(OP_LABELS[op])]
     if op not in LONE_OPS:
         values = value if isinstance(value, list) else [value]
-        words.append(_listed([f"“{names.get(str(item), item)}”" for item in values]))
+        words.append(_listed([quoted(names.get(str(item), str(item))) for item in values]))
     return " ".join(words)
+
+
+def quoted(text: str) -> str:
+    """In the quotation marks of the active language."""
+    return _("“%(text)s”") % {"text": text}
 
 
 def _listed(items: Sequence[str]) -> str:

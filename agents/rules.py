@@ -21,6 +21,7 @@ from agents.conditions import (
     OPS,
     ConditionError,
     describe,
+    quoted,
     validate,
 )
 from agents.models import Agent, AssignmentRule, RuleVersion
@@ -353,7 +354,7 @@ def describe_action(action: Mapping[str, Any], names: Mapping[str, str]) -> str:
             return _("hand off to people")
         case "label":
             return _("add the label %(names)s") % {
-                "names": ", ".join(f"“{name}”" for name in action["names"])
+                "names": ", ".join(quoted(name) for name in action["names"])
             }
         case "reply":
             return _("reply “%(text)s”") % {"text": action["text"][:80]}

@@ -10,7 +10,7 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
-from agents.conditions import describe
+from agents.conditions import describe, quoted
 from agents.models import Decision
 from conversations.models import Assignment, Conversation
 
@@ -83,6 +83,6 @@ def shown(value: Any, names: Mapping[str, str]) -> str:
     if isinstance(value, list | tuple):
         words = [names.get(str(one), str(one)) for one in value]
         kept = dict.fromkeys(word for word in words if not _ID.match(word))
-        return ", ".join(f"“{word}”" for word in kept) or _("empty")
+        return ", ".join(quoted(word) for word in kept) or _("empty")
     text = names.get(str(value), str(value))
-    return f"“{text[:80]}…”" if len(text) > 80 else f"“{text}”"
+    return quoted(f"{text[:80]}…" if len(text) > 80 else text)
