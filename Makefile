@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LINTED := $(wildcard accounts agents config conversations integrations tests)
 
-.PHONY: run test bench lint types format lock dev
+.PHONY: run test bench lint types format messages lock dev
 
 run:
 	@exec $(PYTHON) -m config.bootstrap run
@@ -35,6 +35,12 @@ format: dev
 # Packages for tests and linters, into the same .venv.
 dev:
 	@$(PYTHON) -m config.bootstrap dev
+
+# The Romanian catalogue after a change of texts (needs the package gettext): new ones come in empty, and
+# a test asks for their translation. The .mo is made at every start (config/catalogues.py).
+messages: dev
+	@$(BIN)/python manage.py makemessages --locale ro --ignore .venv --ignore var --ignore tests \
+		--add-location file --no-wrap --no-obsolete
 
 # New locks after a change of dependencies in pyproject.toml: hashes, and no address of any index.
 COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \

@@ -21,6 +21,7 @@ PRESENT = {
     "node": found("node", "nodejs"),
     "redis": found("redis-server"),
     "rabbitmq": found("rabbitmq-server"),
+    "xgettext": found("xgettext"),
     "root": os.geteuid() == 0,
     "linux": sys.platform == "linux",
 }

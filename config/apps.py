@@ -8,7 +8,11 @@ class HouseConfig(AppConfig):
     label = "config"
 
     def ready(self) -> None:
-        from config import celery, checks
+        from django.conf import settings
 
+        from config import catalogues, celery, checks
+
+        # Here, because every way to start (make run, a role in a container, a test) comes through here.
+        catalogues.refresh(settings.LOCALE_PATHS)
         celery.app.set_default()
         checks.register_all()
