@@ -142,6 +142,29 @@ def test_every_page_is_accessible_and_fits_wide_narrow_and_dark(
     assert problems == []
 
 
+CUT = """() => [...document.querySelectorAll("a, button, label, summary, h1, h2, th, dt, .chip")]
+  .filter((node) => node.checkVisibility() && node.clientWidth > 1)
+  .filter((node) => node.scrollWidth > node.clientWidth + 1)
+  .map((node) => `${node.className}: ${node.innerText.slice(0, 60)}`)"""
+
+
+def test_every_page_fits_in_romanian_too(
+    furnished: SimpleNamespace, open_page: Callable[..., Page]
+) -> None:
+    furnished.owner.user.language = "ro"
+    furnished.owner.user.save()
+    problems = []
+    for width in (1440, 390):
+        page = open_page(furnished.owner, "/", width=width)
+        assert page.get_by_role("link", name="Ale mele").is_visible()
+        for name, path in furnished.path.items():
+            page.goto(path)
+            sideways = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+            if sideways or (cut := page.evaluate(CUT)):
+                problems.append((name, width, sideways or cut))
+    assert problems == []
+
+
 @pytest.mark.parametrize("name", ["login", "sign_up", "password_reset"])
 def test_pages_before_the_login_are_accessible(
     chromium: Browser, server: Served, name: str
