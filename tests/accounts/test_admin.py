@@ -444,9 +444,9 @@ def test_the_admin_is_there_for_the_allowed_networks_only(
 ) -> None:  # fmt: skip
     """SX-25, SX-62"""
     settings.ADMIN_ALLOW, settings.TRUSTED_PROXIES = allowed, proxies
-    extra = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     path = reverse("admin:accounts_account_changelist")
-    assert support.get(path, **extra).status_code == status
+    answer = support.get(path, REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded)
+    assert answer.status_code == status
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put"])
