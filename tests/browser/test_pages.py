@@ -142,6 +142,14 @@ def test_every_page_is_accessible_and_fits_wide_narrow_and_dark(
     assert problems == []
 
 
+def test_the_own_menu_is_accessible(shop: SimpleNamespace, open_page: Callable[..., Page]) -> None:
+    for width, dark in ((1440, False), (390, False), (1440, True)):
+        page = open_page(shop.owner, reverse("team"), width=width, dark=dark)
+        page.click("[popovertarget=user-menu]")
+        page.get_by_role("button", name="Log out").wait_for()
+        assert_clean(page)
+
+
 CUT = """() => [...document.querySelectorAll("a, button, label, summary, h1, h2, th, dt, .chip")]
   .filter((node) => node.checkVisibility() && node.clientWidth > 1)
   .filter((node) => node.scrollWidth > node.clientWidth + 1)
