@@ -164,6 +164,45 @@ FIELDS: dict[str, Field] = {
 }
 
 
+# What the words of a choice are called in a sentence and in the editor.
+WORDS: dict[str, dict[str, str | Promise]] = {
+    "message.kind": {
+        "text": pgettext_lazy("kind of message", "text"),
+        "image": pgettext_lazy("kind of message", "image"),
+        "audio": pgettext_lazy("kind of message", "audio"),
+        "voice": pgettext_lazy("kind of message", "voice"),
+        "video": pgettext_lazy("kind of message", "video"),
+        "document": pgettext_lazy("kind of message", "document"),
+        "sticker": pgettext_lazy("kind of message", "sticker"),
+        "location": pgettext_lazy("kind of message", "location"),
+        "contacts": pgettext_lazy("kind of message", "contacts"),
+        "button_reply": pgettext_lazy("kind of message", "button reply"),
+        "list_reply": pgettext_lazy("kind of message", "list reply"),
+        "form_reply": pgettext_lazy("kind of message", "form reply"),
+        "order": pgettext_lazy("kind of message", "order"),
+        "unsupported": pgettext_lazy("kind of message", "unsupported"),
+    },
+    "holder": {
+        "none": gettext_lazy("nobody"),
+        "agent": gettext_lazy("an AI agent"),
+        "person": gettext_lazy("a person"),
+        "team": gettext_lazy("a team"),
+    },
+    "status": {
+        "open": gettext_lazy("open"),
+        "snoozed": gettext_lazy("snoozed"),
+        "resolved": gettext_lazy("resolved"),
+    },
+    "priority": {
+        "none": gettext_lazy("none"),
+        "low": gettext_lazy("low"),
+        "medium": gettext_lazy("medium"),
+        "high": gettext_lazy("high"),
+        "urgent": gettext_lazy("urgent"),
+    },
+}
+
+
 class Verdict(NamedTuple):
     """Whether it holds, and the leaf that decided: `{field, op, value, actual}` and, where a list of
     words was searched for, the one that was `found`. None when there was no leaf to look at."""
@@ -440,8 +479,14 @@ def _say_leaf(leaf: Tree, names: Mapping[str, str]) -> str:
     words = [f"{label[:1].lower()}{label[1:]}", str(OP_LABELS[op])]
     if op not in LONE_OPS:
         values = value if isinstance(value, list) else [value]
-        words.append(_listed([quoted(names.get(str(item), str(item))) for item in values]))
+        words.append(_listed([quoted(called(leaf["field"], item, names)) for item in values]))
     return " ".join(words)
+
+
+def called(field: str, value: Any, names: Mapping[str, str]) -> str:
+    """What a value of a field is called: a word of ours, the name behind an id, or itself."""
+    word = WORDS.get(field, {}).get(str(value))
+    return names.get(str(value), str(value)) if word is None else str(word)
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from agents.conditions import (
     FIELDS,
     OP_LABELS,
     OPS,
+    WORDS,
     ConditionError,
     describe,
     quoted,
@@ -268,7 +269,7 @@ def catalogue() -> dict[str, Any]:
                 "kind": str(field.kind),
                 "keyed": field.keyed,
                 "ops": [{"name": str(op), "label": str(OP_LABELS[op])} for op in OPS[field.kind]],
-                "choices": _choices(field.name) or [_choice(word) for word in field.choices],
+                "choices": _choices(field.name) or _words(field.name),
             }
             for field in FIELDS.values()
         ],
@@ -281,7 +282,7 @@ def catalogue() -> dict[str, Any]:
 
 
 def _choice(value: str, label: str = "") -> dict[str, str]:
-    return {"value": value, "label": label or value.replace("_", " ")}
+    return {"value": value, "label": label or value}
 
 
 def _choices(field: str) -> list[dict[str, str]]:
@@ -295,15 +296,17 @@ def _choices(field: str) -> list[dict[str, str]]:
             _choice(name) for name in Label.objects.order_by("name").values_list("name", flat=True)
         ]
     if field == "holder":
-        kinds = [
-            _choice("none", _("nobody")),
-            _choice("agent", _("an AI agent")),
-            _choice("person", _("a person")),
-            _choice("team", _("a team")),
-        ]
-        agents = [_choice(agent.member.public_id, agent.name) for agent in _living_agents()]
-        return [*kinds, *agents, *_people(), *_teams()]
+        return [*_words(field), *_holders()]
     return []
+
+
+def _words(field: str) -> list[dict[str, str]]:
+    return [_choice(value, str(word)) for value, word in WORDS.get(field, {}).items()]
+
+
+def _holders() -> list[dict[str, str]]:
+    agents = [_choice(agent.member.public_id, agent.name) for agent in _living_agents()]
+    return [*agents, *_people(), *_teams()]
 
 
 def _living_agents() -> list[Agent]:
@@ -331,7 +334,7 @@ def _teams() -> list[dict[str, str]]:
 
 def names_of_targets() -> dict[str, str]:
     """How ids in conditions and actions are called, for `describe_rule`."""
-    lists = [_choices("holder"), _choices("inbox"), _agents()]
+    lists = [_holders(), _choices("inbox"), _agents()]
     return {choice["value"]: choice["label"] for choices in lists for choice in choices}
 
 

@@ -9,13 +9,22 @@ from urllib.parse import urlparse
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.utils import translation
 from psycopg import sql
 
 from accounts.tenancy import account_context
 
 APP_ROLE, OWNER_ROLE = "switchboard_app", "switchboard_owner"
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Every test begins in English: a page leaves its reader's language to the thread's next request."""
+    with translation.override(settings.LANGUAGE_CODE):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
-from agents.conditions import describe, quoted
+from agents.conditions import called, describe, quoted
 from agents.models import Decision
 from conversations.models import Assignment, Conversation
 
@@ -67,22 +67,24 @@ def look_of(row: Mapping[str, Any], names: Mapping[str, str]) -> Look:
         asked=describe({k: leaf[k] for k in ("field", "op", "value") if k in leaf}, names)
         if readable
         else "",
-        found=shown(leaf.get("found", leaf.get("actual")), names) if readable else "",
+        found=shown(leaf["field"], leaf.get("found", leaf.get("actual")), names)
+        if readable
+        else "",
         did=tuple(str(act.get("error") or act.get("did", "")) for act in acts),
         skipped=str(row.get("skipped", "")),
         error=str(leaf.get("error", "")),
     )
 
 
-def shown(value: Any, names: Mapping[str, str]) -> str:
+def shown(field: str, value: Any, names: Mapping[str, str]) -> str:
     """A value in a sentence; ids are names, and ids of nobody we know are left out."""
     if value is None or value == "":
         return _("empty")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list | tuple):
-        words = [names.get(str(one), str(one)) for one in value]
+        words = [called(field, one, names) for one in value]
         kept = dict.fromkeys(word for word in words if not _ID.match(word))
         return ", ".join(quoted(word) for word in kept) or _("empty")
-    text = names.get(str(value), str(value))
+    text = called(field, value, names)
     return quoted(f"{text[:80]}…" if len(text) > 80 else text)

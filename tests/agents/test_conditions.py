@@ -176,7 +176,7 @@ def test_a_condition_reads_as_a_sentence() -> None:
         ]
     }
     assert describe(tree, {"mem_7": "Ana"}) == (
-        "Current holder is none of “person”, “Ana”"
+        "Current holder is none of “a person”, “Ana”"
         " and (text contains “om” or it is the first message)"
     )
     assert describe({}) == "Always"

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.test import Client
+from django.utils import translation
 
+from agents.conditions import describe
 from agents.models import AssignmentRule
 from agents.templatetags.why import look_of, shown
 from conversations import services
@@ -59,7 +61,19 @@ def test_a_broken_rule_says_so() -> None:
 
 def test_values_are_words() -> None:
     names = {"mem_0000000000001": "Ana"}
-    assert shown(None, names) == "empty"
-    assert shown(True, names) == "yes"
-    assert shown(["mem_0000000000001", "Ana", "tem_0000000000002"], names) == "“Ana”"
-    assert shown("x" * 100, names) == f"“{'x' * 80}…”"
+    assert shown("holder", None, names) == "empty"
+    assert shown("holder", True, names) == "yes"
+    assert shown("holder", ["mem_0000000000001", "Ana", "tem_0000000000002"], names) == "“Ana”"
+    assert shown("text", "x" * 100, names) == f"“{'x' * 80}…”"
+
+
+def test_our_own_words_are_said_in_the_readers_language() -> None:
+    kinds = {"field": "message.kind", "op": "in", "value": ["voice", "button_reply"]}
+    assert describe(kinds) == "Kind of message is one of “voice”, “button reply”"
+    assert shown("holder", ["none"], {}) == "“nobody”"
+    assert shown("text", "none", {}) == "“none”"
+    with translation.override("ro"):
+        assert (
+            describe(kinds) == "Felul mesajului se află printre „mesaj vocal”, „răspuns la buton”"
+        )
+        assert shown("priority", "none", {}) == "„niciuna”"
