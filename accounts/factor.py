@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from accounts import identity
 from accounts.models import User
+from accounts.sessions import mark_proved
 
 ISSUER = "Switchboard"
 SECRET_SLOT = "new_factor"  # noqa: S105 - the name of a place
@@ -44,6 +45,7 @@ def switch_on(request: HttpRequest, user: User, code: str) -> list[str] | None:
     TOTP.activate(user, secret)
     codes: list[str] = RecoveryCodes.activate(user).get_unused_codes()
     request.session.pop(SECRET_SLOT, None)
+    mark_proved(request.session)
     _changed(request, user, "factor.added")
     return codes
 

@@ -80,7 +80,7 @@ def _user_of(row: RateBucket) -> int:
 
 def _write(user: User, number: int, *, network: str = "", step: str = "") -> None:
     """Whoever it was, it was not shown to be the member: the entry is about them and not by them."""
-    changes = {"number": number} | ({"step": step} if step else {})
+    changes = {"attempts": number} | ({"step": step} if step else {})
     for member in Member.objects.active().filter(user=user):
         with account_context(member.account_id):
             audit(

@@ -139,6 +139,7 @@ class ProofForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.user, self.with_code = user, identity.has_second_factor(user)
         self.fields["proof"] = code_field() if self.with_code else present_password(_("Password"))
+        self.fields["proof"].widget.attrs["autofocus"] = True
 
 
 class ResetForm(forms.Form):
@@ -225,22 +226,22 @@ class AccountForm(forms.ModelForm[Account]):
         choices=[
             (
                 Account.PeopleSee.ALL,
-                _("All of them. Right for most: everybody can help everybody."),
+                _("Every conversation. Right for most: everybody can help everybody."),
             ),
             (
                 Account.PeopleSee.TEAMS,
-                _("Those that they or one of their teams have, and those that nobody has."),
+                _("Their teams’: held by them, by a team of theirs, or by nobody."),
             ),
             (
                 Account.PeopleSee.OWN,
-                _("Those that they have, and those that nobody has. Supervisors: of their teams."),
+                _("Their own: held by them, or by nobody. Supervisors see their teams’."),
             ),
         ],
         required=False,
         widget=forms.RadioSelect,
         help_text=_(
-            "Owners and admins always see all. What an AI agent has without a team, only they see;"
-            " what is resolved stays with those who had it last."
+            "Owners and admins always see every one, and only they what an AI agent has without a"
+            " team. What is resolved stays with those who had it last."
         ),
     )
 

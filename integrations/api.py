@@ -38,6 +38,7 @@ class InboxViewSet(AccountViewSet):
 
     model = Inbox
     serializer_class = InboxSerializer
+    fresh_actions = frozenset({"rotate_address"})
     filterset_class = InboxFilter
     permissions_by_action: ClassVar[dict[str, Permission]] = {
         "list": P.INBOXES_READ,
@@ -125,7 +126,7 @@ class InboxViewSet(AccountViewSet):
         return inbox
 
     def _show(self, inbox: Inbox, *, status: int = 200) -> Response:
-        context = {"may_set_up": self.may(P.INBOXES_WRITE)}
+        context = {"may_set_up": self.may(P.INBOXES_WRITE) and self.proved}
         return Response(InboxDetailSerializer(inbox, context=context).data, status=status)
 
 

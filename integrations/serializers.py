@@ -53,7 +53,8 @@ class InboxDetailSerializer(InboxSerializer):
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_hook_url(self, inbox: Inbox) -> str | None:
-        """Where the platform delivers; null for those who may not set inboxes up."""
+        """Where the platform delivers; null for those who may not set inboxes up, and for a session
+        whose last proof is more than ten minutes old."""
         return routes.hook_url(inbox) or None if self.context.get("may_set_up") else None
 
 

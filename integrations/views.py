@@ -152,10 +152,10 @@ def inbox_settings(request: MemberRequest, public_id: str) -> HttpResponse:
         "agents": Agent.objects.filter(inboxes=inbox).select_related("member"),
     }
     if can(request, Permission.INBOXES_WRITE):
-        context["hook_url"] = routes.hook_url(inbox)
-        if is_fresh(request.session):  # a secret: shown after a fresh proof only (SX-43)
-            context["verify_token"] = inbox.credentials.get(services.VERIFY_TOKEN, "")
         context["prove"] = proof.address(request.path)
+        if is_fresh(request.session):  # both are secrets (SX-43)
+            context["hook_url"] = routes.hook_url(inbox)
+            context["verify_token"] = inbox.credentials.get(services.VERIFY_TOKEN, "")
     return show(request, "integrations/inbox.html", context)
 
 
@@ -203,7 +203,7 @@ def switch(request: MemberRequest, public_id: str) -> HttpResponse:
     return done(request, text, "inbox_settings", inbox.public_id)
 
 
-@member_required(Permission.INBOXES_WRITE)
+@member_required(Permission.INBOXES_WRITE, fresh=True)
 @require_POST
 def rotate(request: MemberRequest, public_id: str) -> HttpResponse:
     inbox = _inbox(public_id)

@@ -113,9 +113,14 @@ class AccountViewSet(GenericViewSet[Any]):
         """Whether the caller also has another permission than the action's own."""
         return request_allows(self.request, permission)
 
+    @property
+    def proved(self) -> bool:
+        """Whether sensitive things may be shown and done: always by a token, as its scopes say."""
+        return isinstance(self.request.auth, ApiToken) or is_fresh(self.request.session)
+
     def require_fresh(self) -> None:
         """For acts that are sensitive in some cases only. Raises `FreshFactorRequiredError`."""
-        if not isinstance(self.request.auth, ApiToken) and not is_fresh(self.request.session):
+        if not self.proved:
             raise FreshFactorRequiredError
 
     def rows(self) -> QuerySet[Any]:

@@ -51,7 +51,7 @@ def test_a_wrong_password_stands_in_the_log_of_each_account(house: SimpleNamespa
     (entry,) = entries(house)
     assert (entry.actor_kind, entry.member, entry.actor_name) == ("stranger", None, "")
     assert (entry.object_id, entry.ip) == (house.person.public_id, "203.0.113.0/24")
-    assert entry.changes == {"number": 1, "step": "password"}
+    assert entry.changes == {"attempts": 1, "step": "password"}
     with account_context(house.outsider_account):
         assert AuditEntry.objects.filter(action="login.failed").count() == 1
     page = logged_in(house.owner).get(reverse("audit_log")).content.decode()
@@ -77,7 +77,7 @@ def test_a_wrong_code_is_a_failed_login_too(house: SimpleNamespace, by_api: bool
         client = Client()
         client.post(reverse("login"), values)
         client.post(reverse("login_code"), {"code": "000000"})
-    assert [entry.changes for entry in entries(house)] == [{"number": 1, "step": "second factor"}]
+    assert [entry.changes for entry in entries(house)] == [{"attempts": 1, "step": "second factor"}]
 
 
 def test_a_wrong_proof_inside_a_session_is_written_too(house: SimpleNamespace) -> None:
@@ -91,10 +91,10 @@ def test_a_flood_makes_one_line_a_minute_and_its_number_is_told(
     email = house.person.user.email
     for number in range(20):
         guess(email, ip=f"198.51.{number}.7")
-    assert [entry.changes["number"] for entry in entries(house)] == [1]
+    assert [entry.changes["attempts"] for entry in entries(house)] == [1]
     clock.shift(timedelta(seconds=61))
     guess(email, ip="198.51.99.7")
-    assert [entry.changes["number"] for entry in entries(house)] == [1, 20]
+    assert [entry.changes["attempts"] for entry in entries(house)] == [1, 20]
     assert AuditEntry.objects.filter(action="login.failed").count() == 2
 
 
@@ -104,7 +104,7 @@ def test_what_was_only_counted_is_written_down_later(house: SimpleNamespace, clo
     assert tasks.write_down_failed_logins() == 0
     clock.shift(timedelta(minutes=2))
     assert tasks.write_down_failed_logins() == 1
-    assert [entry.changes["number"] for entry in entries(house)] == [1, 3]
+    assert [entry.changes["attempts"] for entry in entries(house)] == [1, 3]
     clock.shift(timedelta(minutes=2))
     assert tasks.write_down_failed_logins() == 0
     assert len(entries(house)) == 2

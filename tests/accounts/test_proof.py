@@ -22,11 +22,11 @@ from accounts.permissions import Role
 from accounts.tenancy import account_context
 from agents.models import Agent
 from config.login_link import make_link
-from conversations.models import EndpointSecret
+from conversations.models import EndpointSecret, InboxRoute
 from tests import factories
 from tests.accounts.test_dashboard_permissions import pages
 from tests.accounts.test_entry import logged_in, totp
-from tests.api import Caller, code_of
+from tests.api import Caller, caller, code_of
 
 LATER = timedelta(minutes=10, seconds=2)
 TOKEN = {"name": "Export", "kind": "pat", "days": "90"}
@@ -79,6 +79,7 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
             {"role": Role.SUPERVISOR},
         ),
         "remove_factor": (reverse("remove_factor", args=[house.person.public_id]), {}),
+        "rotate_address": (reverse("rotate_address", args=[house.inbox.public_id]), {}),
     }
 
 
@@ -91,6 +92,7 @@ def state(house: SimpleNamespace) -> list[Any]:
             sorted(EndpointSecret.objects.values_list("pk", flat=True)),
             sorted(Member.objects.values_list("pk", "role", "active")),
             sorted(Authenticator.objects.values_list("pk", flat=True)),
+            sorted(InboxRoute.objects.values_list("pk", flat=True)),
         ]
 
 
@@ -262,10 +264,10 @@ def test_a_proof_does_not_lengthen_the_working_day_of_staff(
     assert answer["Location"].startswith("/login/")
 
 
-# --- The secret of an inbox ----------------------------------------------------------------------
+# --- The secrets of an inbox ---------------------------------------------------------------------
 
 
-def test_the_verify_token_of_an_inbox_is_shown_after_a_fresh_proof_only(
+def test_address_and_verify_token_of_an_inbox_are_shown_after_a_fresh_proof_only(
     house: SimpleNamespace, clock: Any
 ) -> None:
     from integrations import routes
@@ -275,12 +277,17 @@ def test_the_verify_token_of_an_inbox_is_shown_after_a_fresh_proof_only(
     inbox.credentials = {VERIFY_TOKEN: "tell-nobody"}
     inbox.save()
     routes.create_route(inbox)
+    address, url = f"/v1/inboxes/{inbox.public_id}/", routes.hook_url(inbox)
     path = reverse("inbox_settings", args=[inbox.public_id])
     client = logged_in(house.owner)
     assert b"tell-nobody" in client.get(path).content
+    assert client.get(address).json()["hook_url"] == url
     clock.shift(LATER)
     page = client.get(path).content.decode()
     assert "tell-nobody" not in page
+    assert url not in page
+    assert client.get(address).json()["hook_url"] is None
+    assert caller(house.owner).get(address).json()["hook_url"] == url
     way = re.search(r'href="(/login/confirm/[^"]+)"', page)
     assert way is not None
     client.post(way[1], {"proof": factories.PASSWORD, "next": path})
@@ -301,6 +308,7 @@ def calls(house: SimpleNamespace) -> dict[str, tuple[str, str, Any]]:
         "agent's token": ("post", f"{agent}rotate_token/", {}),
         "role": ("patch", f"/v1/members/{person}/", {"role": "supervisor"}),
         "factor": ("post", f"/v1/members/{person}/remove_factor/", {}),
+        "address": ("post", f"/v1/inboxes/{house.inbox.public_id}/rotate_address/", {}),
         "delete": ("delete", agent, None),
     }
 
