@@ -119,8 +119,8 @@ def settle_many(responses: Sequence[Response]) -> dict[int, str]:
             lines[place] = "no answer"
         elif answer is not None and isinstance(answer.actions[0], Say):
             said[place] = answer.actions[0]
-    answered = _answered([responses[place].delivery for place in said])
     conversations = lock_many([responses[place].delivery.conversation_id or 0 for place in said])
+    answered = _answered([responses[place].delivery for place in said])
     sayings = {}
     for place, say in said.items():
         delivery = responses[place].delivery
