@@ -29,7 +29,8 @@ def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
 
     Conversations are left as rules made them, so that the caller goes on with the truth.
     """
-    for one in recorded if _running.get() else _tell_plainly(recorded):
+    within_rules = _running.get() is not None
+    for one in recorded if within_rules else _tell_plainly(recorded):
         _on_event(*one)
 
 

@@ -34,6 +34,7 @@ SET last_inbound_at = said.at, last_inbound_external_id = said.external_id
 FROM unnest(%(ids)s::bigint[], %(ats)s::timestamptz[], %(externals)s::text[])
     AS said (id, at, external_id)
 WHERE address.id = said.id
+  AND (address.last_inbound_at IS NULL OR address.last_inbound_at <= said.at)
 """
 
 
@@ -72,7 +73,7 @@ def save(conversations: Sequence[Conversation]) -> None:
 
 
 def save_windows(addresses: Sequence[Address]) -> None:
-    """Write from when the reply windows of `addresses` count."""
+    """Write from when the reply windows of `addresses` count; none ever moves back."""
     if not addresses:
         return
     with connection.cursor() as cursor:

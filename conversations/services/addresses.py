@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
@@ -60,11 +60,18 @@ def add_identifiers(inbox: Inbox, address: Address, identifiers: Iterable[Identi
     )
 
 
-def _known(inbox: Inbox, identifiers: Iterable[Identifier]) -> dict[Identifier, Address]:
+def _known(inbox: Inbox, identifiers: Collection[Identifier]) -> dict[Identifier, Address]:
     rows = AddressIdentifier.objects.filter(
-        inbox=inbox, value__among={identifier.value for identifier in identifiers}
+        inbox=inbox,
+        kind__among={identifier.kind for identifier in identifiers},
+        value__among={identifier.value for identifier in identifiers},
     )
-    return {row.as_identifier(): row.address for row in rows.select_related("address__contact")}
+    # One object for an address, by however many names it is known.
+    addresses: dict[int, Address] = {}
+    return {
+        row.as_identifier(): addresses.setdefault(row.address_id, row.address)
+        for row in rows.select_related("address__contact")
+    }
 
 
 def _first_known(identifiers: Names, known: Known) -> Address | None:

@@ -91,6 +91,8 @@ def receive_messages(inbox: Inbox, messages: Sequence[InboundMessage]) -> list[s
     Returns a line for each, like `receive`. All or nothing: whatever cannot be applied raises, a
     second copy of a message `IntegrityError`; the caller then takes them one by one.
     """
+    if not messages:
+        return []
     addresses = addresses_of(inbox, [(said.identifiers, said.contact_name) for said in messages])
     results: dict[int, str] = {}
     for turn in _turns(addresses):
@@ -159,8 +161,11 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
             for (conversation, _said), message in zip(news, stored, strict=True)
         ]
     )
-    lines = iter(f"message {message.public_id}" for message in stored)
-    return [changes.get(place) or next(lines) for place in range(len(said))]
+    places = (place for place in range(len(said)) if place not in changes)
+    heard = {
+        place: f"message {message.public_id}" for place, message in zip(places, stored, strict=True)
+    }
+    return [(changes | heard)[place] for place in range(len(said))]
 
 
 def _open_window(address: Address, message: Message) -> None:
@@ -391,7 +396,8 @@ def _create_conversation(address: Address) -> Conversation:
 
 
 def _next_number(account_id: int) -> int:
-    """Numbers rise per account; the counter's row is taken last and held shortly."""
+    """Numbers rise per account; the counter's row is taken after all conversations are locked, and
+    held until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE accounts_account SET conversation_counter = conversation_counter + 1"

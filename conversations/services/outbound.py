@@ -72,6 +72,8 @@ def post_messages(sayings: Sequence[Saying]) -> list[Message]:
 
     Raises as `post_message`, and `IntegrityError` for a `client_id` that is known.
     """
+    if not sayings:
+        return []
     for one in sayings:
         check_may_act(one.conversation, one.author)
         _check_can_send(one.conversation)

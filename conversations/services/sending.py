@@ -70,6 +70,8 @@ def sent(taken: Sequence[Sent]) -> None:
 
     Each message is named once.
     """
+    if not taken:
+        return
     news = _note_sent(taken)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -31,8 +31,9 @@ from integrations.courier.database import DATABASE_ERRORS, Pool, connect
 from integrations.courier.desk import Desk
 from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
+from integrations.courier.pushing import Pushed
 from integrations.courier.sending import Part, Sent
-from integrations.courier.together import I, O, Together
+from integrations.courier.together import I, K, O, Together
 from integrations.courier.work import Claim, Release, Room
 from integrations.http import Clients, GuardedClient
 
@@ -80,14 +81,14 @@ class Courier:
         self.clients = Clients(policy=self.options.policy)
         self.readers = Desk(self.options.threads, "courier-reading")
         self.desk = Desk(self.options.threads, "courier-desk")
-        self.reading = self._together(self.readers, reading.read_lanes)
-        self.settling = self._together(self.desk, pushing.record_many)
-        self.beginning: Together[Claim, Part | Release] = self._together(
-            self.desk, self._begin_sends
+        self.reading = self._together(self.readers, reading.read_lanes, reading.inbox_of)
+        self.settling = self._together(self.desk, pushing.record_many, _account_of)
+        self.beginning: Together[int, Claim, Part | Release] = self._together(
+            self.desk, self._begin_sends, _account_of
         )
-        self.noting = self._together(self.desk, sending.record_many)
-        self.signalling: Together[Claim, Signal | Release] = self._together(
-            self.desk, self._begin_signals
+        self.noting = self._together(self.desk, sending.record_many, _account_of)
+        self.signalling: Together[int, Claim, Signal | Release] = self._together(
+            self.desk, self._begin_signals, _account_of
         )
         self.health = health.Notes()
         self.used: Counter[tuple[str, int]] = Counter()
@@ -129,15 +130,23 @@ class Courier:
         self._wake.set()
 
     def _together(
-        self, desk: Desk, work: Callable[[Sequence[I]], Sequence[O | Exception]]
-    ) -> Together[I, O]:
-        return Together(desk, work, most=TOGETHER, at_once=self.options.threads)
+        self,
+        desk: Desk,
+        work: Callable[[K, Sequence[I]], Sequence[O | Exception]],
+        key_of: Callable[[I], K],
+    ) -> Together[K, I, O]:
+        most, at_once = TOGETHER, self.options.threads
+        return Together(desk, work, key_of=key_of, most=most, at_once=at_once)
 
-    def _begin_sends(self, claims: Sequence[Claim]) -> Sequence[Part | Release | Exception]:
-        return sending.begin_many(claims, courier_id=self.presence.courier_id)
+    def _begin_sends(
+        self, account_id: int, claims: Sequence[Claim]
+    ) -> Sequence[Part | Release | Exception]:
+        return sending.begin_many(account_id, claims, courier_id=self.presence.courier_id)
 
-    def _begin_signals(self, claims: Sequence[Claim]) -> Sequence[Signal | Release | Exception]:
-        return courtesies.begin_many(claims, courier_id=self.presence.courier_id)
+    def _begin_signals(
+        self, account_id: int, claims: Sequence[Claim]
+    ) -> Sequence[Signal | Release | Exception]:
+        return courtesies.begin_many(account_id, claims, courier_id=self.presence.courier_id)
 
     # --- Claiming ----------------------------------------------------------------------------
 
@@ -432,3 +441,7 @@ class Courier:
 
 def _since(started: float) -> int:
     return int((time.perf_counter() - started) * 1000)
+
+
+def _account_of(thing: Claim | Pushed | Sent) -> int:
+    return thing.account_id

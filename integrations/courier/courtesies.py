@@ -15,7 +15,7 @@ from conversations import channels
 from conversations.channels import InboxConfig
 from conversations.models import Delivery, Inbox
 from integrations.courier import recording
-from integrations.courier.together import in_groups
+from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
 
@@ -44,14 +44,13 @@ WHERE lane.id = ANY(%s) AND lane.id = delivery.lane_id AND state = 'pending' AND
 """
 
 
-def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Signal | Release | Exception]:
+def begin_many(
+    account_id: int, claims: Sequence[Claim], *, courier_id: int
+) -> list[Signal | Release | Exception]:
     """Start the newest signal of each lane; those before it say nothing any more."""
     begin = partial(_begin_many, courier_id=courier_id)
-    return in_groups(
-        claims,
-        lambda claim: claim.account_id,
-        many=begin,
-        one=lambda claim: begin(claim.account_id, [claim])[0],
+    return together_or_alone(
+        account_id, claims, many=begin, one=lambda claim: begin(account_id, [claim])[0]
     )
 
 

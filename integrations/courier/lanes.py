@@ -82,18 +82,23 @@ RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_t
 """
 
 # The head of each claimed lane goes IN_FLIGHT and its attempt is opened, committed before any byte
-# is sent (DL-40). Heads are found and locked by their lanes, and only then looked at: with the state in
-# the update's own condition, a planner that was told in a quiet hour that next to nothing is open
-# begins with all that is open, and looks for the lanes once for each.
+# is sent (DL-40). Heads are found by their lanes, then locked by their keys, and only then looked at:
+# with the state in the update's own condition, a planner that was told in a quiet hour that next to
+# nothing is open begins with all that is open, and looks for the lanes once for each (OFFSET 0 keeps
+# the condition out of the look-up by key, too). A head that
+# somebody is changing now is left for the next claim; so nobody waits for a lock here, holding others.
 START: LiteralString = """
 WITH head AS MATERIALIZED (
-    SELECT delivery.id FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]) AS claim (lane_id, token)
+    SELECT locked.id FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]) AS claim (lane_id, token)
     JOIN conversations_lane lane ON lane.id = claim.lane_id AND lane.lease_token = claim.token
     CROSS JOIN LATERAL (
-        SELECT id, state, due_at FROM conversations_delivery WHERE lane_id = lane.id
+        SELECT id FROM conversations_delivery WHERE lane_id = lane.id
           AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
-        ORDER BY sequence LIMIT 1 FOR UPDATE) delivery
-    WHERE delivery.state IN ('pending', 'retry_wait') AND delivery.due_at <= now()
+        ORDER BY sequence LIMIT 1) delivery
+    CROSS JOIN LATERAL (
+        SELECT id, state, due_at FROM conversations_delivery WHERE id = delivery.id
+        OFFSET 0 FOR UPDATE SKIP LOCKED) locked
+    WHERE locked.state IN ('pending', 'retry_wait') AND locked.due_at <= now()
 ), started AS (
     UPDATE conversations_delivery delivery
     SET state = 'in_flight', attempts = attempts + 1, request_started_at = now()
@@ -133,7 +138,6 @@ SELECT id FROM conversations_lane
 WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
-# Giving back a lease is flushed only where results are written with it (null: as the server is set).
 # A head that is still IN_FLIGHT was started in a commit whose answer we never saw: the lease stays
 # and is over, so that it is reclaimed like that of a dead courier.
 _RELEASE: LiteralString = """
@@ -146,7 +150,6 @@ SET lease_token = CASE WHEN head.state = 'in_flight' THEN lane.lease_token END,
     blocked_reason = CASE WHEN head.state IN ('uncertain', 'held') THEN head.state
                      ELSE claim.reason END
 FROM unnest(%(lanes)s::bigint[], %(waits)s::float[], %(reasons)s::text[]) AS claim (id, wait, reason)
-CROSS JOIN set_config('synchronous_commit', %(flushed)s, true) flushed
 LEFT JOIN LATERAL (
     SELECT state, due_at FROM conversations_delivery WHERE lane_id = claim.id
       AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
@@ -293,7 +296,6 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
                     "lanes": [one.claim.lane_id for one in ours],
                     "waits": [one.wait_seconds for one in ours],
                     "reasons": [one.reason for one in ours],
-                    "flushed": None if results else "off",
                 },
             )
             dues = [due for _lane, due in await cursor.fetchall() if due is not None]

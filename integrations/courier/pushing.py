@@ -21,7 +21,7 @@ from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
-from integrations.courier.together import in_groups
+from integrations.courier.together import together_or_alone
 from integrations.courier.work import Outcome, Result
 from integrations.http import Exchange, GuardedClient
 
@@ -73,12 +73,14 @@ class Pushed(NamedTuple):
     exchange: Exchange
     headers: Mapping[str, str]
 
+    @property
+    def account_id(self) -> int:
+        return self.one.job.claim.account_id
 
-def record_many(pushed: Sequence[Pushed]) -> list[Exception | None]:
-    """Write what came of pushes, with everything that follows from it."""
-    return in_groups(
-        pushed, lambda one: one.one.job.claim.account_id, many=_deliver_many, one=_record
-    )
+
+def record_many(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
+    """Write what came of an account's pushes, with everything that follows from it."""
+    return together_or_alone(account_id, pushed, many=_deliver_many, one=_record)
 
 
 def _deliver_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -17,7 +17,7 @@ from conversations.messages import InboundMessage
 from conversations.models import Inbox, Lane
 from conversations.services.inbound import NotYetError
 from integrations.courier.recording import rest_lane
-from integrations.courier.together import in_groups
+from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim
 from integrations.models import Receipt
 
@@ -30,6 +30,11 @@ TURN = 50
 POISON_WAITS = (2, 10, 60, 300)
 # A status may overtake the answer to the very send it speaks about, but not by much.
 NOT_YET_WAITS = (0.2, 0.8, 2)
+
+
+class InboxKey(NamedTuple):
+    account_id: int
+    inbox_id: int
 
 
 # The first waiting receipt of each lane that is still ours, locked, unless it waits for another try.
@@ -67,23 +72,22 @@ RETURNING lane.id, GREATEST(extract(epoch FROM lane.due_at - now()), 0)::float
 """
 
 
-def read_lanes(claims: Sequence[Claim]) -> list[float | Exception | None]:
-    """Read what waits on lanes and give them back; for each the seconds until it is due again, None
-    for never."""
-    return in_groups(claims, _inbox_of, many=_read_many, one=read_lane)
-
-
-def _inbox_of(claim: Claim) -> tuple[int, int]:
+def inbox_of(claim: Claim) -> InboxKey:
     """One inbox a transaction: its conversations are locked by one statement, in one order."""
-    return claim.account_id, claim.destination_id
+    return InboxKey(claim.account_id, claim.destination_id)
 
 
-def _read_many(of: tuple[int, int], claims: Sequence[Claim]) -> dict[int, float | None]:
-    """The first receipts of an inbox's lanes, where they are messages; in one transaction."""
-    account_id, inbox_id = of
+def read_lanes(of: InboxKey, claims: Sequence[Claim]) -> list[float | Exception | None]:
+    """Read what waits on lanes of an inbox and give them back; for each the seconds until it is due
+    again, None for never."""
+    return together_or_alone(of, claims, many=_read_many, one=read_lane)
+
+
+def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]:
+    """The first receipts of the lanes, where they are messages; in one transaction."""
     places = {claim.lane_id: place for place, claim in enumerate(claims)}
-    with account_context(account_id):
-        inbox = Inbox.objects.get(pk=inbox_id)
+    with account_context(of.account_id):
+        inbox = Inbox.objects.get(pk=of.inbox_id)
         said, odd = _read_heads(inbox, _heads(claims))
         lines = services.receive_messages(inbox, list(said.values()))
         _end_many(list(zip(said, lines, strict=True)))

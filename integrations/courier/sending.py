@@ -38,7 +38,7 @@ from conversations.services import sending
 from conversations.services.outbound import outbound_parts
 from integrations.courier import recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
-from integrations.courier.together import in_groups
+from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,8 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         job = recording.start(claim, courier_id=courier_id)
         if job is None:
             return Release(claim)
+        if job.delivery_id != delivery.pk:
+            raise recording.StaleError  # the head was canceled just now; nothing has been started
         parts = _parts(message) if refusal is None else refusal
         if isinstance(parts, SendError):
             _give_up(job, delivery, parts)
@@ -104,11 +106,13 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         )
 
 
-def begin_many(claims: Sequence[Claim], *, courier_id: int) -> list[Part | Release | Exception]:
-    """Start the heads of lanes, or say why a lane is given back."""
-    return in_groups(
+def begin_many(
+    account_id: int, claims: Sequence[Claim], *, courier_id: int
+) -> list[Part | Release | Exception]:
+    """Start the heads of an account's lanes, or say why a lane is given back."""
+    return together_or_alone(
+        account_id,
         claims,
-        lambda claim: claim.account_id,
         many=partial(_begin_many, courier_id=courier_id),
         one=partial(begin, courier_id=courier_id),
     )
@@ -136,9 +140,10 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
     """The part at each lane's head, by the claim's place; lanes that have to wait or whose head cannot
     be sent are left out. No attempt is opened yet."""
     heads = _heads(claims)
-    messages = Message.objects.select_related("inbox").in_bulk(
-        [head.message_id for head in heads.values()]
+    its_messages = Message.objects.select_related("inbox").filter(
+        pk__among=[head.message_id or 0 for head in heads.values()]
     )
+    messages = {message.pk: message for message in its_messages}
     with_files = [message for message in messages.values() if message.kind in MEDIA_KINDS]
     prefetch_related_objects(with_files, "attachments")
     people = _people([head.conversation_id or 0 for head in heads.values()])
@@ -225,12 +230,14 @@ class Sent(NamedTuple):
     result: SendResult | SendError
     latency_ms: int
 
+    @property
+    def account_id(self) -> int:
+        return self.part.job.claim.account_id
 
-def record_many(sent: Sequence[Sent]) -> list[Exception | None]:
-    """Write what the channels said, with everything that follows."""
-    return in_groups(
-        sent, lambda one: one.part.job.claim.account_id, many=_record_many, one=_record
-    )
+
+def record_many(account_id: int, sent: Sequence[Sent]) -> list[Exception | None]:
+    """Write what the channels said about an account's sends, with everything that follows."""
+    return together_or_alone(account_id, sent, many=_record_many, one=_record)
 
 
 def _record_many(account_id: int, sent: Sequence[Sent]) -> dict[int, None]:

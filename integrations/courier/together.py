@@ -8,37 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
+from conversations.errors import DeskError
 from integrations.courier.desk import MAX_BACKOFF, Desk
+from integrations.courier.recording import StaleError
 
 logger = logging.getLogger(__name__)
 
 I = TypeVar("I")  # noqa: E741 - what goes in
 O = TypeVar("O")  # noqa: E741 - what comes out
 K = TypeVar("K", bound=Hashable)
+# One of a batch is a second copy, may not be done, or is not ours any more.
+EXPECTED = (IntegrityError, DeskError, StaleError)
 AWAY = (OperationalError, InterfaceError)
 
 
-class Together(Generic[I, O]):
-    """Awaited with one thing; does what waits by then in one go, on a thread of `desk`.
+class Together(Generic[K, I, O]):
+    """Awaited with one thing; does what waits by then and has the same key in one go, on a thread of
+    `desk`. The key names an account at least: nobody waits for what others do.
 
-    `work` takes several things and returns a result or an exception for each, in their order.
+    `work` takes a key and its things, and returns a result or an exception for each, in their order.
     """
 
     def __init__(
         self,
         desk: Desk,
-        work: Callable[[Sequence[I]], Sequence[O | Exception]],
+        work: Callable[[K, Sequence[I]], Sequence[O | Exception]],
         *,
+        key_of: Callable[[I], K],
         most: int,
         at_once: int,
     ) -> None:
-        self._desk, self._work = desk, work
+        self._desk, self._work, self._key_of = desk, work, key_of
         self._most, self._at_once = most, at_once
         self._waiting: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
@@ -58,23 +64,38 @@ class Together(Generic[I, O]):
         result: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, result))
         if len(self._runs) < self._at_once:
-            run = asyncio.create_task(self._run())
-            self._runs.add(run)
-            run.add_done_callback(self._runs.discard)
+            self._runs.add(asyncio.create_task(self._run()))
         return result
 
     async def _run(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(0)  # whatever else this turn of the loop brings comes along
-            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-            if not batch:
-                return
-            try:
-                results = await self._desk.run(self._work, [thing for thing, _result in batch])
-            except Exception as error:
-                results = [error] * len(batch)
-            for (_thing, waiting), result in zip(batch, results, strict=True):
-                _settle(waiting, result)
+        try:
+            while self._waiting:
+                await asyncio.sleep(0)  # whatever else this turn of the loop brings comes along
+                if batch := self._take():
+                    await self._do(batch)
+        finally:
+            # Here, and not a turn of the loop later: whoever comes in between would start no run.
+            self._runs.discard(asyncio.current_task())
+
+    def _take(self) -> list[tuple[I, asyncio.Future[O]]]:
+        """The thing that has waited longest, with others of its key."""
+        batch: list[tuple[I, asyncio.Future[O]]] = []
+        others: deque[tuple[I, asyncio.Future[O]]] = deque()
+        for one in self._waiting:
+            same = not batch or self._key_of(one[0]) == self._key_of(batch[0][0])
+            (batch if same and len(batch) < self._most else others).append(one)
+        self._waiting = others
+        return batch
+
+    async def _do(self, batch: Sequence[tuple[I, asyncio.Future[O]]]) -> None:
+        things = [thing for thing, _result in batch]
+        results: Sequence[O | Exception]
+        try:
+            results = await self._desk.run(self._work, self._key_of(things[0]), things)
+        except Exception as error:
+            results = [error] * len(batch)
+        for (_thing, waiting), result in zip(batch, results, strict=True):
+            _settle(waiting, result)
 
 
 def _settle(waiting: asyncio.Future[O], result: O | Exception) -> None:
@@ -86,28 +107,22 @@ def _settle(waiting: asyncio.Future[O], result: O | Exception) -> None:
         waiting.set_result(result)
 
 
-def in_groups(
+def together_or_alone(
+    key: K,
     things: Sequence[I],
-    key_of: Callable[[I], K],
     *,
     many: Callable[[K, Sequence[I]], Mapping[int, O]],
     one: Callable[[I], O],
 ) -> list[O | Exception]:
     """The results of `things`, in their order.
 
-    `many(key, things)` does in one transaction what it can of those with the same key, their account
-    at least, and returns results by their places; the others, and all of them when it raises, go
-    through `one`.
+    `many(key, things)` does in one transaction what it can, and returns those results by their places;
+    the others, and all of them when it raises, go through `one`.
     """
-    groups: defaultdict[K, list[int]] = defaultdict(list)
-    for place, thing in enumerate(things):
-        groups[key_of(thing)].append(place)
-    results: dict[int, O | Exception] = {}
-    for key, places in groups.items():
-        done = _try_many(many, key, [things[place] for place in places])
-        for inner, place in enumerate(places):
-            results[place] = done[inner] if inner in done else _try_one(one, things[place])
-    return [results[place] for place in range(len(things))]
+    done = _try_many(many, key, things)
+    return [
+        done[place] if place in done else _try_one(one, thing) for place, thing in enumerate(things)
+    ]
 
 
 def _try_many(
@@ -117,8 +132,10 @@ def _try_many(
         return many(key, things)
     except AWAY:
         connection.close()
-    except Exception as error:
+    except EXPECTED as error:
         logger.info("one by one work=%s n=%d error=%r", many, len(things), error)
+    except Exception:
+        logger.exception("one by one work=%s n=%d", many, len(things))
     return {}
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from agents import services as agents
 from agents.models import AssignmentRule, Decision
@@ -130,6 +133,19 @@ def test_a_reaction_an_edit_and_a_blocked_contact_keep_their_places_in_a_batch(d
     assert lines[2].startswith("message ")
     third = Conversation.objects.get(address__identifiers__value="v3")
     assert third.waiting_since is None
+
+
+def test_the_reply_window_never_moves_back_in_a_batch(desk):
+    now = timezone.now()
+    services.receive_messages(
+        desk.inbox,
+        [
+            said("now", visitor="v1", sent_at=now),
+            said("delayed", visitor="v1", sent_at=now - timedelta(hours=23)),
+        ],
+    )
+    about = Conversation.objects.get(address__identifiers__value="v1")
+    assert about.address.last_inbound_at == now
 
 
 def test_a_second_copy_in_a_batch_refuses_all_of_it(desk):

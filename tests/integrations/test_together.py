@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from integrations.courier.desk import Desk
-from integrations.courier.together import Together, in_groups
+from integrations.courier.together import Together, together_or_alone
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -22,7 +22,7 @@ class Work:
         self.batches: list[list[int]] = []
         self.go_on = threading.Event()
 
-    def __call__(self, things: Sequence[int]) -> list[int | Exception]:
+    def __call__(self, key: int, things: Sequence[int]) -> list[int | Exception]:
         self.batches.append(list(things))
         self.go_on.wait(5)
         return [ValueError(thing) if thing < 0 else thing * 2 for thing in things]
@@ -32,7 +32,7 @@ def together(work, things, *, most=50):
     """The results of all things, given one after the other while the first is under way."""
 
     async def run(desk):
-        ask = Together(desk, work, most=most, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: 1, most=most, at_once=1)
         asked = []
         for thing in things:
             asked.append(asyncio.create_task(ask(thing)))
@@ -73,14 +73,14 @@ def test_who_asks_gets_the_error_of_its_own_thing_only():
 def test_work_that_breaks_as_a_whole_breaks_for_everybody_in_it_and_for_nobody_after():
     batches = []
 
-    def work(things):
+    def work(key, things):
         batches.append(list(things))
         if 1 in things:
             raise RuntimeError("broken")
         return list(things)
 
     async def run(desk):
-        ask = Together(desk, work, most=1, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: 1, most=1, at_once=1)
         return await asyncio.gather(ask(1), ask(2), return_exceptions=True)
 
     first, second = at_a_desk(run)
@@ -91,40 +91,54 @@ def test_work_that_breaks_as_a_whole_breaks_for_everybody_in_it_and_for_nobody_a
 def test_while_the_database_is_away_it_is_asked_again():
     tries = []
 
-    def work(things):
+    def work(key, things):
         tries.append(1)
         return [OperationalError("away")] if len(tries) < 3 else list(things)
 
     async def run(desk):
-        return await Together(desk, work, most=5, at_once=1)(7)
+        return await Together(desk, work, key_of=lambda thing: 1, most=5, at_once=1)(7)
 
     assert at_a_desk(run) == 7
     assert len(tries) == 3
 
 
-def test_accounts_go_each_in_a_batch_of_their_own():
-    seen = []
+def test_accounts_go_each_in_a_batch_of_their_own_and_the_one_that_waits_longest_first():
+    work = Work()
 
-    def many(account, things):
-        seen.append((account, list(things)))
-        return {place: f"{account}:{thing}" for place, thing in enumerate(things)}
+    async def run(desk):
+        ask = Together(desk, work, key_of=lambda thing: thing // 10, most=5, at_once=1)
+        asked = [asyncio.create_task(ask(thing)) for thing in (11, 21, 12, 31, 22)]
+        work.go_on.set()
+        return await asyncio.gather(*asked)
 
-    things = [(1, "a"), (2, "b"), (1, "c")]
-    results = in_groups(things, lambda thing: thing[0], many=many, one=lambda thing: "never")
-    assert results == ["1:(1, 'a')", "2:(2, 'b')", "1:(1, 'c')"]
-    assert seen == [(1, [(1, "a"), (1, "c")]), (2, [(2, "b")])]
+    assert at_a_desk(run) == [22, 42, 24, 62, 44]
+    assert work.batches == [[11, 12], [21, 22], [31]]
+
+
+def test_what_comes_just_when_a_run_has_ended_is_not_forgotten():
+    work = Work()
+    work.go_on.set()
+
+    async def run(desk):
+        ask = Together(desk, work, key_of=lambda thing: 1, most=5, at_once=1)
+        # Each asks in the very turn of the loop in which the one before has its answer.
+        for thing in range(200):
+            async with asyncio.timeout(2):
+                assert await ask(thing) == thing * 2
+
+    at_a_desk(run)
 
 
 def test_what_a_batch_leaves_is_done_by_itself():
-    def many(account, things):
+    def many(key, things):
         return {place: "together" for place, thing in enumerate(things) if thing % 2}
 
-    results = in_groups([1, 2, 3], lambda thing: 1, many=many, one=lambda thing: "alone")
+    results = together_or_alone(1, [1, 2, 3], many=many, one=lambda thing: "alone")
     assert results == ["together", "alone", "together"]
 
 
 def test_a_batch_that_breaks_is_done_one_by_one_and_only_the_broken_one_fails():
-    def many(account, things):
+    def many(key, things):
         raise ValueError("one of them")
 
     def one(thing):
@@ -132,6 +146,6 @@ def test_a_batch_that_breaks_is_done_one_by_one_and_only_the_broken_one_fails():
             raise ValueError("this one")
         return thing
 
-    first, second, third = in_groups([1, 2, 3], lambda thing: 1, many=many, one=one)
+    first, second, third = together_or_alone(1, [1, 2, 3], many=many, one=one)
     assert (first, third) == (1, 3)
     assert isinstance(second, ValueError)
