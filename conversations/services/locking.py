@@ -21,11 +21,6 @@ def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
     return {one.pk: one for one in _locked(*RELATED).filter(pk__among=pks).order_by("id")}
 
 
-def lock_at(address: Address) -> Conversation | None:
-    """The address's one conversation, locked; None before the customer's first word."""
-    return lock_at_many({address.pk: address}).get(address.pk)
-
-
 def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
     """The conversations at `addresses` (by id), by the address's id; new ones are missing.
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import LiteralString, NamedTuple
 
+from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -89,8 +90,9 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         job = recording.start(claim, courier_id=courier_id)
         if job is None:
             return Release(claim)
-        if job.delivery_id != delivery.pk:
-            raise recording.StaleError  # the head was canceled just now; nothing has been started
+        if job.delivery_id != delivery.pk:  # the head was canceled just now: look again
+            transaction.set_rollback(True)
+            return Release(claim)
         parts = _parts(message) if refusal is None else refusal
         if isinstance(parts, SendError):
             _give_up(job, delivery, parts)
