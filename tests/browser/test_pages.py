@@ -211,6 +211,24 @@ def test_a_rule_is_written_in_the_browser_and_fields_follow_each_other(
     assert page.errors == []  # type: ignore[attr-defined]  # set by open_page
 
 
+def test_what_a_swap_brings_is_alive_the_moment_it_is_seen(
+    furnished: SimpleNamespace, open_page: Callable[..., Page]
+) -> None:
+    """A change made in the very instant in which the field appears is not lost."""
+    page = open_page(furnished.owner, furnished.path["create_rule"])
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            const field = document.querySelector("[name='field-0.0']");
+            if (!field) return;
+            observer.disconnect();
+            field.value = "channel";
+            field.dispatchEvent(new Event("change", {bubbles: true}));
+        }).observe(document.body, {childList: true, subtree: true})"""
+    )
+    page.get_by_role("button", name="Condition", exact=True).click()
+    page.wait_for_selector("select[name='value-0.0']", timeout=10_000)
+
+
 def test_what_was_done_is_undone_from_the_toast(
     furnished: SimpleNamespace, open_page: Callable[..., Page]
 ) -> None:
