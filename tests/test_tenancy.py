@@ -31,7 +31,7 @@ from accounts.tenancy import AccountModel, NoAccountError, account_context, curr
 from accounts.tokens import create_token
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Attachment, Delivery, InboxRoute, Message
+from conversations.models import Attachment, CallbackToken, Delivery, InboxRoute, Message
 from integrations import routes
 from tests import factories
 
@@ -45,13 +45,14 @@ WITHOUT_ROW_SECURITY = {
     "accounts_invitation",
     "accounts_supportsession",
     "conversations_inboxroute",
+    "conversations_callbacktoken",
     "conversations_lane",
     "conversations_delivery",
     "conversations_attempt",
     "conversations_timer",
 }
 # Of those, the ones that are found before the account is known have a plain manager.
-BEFORE_THE_ACCOUNT = {Member, ApiToken, Invitation, SupportSession, InboxRoute}
+BEFORE_THE_ACCOUNT = {Member, ApiToken, Invitation, SupportSession, InboxRoute, CallbackToken}
 # Who may look past wall 1, and why it must.
 CALLERS_OF_ALL_ACCOUNTS = {
     "accounts/rest/views.py",  # the schema of an empty queryset

@@ -14,11 +14,13 @@ from conversations.models.inbox import Inbox, InboxRoute
 from conversations.models.message import Attachment, Message
 from conversations.models.outbox import (
     Attempt,
+    CallbackToken,
     Courier,
     Delivery,
     Endpoint,
     EndpointSecret,
     Lane,
+    Replay,
     Timer,
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "Assignment",
     "Attachment",
     "Attempt",
+    "CallbackToken",
     "Contact",
     "Conversation",
     "ConversationLabel",
@@ -41,6 +44,7 @@ __all__ = [
     "Label",
     "Lane",
     "Message",
+    "Replay",
     "Timer",
     "in_sight",
     "sees_all",

@@ -6,8 +6,10 @@ states and sealed bodies. A *lane* is one ordered queue; a *delivery* is one thi
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
+from accounts.models import Account, Member
 from accounts.sealing import seal, unseal
 from accounts.tenancy import AccountModel, account_key
 from conversations.models.conversation import Conversation
@@ -34,7 +37,14 @@ class Endpoint(AccountModel):
         PAUSED = "paused", _("paused")
         DISABLED = "disabled", _("disabled")
 
+    class Breaker(models.TextChoices):
+        CLOSED = "closed", _("closed")
+        OPEN = "open", _("open")
+        HALF_OPEN = "half_open", _("half open")
+
     kind = models.CharField(max_length=10, choices=Kind)
+    # What people call a subscriber; an agent has its member's name.
+    name = models.CharField(_("name"), max_length=120, blank=True)
     dialect = models.CharField(max_length=30)
     url = models.CharField(max_length=2000)
     state = models.CharField(max_length=8, choices=State, default=State.ENABLED)
@@ -43,6 +53,22 @@ class Endpoint(AccountModel):
     timeout_s = models.PositiveSmallIntegerField(default=15)
     max_in_flight = models.PositiveIntegerField(default=1000)
     event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    # A subscriber that rather waits than sees a later event first (DL-23).
+    strict_order = models.BooleanField(default=False)
+    # The circuit breaker (delivery.md 7). `probe_at` is when the next probe may go; `breaker_wait_s` is the
+    # wait that led there and doubles with each probe that fails.
+    breaker = models.CharField(max_length=9, choices=Breaker, default=Breaker.CLOSED)
+    breaker_opened_at = models.DateTimeField(null=True, blank=True)
+    breaker_wait_s = models.PositiveIntegerField(default=0)
+    probe_at = models.DateTimeField(null=True, blank=True)
+    probe_successes = models.PositiveSmallIntegerField(default=0)
+    # How many requests may be under way at once just now; null: `max_in_flight` (DL-32).
+    in_flight_limit = models.PositiveIntegerField(null=True, blank=True)
+    # Attempts of the current minute: {"since": epoch seconds, "attempts": n, "failures": n}.
+    window: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    # The first failure after the last success, and when its owners were warned (DL-67).
+    failing_since = models.DateTimeField(null=True, blank=True)
+    warned_at = models.DateTimeField(null=True, blank=True)
     consecutive_failures = models.PositiveIntegerField(default=0)
     last_success_at = models.DateTimeField(null=True, blank=True)
     last_failure_at = models.DateTimeField(null=True, blank=True)
@@ -93,6 +119,8 @@ class Lane(AccountModel):
         INBOUND = "inbound", _("inbound")  # destination: inbox; key: contact; items: receipts
         AGENT = "agent", _("agent")  # destination: endpoint; key: conversation
         SEND = "send", _("send")  # destination: inbox; key: conversation
+        # destination: endpoint; key: conversation, or a parked delivery of it
+        SUBSCRIBER = "subscriber", _("subscriber")
         SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking
         MEDIA = "media", _("media")  # downloads of inbound files
 
@@ -187,6 +215,8 @@ class Delivery(AccountModel):
         db_index=False,  # `delivery_replay` holds the few that have one
     )
     possible_duplicate = models.BooleanField(default=False)
+    # It is tried alone, so that what came after it need not wait (DL-23).
+    parked = models.BooleanField(default=False)
     request_started_at = models.DateTimeField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=250, blank=True)
     dead_reason = models.CharField(max_length=250, blank=True)
@@ -267,6 +297,63 @@ class Attempt(AccountModel):
 
     def __str__(self) -> str:
         return f"attempt {self.n} of delivery {self.delivery_id}"
+
+
+class Replay(AccountModel):
+    """A bulk replay (DL-81): a job that puts old deliveries of an endpoint on their lanes once more, slowly.
+
+    `filters` is what was asked for: `since`, `until` (ISO 8601), `state`, `event_types`.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        CANCELED = "canceled", _("canceled")
+
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="replays")
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    filters: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    most = models.PositiveIntegerField(default=10_000)
+    total = models.PositiveIntegerField(default=0)
+    put = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+    # The last delivery that was looked at.
+    cursor = models.BigIntegerField(default=0)
+    created_by = models.ForeignKey(Member, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    public_id = PublicId("rpl")
+
+    def __str__(self) -> str:
+        return f"replay of {self.endpoint_id}: {self.put} of {self.total}"
+
+
+class CallbackToken(models.Model):
+    """The secret address under which an agent may answer one message later (delivery.md 12).
+
+    Without row level security: it tells the account, so it is read before the account is known
+    (SX-05). It holds a hash and ids only.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    token_sha256 = models.BinaryField(max_length=32, unique=True)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="+")
+    epoch = models.PositiveIntegerField()
+    delivery = models.ForeignKey(Delivery, on_delete=models.SET_NULL, null=True, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
+    uses = models.PositiveSmallIntegerField(default=0)
+    max_uses = models.PositiveSmallIntegerField(default=20)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"callback of {self.conversation_id} until {self.expires_at:%H:%M:%S}"
+
+    @staticmethod
+    def digest(token: str) -> bytes:
+        return hashlib.sha256(token.encode()).digest()
 
 
 class Timer(AccountModel):
