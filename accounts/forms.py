@@ -245,10 +245,31 @@ class AccountForm(forms.ModelForm[Account]):
         ),
     )
 
+    on_uncertain = forms.ChoiceField(
+        label=_("When it is not known whether a text arrived"),
+        choices=[
+            (
+                Account.OnUncertain.RESEND_ONCE,
+                _("Send it once more, marked: better twice than not at all."),
+            ),
+            (
+                Account.OnUncertain.HOLD,
+                _("Leave it to a person: the conversation waits until somebody decides."),
+            ),
+        ],
+        required=False,
+        widget=forms.RadioSelect,
+        help_text=_(
+            "It happens when a channel breaks off in the middle of an answer. Files and templates always"
+            " wait for a person."
+        ),
+    )
+
     class Meta:
         model = Account
         fields = (
             "name", "locale", "time_zone", "country", "languages", "people_see", "factor_required",
+            "on_uncertain",
         )  # fmt: skip
         labels = {"factor_required": _("Owners and admins need a second factor")}
         help_texts = {
@@ -259,6 +280,9 @@ class AccountForm(forms.ModelForm[Account]):
 
     def clean_country(self) -> str:
         return str(self.cleaned_data["country"]).upper()
+
+    def clean_on_uncertain(self) -> str:
+        return str(self.cleaned_data["on_uncertain"] or self.initial["on_uncertain"])
 
     def clean_people_see(self) -> str:
         """A form that does not ask leaves it as it is."""

@@ -6,11 +6,11 @@ an event loop takes from the same buckets with `take_async`, over a connection o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from django.db import connection
@@ -79,6 +79,29 @@ FROM accounts_ratebucket WHERE key = %(key)s
 """
 
 
+# Several buckets at once, each as far as it goes. Buckets are locked in one order everywhere; one that
+# two make at the same moment may be full twice, which happens once in its life.
+_TAKE_MANY = """
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%(keys)s::text[], %(capacities)s::float[], %(rates)s::float[], %(ns)s::float[])
+        AS wanted (key, capacity, rate, n) ORDER BY key
+), filled AS MATERIALIZED (
+    SELECT wanted.*, LEAST(capacity, COALESCE(
+        tokens + rate * GREATEST(0, extract(epoch FROM clock_timestamp() - updated_at)), capacity)) AS tokens
+    FROM wanted LEFT JOIN LATERAL (
+        SELECT tokens, updated_at FROM accounts_ratebucket WHERE key = wanted.key FOR UPDATE
+    ) bucket ON true
+), granted AS MATERIALIZED (
+    SELECT key, tokens, rate, LEAST(n, GREATEST(0, floor(tokens))) AS n FROM filled
+), written AS (
+    INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
+    SELECT key, tokens - n, clock_timestamp() FROM granted
+    ON CONFLICT (key) DO UPDATE SET tokens = EXCLUDED.tokens, updated_at = EXCLUDED.updated_at
+)
+SELECT key, n::int, GREATEST(0, (1 - (tokens - n)) / NULLIF(rate, 0)) FROM granted
+"""
+
+
 def take(limit: Limit, key: str, *, cost: float = 1) -> Taken:
     """Take `cost` from the bucket of `key`, or learn how long to wait."""
     values = _values(limit, key, cost)
@@ -125,6 +148,34 @@ def take_all(wanted: Sequence[tuple[Limit, str]]) -> Taken:
     return min(results, key=lambda taken: taken.remaining)
 
 
+class Granted(NamedTuple):
+    """How many of those wanted there were, and how many seconds until there is a further one."""
+
+    n: int
+    wait: float
+
+
+def take_many(wanted: Mapping[tuple[Limit, str], int]) -> dict[tuple[Limit, str], Granted]:
+    """Take as many as there are, up to so many, from each bucket; one statement for all.
+
+    The buckets stay locked until the commit: take last, and commit soon.
+    """
+    if not wanted:
+        return {}
+    by_key = {_key(limit.name, key): (limit, key) for limit, key in wanted}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE_MANY,
+            {
+                "keys": list(by_key),
+                "capacities": [float(limit.capacity) for limit, _name in by_key.values()],
+                "rates": [float(limit.per_second) for limit, _name in by_key.values()],
+                "ns": [float(wanted[one]) for one in by_key.values()],
+            },
+        )
+        return {by_key[key]: Granted(n, wait or 0.0) for key, n, wait in cursor.fetchall()}
+
+
 def give_back(limit: Limit, key: str, *, cost: float = 1) -> None:
     """Undo a `take` that turned out not to count."""
     with connection.cursor() as cursor:
@@ -134,11 +185,20 @@ def give_back(limit: Limit, key: str, *, cost: float = 1) -> None:
         )
 
 
-def empty(limit: Limit, key: str) -> None:
-    """Nothing can be taken any more until it has filled up again from less than nothing."""
-    RateBucket.objects.filter(key=_key(limit.name, key)).update(
-        tokens=-1, updated_at=timezone.now()
-    )
+_EMPTY = """
+INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
+VALUES (%(key)s, LEAST(0, 1 - %(wait)s::float * %(rate)s), clock_timestamp())
+ON CONFLICT (key) DO UPDATE
+    SET tokens = LEAST(EXCLUDED.tokens, bucket.tokens), updated_at = EXCLUDED.updated_at
+"""
+
+
+def empty(limit: Limit, key: str, *, seconds: float = 0) -> None:
+    """Nothing can be taken for so many seconds; without a number, until it has filled up again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _EMPTY, {"key": _key(limit.name, key), "wait": seconds, "rate": limit.per_second}
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ class Plan(models.Model):
 class Account(models.Model):
     """The tenant: one business."""
 
+    class OnUncertain(models.TextChoices):
+        RESEND_ONCE = "resend_once", _("send it once more")
+        HOLD = "hold_for_human", _("leave it to a person")
+
     class PeopleSee(models.TextChoices):
         ALL = "all", _("every conversation")
         TEAMS = "teams", _("those of their teams")
@@ -96,6 +100,12 @@ class Account(models.Model):
     # Owners and admins without a second factor get no page but the one to switch it on (SX-43).
     factor_required = models.BooleanField(default=False)
     agents_paused = models.BooleanField(default=False)
+    # What happens to a plain text of which nobody knows whether it arrived (DL-42).
+    on_uncertain = models.CharField(
+        max_length=14, choices=OnUncertain, default=OnUncertain.RESEND_ONCE
+    )
+    # Since when more waits here than the soft limit allows; the courier writes it (DL-93).
+    overloaded_since = models.DateTimeField(null=True, blank=True, editable=False)
     settings = models.JSONField(default=dict, blank=True)
     # Conversations are numbered per account; `conversations.services.inbound` counts.
     conversation_counter = models.PositiveIntegerField(default=0, editable=False)

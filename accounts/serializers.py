@@ -26,8 +26,8 @@ class AccountSerializer(serializers.ModelSerializer[Account]):
         model = Account
         fields = [
             "id", "name", "slug", "locale", "time_zone", "country", "languages",
-            "support_access", "people_see", "factor_required", "agents_paused", "settings",
-            "created_at",
+            "support_access", "people_see", "factor_required", "agents_paused", "on_uncertain",
+            "settings", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -47,6 +47,7 @@ class AccountChangeSerializer(StrictSerializer):
     support_access = serializers.BooleanField(required=False)
     people_see = serializers.ChoiceField(choices=Account.PeopleSee.values, required=False)
     factor_required = serializers.BooleanField(required=False)
+    on_uncertain = serializers.ChoiceField(choices=Account.OnUncertain.values, required=False)
     settings = serializers.DictField(child=serializers.JSONField(), required=False)
 
     def validate_time_zone(self, value: str) -> str:

@@ -48,7 +48,7 @@ INVITATION_LIFE = timedelta(hours=72)
 _ACCOUNT_FIELDS = frozenset(
     {
         "name", "locale", "time_zone", "country", "languages", "support_access", "people_see",
-        "factor_required", "settings",
+        "factor_required", "on_uncertain", "settings",
     }
 )  # fmt: skip
 

@@ -247,6 +247,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # --- Delivery ------------------------------------------------------------------------------------
 COURIER_HTTP_SLOTS = env.int("COURIER_HTTP_SLOTS", default=2000)
 COURIER_THREADS = env.int("COURIER_THREADS", default=2)
+# Deliveries that may wait in one account before REST takes no more messages for it.
+OPEN_DELIVERIES = env.int("OPEN_DELIVERIES", default=50_000)
+# Messages one account may send in a second over all of its inboxes; 0: only the channels' limits hold.
+SENDS_PER_SECOND = env.int("SENDS_PER_SECOND", default=0)
 ALLOW_HTTP_TARGETS = env.bool("ALLOW_HTTP_TARGETS", default=False)
 OUTBOUND_ALLOW: list[str] = env.list("OUTBOUND_ALLOW", default=[])
 WHATSAPP_API_BASE: str = env.str("WHATSAPP_API_BASE", default="https://graph.facebook.com").rstrip(

@@ -13,6 +13,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from django.utils.translation import gettext as _
+
 from conversations.messages import (
     Identifier,
     Media,
@@ -58,8 +60,16 @@ class ErrorClass(StrEnum):
     PERMANENT = "permanent"
 
 
+class Scope(StrEnum):
+    """Whom a channel slows down: everything that leaves an inbox, or what goes to one contact."""
+
+    INBOX = "inbox"
+    CONTACT = "contact"
+
+
 class SendError(ChannelError):
-    """A send failed. `retry_after` in seconds where the platform gave one."""
+    """A send failed. `retry_after` in seconds where the platform gave one; `scope` says what a
+    THROTTLED one slows down."""
 
     def __init__(
         self,
@@ -70,9 +80,11 @@ class SendError(ChannelError):
         retry_after: float | None = None,
         status: int | None = None,
         body: str = "",
+        scope: Scope = Scope.INBOX,
     ) -> None:
         super().__init__(message)
         self.error_class = error_class
+        self.scope = scope
         self.code = code
         self.retry_after = retry_after
         self.status = status
@@ -147,6 +159,20 @@ class Guests:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a platform lets us send (DL-95): out of one inbox, and to one contact of it.
+
+    None: as fast as we can.
+    """
+
+    inbox: Limit | None = None
+    contact: Limit | None = None
+
+    def of(self, scope: Scope) -> Limit | None:
+        return self.inbox if scope == Scope.INBOX else self.contact
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
     """Whom to send to: every identifier we know of this contact in this inbox."""
 
@@ -194,6 +220,17 @@ class Field:
     secret: bool = False
     required: bool = True
     help: str = ""
+    # A whole number of this range, where it is one.
+    whole: range | None = None
+
+    def refusal(self, value: str) -> str:
+        """Why a value does not fit, as a sentence; empty when it does."""
+        if self.whole is None or not value.strip():
+            return ""
+        fits = value.strip().isascii() and value.strip().isdigit() and int(value) in self.whole
+        least, most = self.whole[0], self.whole[-1]
+        sentence = _("Give a whole number from %(least)d to %(most)d.")
+        return "" if fits else sentence % {"least": least, "most": most}
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +308,10 @@ class Channel:
         their numbering in `options`. Raises `UnsupportedMessageError`.
         """
         return (message,)
+
+    def pace(self, inbox: InboxConfig) -> Pace:
+        """How fast this inbox may send."""
+        return Pace()
 
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient

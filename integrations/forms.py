@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -9,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
-from conversations.channels import Channel
+from conversations.channels import Channel, Field
 from conversations.models import Inbox
 
 
@@ -53,6 +54,7 @@ class InboxForm(forms.Form):
         if kept:
             help_text = gettext("Empty: the stored one stays.")
         return forms.CharField(
+            validators=[_refuser(field)],
             label=gettext(field.label),
             max_length=4000,
             required=field.required and not kept,
@@ -64,3 +66,11 @@ class InboxForm(forms.Form):
     def values(self) -> dict[str, str]:
         """The answers to the channel's fields."""
         return {field.name: self.cleaned_data[field.name] for field in self.channel.fields}
+
+
+def _refuser(field: Field) -> Callable[[str], None]:
+    def refuse(value: str) -> None:
+        if sentence := field.refusal(value):
+            raise forms.ValidationError(sentence)
+
+    return refuse

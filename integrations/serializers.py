@@ -97,6 +97,8 @@ def check_values(platform: str, values: dict[str, str], *, complete: bool) -> No
             not field.secret and name in values and field.required and not values[name].strip()
         ) or (complete and field.required and not values.get(name, "").strip()):
             errors[f"fields.{name}"] = [_("This field is needed.")]
+        elif sentence := field.refusal(values.get(name, "")):
+            errors[f"fields.{name}"] = [sentence]
     if errors:
         raise serializers.ValidationError(errors)
 

@@ -37,6 +37,8 @@ from accounts.tenancy import account_context
 
 PER_ACCOUNT = Limit("api-account", capacity=500, per_second=3000 / 60)
 PER_TOKEN = Limit("api-token", capacity=100, per_second=600 / 60)
+# How long whoever meets an overloaded account is asked to wait.
+OVERLOADED_SECONDS = 10
 
 
 class ChangedMeanwhileError(APIException):
@@ -47,6 +49,15 @@ class ChangedMeanwhileError(APIException):
 
     def __init__(self) -> None:
         super().__init__(_("This was changed meanwhile. Look again first."))
+
+
+class OverloadedError(Throttled):
+    """429: more waits in this account than its soft limit allows."""
+
+    default_code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__(OVERLOADED_SECONDS, _("Too much waits in this account. Try again later."))
 
 
 class FreshFactorRequiredError(APIException):
@@ -88,6 +99,8 @@ class AccountViewSet(GenericViewSet[Any]):
     permissions_by_action: ClassVar[dict[str, Permission]] = {}
     # Sensitive acts: with a session they want a fresh proof (SX-43); tokens are judged by scopes.
     fresh_actions: ClassVar[frozenset[str]] = frozenset()
+    # Acts that put something on the account's pile; refused while it is too high (DL-93).
+    piling_actions: ClassVar[frozenset[str]] = frozenset()
     # Names that may stand in the query string of an action that is no filtered list.
     query_by_action: ClassVar[dict[str, frozenset[str]]] = {}
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
@@ -214,6 +227,8 @@ class AccountViewSet(GenericViewSet[Any]):
         )
         if not self.taken.allowed:
             self.throttled(request, self.taken.wait)
+        if self.action in self.piling_actions and self.account.overloaded_since is not None:
+            raise OverloadedError
 
     def throttled(self, request: Request, wait: float) -> NoReturn:
         raise Throttled(wait)

@@ -53,6 +53,7 @@ class MessageViewSet(AccountViewSet):
     model = Message
     serializer_class = MessageSerializer
     parser_classes = (StrictJSONParser, MultiPartParser)
+    piling_actions = frozenset({"create", "use"})
     permissions_by_action: ClassVar[dict[str, Permission]] = {
         "list": P.CONVERSATIONS_READ,
         "retrieve": P.CONVERSATIONS_READ,

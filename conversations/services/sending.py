@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.audit import audit
+from accounts.models import Account
 from conversations import timers
 from conversations.channels import ErrorClass, SendResult
 from conversations.messages import DeliveryStatus, Kind, status_moves_forward
@@ -155,7 +156,7 @@ def uncertain(delivery: Delivery) -> None:
 def reconcile(timer: Timer) -> None:
     """Handler of the reconcile timer: no word came, so send once more, or leave it to a person.
 
-    A plain text is sent again, once and marked (DL-43); everything else waits for a person, because
+    A plain text is sent again, once and marked (DL-43), unless the account wants otherwise; everything else waits for a person, because
     a second copy may cost money or do harm. The lane stands still meanwhile, so people get the
     conversation from an agent, and whatever is said next in it gives the held one up (`go_on`).
     """
@@ -168,7 +169,9 @@ def reconcile(timer: Timer) -> None:
     if delivery is None:
         return
     message = _message(delivery)
-    again = message.kind == Kind.TEXT and not delivery.possible_duplicate
+    account = conversation.account
+    wanted = account.on_uncertain == Account.OnUncertain.RESEND_ONCE
+    again = wanted and message.kind == Kind.TEXT and not delivery.possible_duplicate
     delivery.state = State.RETRY_WAIT if again else State.HELD
     delivery.possible_duplicate = True
     delivery.due_at = timezone.now()

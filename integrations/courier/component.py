@@ -21,6 +21,7 @@ from integrations.courier import (
     fetching,
     health,
     lanes,
+    overload,
     pushing,
     reading,
     sending,
@@ -44,6 +45,7 @@ SWEEP_SECONDS = 2.0
 WATCH_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 FORGOTTEN_SECONDS = 60.0
+OVERLOAD_SECONDS = 10.0
 RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
 CONNECTIONS = 4
@@ -111,6 +113,7 @@ class Courier:
                 (self._watch, WATCH_SECONDS),
                 (self._write_health, HEALTH_SECONDS),
                 (self._find_forgotten, FORGOTTEN_SECONDS),
+                (self._mark_overloads, OVERLOAD_SECONDS),
                 (self._release_done, 0.0),
             )
         ]
@@ -387,6 +390,9 @@ class Courier:
         if found:
             logger.warning("forgotten lanes found lanes=%d", found)
             self._wake.set()
+
+    async def _mark_overloads(self) -> None:
+        await overload.mark(self.pool)
 
     async def _for_ever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
         """Repeat a step; after an error, wait a little longer each time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,7 +37,7 @@ from conversations.models import (
 )
 from conversations.services import sending
 from conversations.services.outbound import outbound_parts
-from integrations.courier import recording
+from integrations.courier import pacing, recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
@@ -56,6 +56,8 @@ CROSS JOIN LATERAL (
 # How soon a lane that waits for something else is looked at again.
 CREDENTIALS_SECONDS = 30.0
 FILE_SECONDS = 0.5
+# Why a lane waits whose channel takes no more just now.
+RATE = "rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
             return Release(claim, CREDENTIALS_SECONDS, "inbox_disabled")
         if refusal is None and _has_file(message, Attachment.State.PENDING):
             return Release(claim, FILE_SECONDS, "file")
+        wait = 0.0 if refusal else _wait_for(delivery, inbox)
+        if wait and deadline is not None and deadline <= timezone.now() + timedelta(seconds=wait):
+            refusal = _too_late()
+        elif wait:
+            return Release(claim, wait, RATE)
         job = recording.start(claim, courier_id=courier_id)
         if job is None:
             return Release(claim)
@@ -120,16 +127,40 @@ def begin_many(
     )
 
 
-def _begin_many(account_id: int, claims: Sequence[Claim], *, courier_id: int) -> dict[int, Part]:
-    """Start those whose head can simply be sent; all of it in one transaction."""
+def _begin_many(
+    account_id: int, claims: Sequence[Claim], *, courier_id: int
+) -> dict[int, Part | Release]:
+    """Start those whose head can simply be sent and has a place; all of it in one transaction."""
     with account_context(account_id):
-        parts = _plain_parts(claims)
+        parts, waiting = _paced(_plain_parts(claims))
         jobs = recording.start_many([claims[place] for place in parts], courier_id=courier_id)
-        return {
+        started = {
             place: _started(part, jobs[part.job.claim.lane_id])
             for place, part in parts.items()
             if part.job.claim.lane_id in jobs
         }
+        return {**started, **waiting}
+
+
+def _paced(parts: Mapping[int, Part]) -> tuple[dict[int, Part], dict[int, Release]]:
+    """Those with a place in the channel's rate, and those that wait for one. Who cannot wait so long is
+    in neither."""
+    waits = pacing.waits([_wanted(part.delivery, part.inbox) for part in parts.values()])
+    now, going, waiting = timezone.now(), {}, {}
+    for (place, part), wait in zip(parts.items(), waits, strict=True):
+        if not wait:
+            going[place] = part
+        elif part.deadline is None or now + timedelta(seconds=wait) < part.deadline:
+            waiting[place] = Release(part.job.claim, wait, RATE)
+    return going, waiting
+
+
+def _wanted(delivery: Delivery, inbox: InboxConfig) -> pacing.Wanted:
+    return pacing.Wanted(inbox, delivery.conversation_id or 0)
+
+
+def _wait_for(delivery: Delivery, inbox: Inbox) -> float:
+    return pacing.waits([_wanted(delivery, inbox.as_config())])[0]
 
 
 def _started(part: Part, job: Job) -> Part:
@@ -303,6 +334,7 @@ def _refused(part: Part, error: SendError, latency_ms: int) -> None:
     due: datetime | None = None
     if throttled:
         waited = throttle_wait(_throttled_before(part.delivery), error.retry_after)
+        pacing.slow_down(_wanted(part.delivery, part.inbox), error.scope, seconds=waited)
         due = now + timedelta(seconds=waited)
         due = due if part.deadline is None or due < part.deadline else None
     elif error.error_class == ErrorClass.TRANSIENT:
@@ -387,12 +419,16 @@ def _earliest(
 def _refusal(message: Message, deadline: datetime | None) -> SendError | None:
     """Why this cannot be sent any more, before anything is tried."""
     if deadline is not None and deadline <= timezone.now():
-        text = _("It could not be sent in time: the reply window or the hour for trying is over.")
-        return SendError(text, error_class=ErrorClass.WINDOW_CLOSED, code="window_would_close")
+        return _too_late()
     if _has_file(message, Attachment.State.FAILED):
         text = _("The file of this message could not be fetched.")
         return SendError(text, error_class=ErrorClass.INVALID, code="file_missing")
     return None
+
+
+def _too_late() -> SendError:
+    text = _("It could not be sent in time: the reply window or the hour for trying is over.")
+    return SendError(text, error_class=ErrorClass.WINDOW_CLOSED, code="window_would_close")
 
 
 def _has_file(message: Message, state: str) -> bool:

@@ -16,6 +16,8 @@ def invented_values() -> dict[str, str]:
         "waba_id": "420000000000099",
         "access_token": f"demo-{secrets.token_urlsafe(24)}",
         "app_secret": secrets.token_hex(16),
+        # The fake server behind it has no limit of its own.
+        "messages_per_second": "1000",
     }
 
 

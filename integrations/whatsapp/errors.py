@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from conversations.channels import ErrorClass, HttpAnswer, SendError
+from conversations.channels import ErrorClass, HttpAnswer, Scope, SendError
 
 EXCERPT = 2000
 
@@ -24,6 +24,7 @@ class Meaning:
     error_class: ErrorClass
     sentence: str
     retry_after: float | None = None
+    scope: Scope = Scope.INBOX
 
 
 TOKEN = Meaning(
@@ -85,6 +86,7 @@ MEANINGS: Mapping[int, Meaning] = {
         ErrorClass.THROTTLED,
         gettext_noop("Too many messages to this customer in a short time."),
         retry_after=6,
+        scope=Scope.CONTACT,
     ),
     131048: Meaning(
         ErrorClass.THROTTLED,
@@ -187,6 +189,7 @@ def error_from(answer: HttpAnswer) -> SendError:
         retry_after=meaning.retry_after if retry_after is None else retry_after,
         status=answer.status,
         body=answer.body[:EXCERPT].decode(errors="replace"),
+        scope=meaning.scope,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+from accounts.limits import Limit
 from conversations.channels import (
     Capabilities,
     Channel,
@@ -16,6 +17,8 @@ from conversations.channels import (
     FetchedMedia,
     HookAnswer,
     HookItem,
+    Pace,
+    Scope,
     SendError,
     SendResult,
     UnexpectedPayloadError,
@@ -86,6 +89,15 @@ class PaperChannel(Channel):
 
         return tuple(replace(message, text=part) for part in message.text.split("|"))
 
+    def pace(self, inbox):
+        """As the inbox says: `pace` and `contact_pace` are (at once, per second)."""
+        limits = {
+            name: Limit(f"paper.{name}", *inbox.config[name])
+            for name in ("pace", "contact_pace")
+            if name in inbox.config
+        }
+        return Pace(limits.get("pace"), limits.get("contact_pace"))
+
     async def send(self, message, to, inbox, http):
         answer = await http.request(
             "POST",
@@ -101,6 +113,7 @@ class PaperChannel(Channel):
                 code=said.get("code", ""),
                 retry_after=said.get("retry_after"),
                 status=answer.status,
+                scope=Scope(said.get("scope", "inbox")),
             )
         return SendResult(said["id"], (Identifier("paper_id", said["id"]),), answer.status)
 

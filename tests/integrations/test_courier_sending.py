@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import Account
 from conversations import services
 from conversations.channels import ErrorClass
 from conversations.messages import (
@@ -240,6 +241,18 @@ def test_dl_43_without_a_word_a_text_is_sent_once_more_and_marked():
         message.refresh_from_db()
     assert message.possible_duplicate
     assert sends().get().possible_duplicate
+
+
+def test_dl_42_an_account_may_want_every_silence_to_be_held_for_a_person():
+    with Server(hangs) as channel:
+        house = make_hanging_house(channel)
+        Account.objects.filter(pk=house.account.pk).update(on_uncertain=Account.OnUncertain.HOLD)
+        post(house)
+        with courier():
+            wait_for(ended(State.UNCERTAIN))
+            make_timer_due()
+            wait_for(ended(State.HELD))
+        assert len([r for r in channel.requests if r.path == "/send"]) == 1
 
 
 def test_dl_42_a_second_silence_is_held_for_a_person():
