@@ -41,6 +41,7 @@ class Permission(StrEnum):
     CONVERSATIONS_ASSIGN = "conversations:assign"
     CONTACTS_READ = "contacts:read"
     CONTACTS_WRITE = "contacts:write"
+    CONTACTS_ERASE = "contacts:erase"
     DELIVERIES_READ = "deliveries:read"
     DELIVERIES_REPLAY = "deliveries:replay"
     TOKENS_OWN = "tokens:own"

@@ -245,7 +245,7 @@ def _answered(deliveries: Sequence[Delivery]) -> set[str]:
 def _withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:
     """Keep the words as drafts for whoever holds it now; everything else is dropped (DL-39)."""
     for action in answer.actions:
-        if isinstance(action, Say):
+        if isinstance(action, Say) and conversation.contact.erased_at is None:
             services.keep_draft(
                 conversation, content=action.content, author=agent.member, reason=reason
             )

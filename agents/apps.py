@@ -5,10 +5,11 @@ class AgentsConfig(AppConfig):
     name = "agents"
 
     def ready(self) -> None:
-        from agents import automation, patience
+        from agents import automation, deciding, patience
         from conversations import timers
         from conversations.models import Timer
-        from conversations.signals import event_recorded
+        from conversations.signals import contact_erased, event_recorded
 
         event_recorded.connect(automation.on_events, dispatch_uid="agents.automation")
+        contact_erased.connect(deciding.forget, dispatch_uid="agents.forget")
         timers.register(Timer.Kind.PATIENCE, patience.over)

@@ -291,3 +291,8 @@ def _team(public_id: str) -> Team | None:
     if not isinstance(team, Team):
         raise CannotHoldError(_("This team no longer exists."))
     return team
+
+
+def forget(*, conversations: Sequence[Conversation], **_signal: Any) -> None:
+    """Receiver of `contact_erased`: what was decided stays, the words that decided go."""
+    Decision.objects.filter(conversation__in=conversations).update(facts={}, trace=[])

@@ -222,6 +222,16 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
         push([Telling(event, agent, conversation)])
 
 
+def agents_told(conversation: Conversation) -> list[Agent]:
+    """The agents that have heard of the conversation and can still be reached."""
+    told = Delivery.objects.filter(conversation=conversation, kind=Lane.Kind.AGENT, attempts__gt=0)
+    return list(
+        Agent.objects.select_related(*SERVING)
+        .filter(endpoint__in=told.values("endpoint"), endpoint__state=Endpoint.State.ENABLED)
+        .order_by("pk")
+    )
+
+
 def _begin_waiting(served: Sequence[patience.Served]) -> None:
     patience.start(served)
     acknowledge_many([conversation for conversation, _agent in served], typing=True)

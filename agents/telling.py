@@ -16,6 +16,7 @@ from agents.pushing import (
     Telling,
     agent_by_id,
     agent_of,
+    agents_told,
     obstacle,
     push,
     push_assignment,
@@ -54,6 +55,8 @@ def tell(
             previous = agent_by_id(event.data.get("previous"))
             if previous is not None:
                 push_farewell(event, previous, conversation)
+        case "contact.erased":
+            push([Telling(event, agent, conversation) for agent in agents_told(conversation)])
 
 
 def is_news(message: Message | None, conversation: Conversation) -> bool:

@@ -76,6 +76,10 @@ app.conf.beat_schedule = {
         "task": "agents.tasks.move_leftovers",
         "schedule": crontab(minute="*/10"),
     },
+    "wipe-latecomers": {
+        "task": "conversations.tasks.wipe_latecomers",
+        "schedule": crontab(minute="*/10"),
+    },
     "forget-old-answers": {
         "task": "accounts.tasks.forget_old_answers",
         "schedule": crontab(minute="37"),

@@ -200,6 +200,16 @@ def label(request: MemberRequest, conversation: Conversation) -> HttpResponse:
     return done(request, conversation)
 
 
+@member_required(Permission.CONTACTS_ERASE, fresh=True)
+@require_POST
+@with_conversation
+def erase(request: MemberRequest, conversation: Conversation) -> HttpResponse:
+    """Forget the customer, with every conversation of theirs; it cannot be undone."""
+    services.erase_contact(conversation.contact, by=request.member)
+    messages.success(request, _("The customer was erased."))
+    return redirect("conversation", conversation.public_id)
+
+
 @act(Permission.CONVERSATIONS_READ)
 def read(request: MemberRequest, conversation: Conversation) -> HttpResponse:
     """Somebody has the thread before their eyes."""

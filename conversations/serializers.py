@@ -68,8 +68,8 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
         fields = [
-            "id", "name", "phone", "email", "language", "attributes", "blocked", "created_at",
-            "updated_at",
+            "id", "name", "phone", "email", "language", "attributes", "blocked", "erased_at",
+            "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = fields
 

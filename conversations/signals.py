@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from conversations.models import Conversation, Event, Message
 
 event_recorded = Signal()
+# `contact` and its locked `conversations` are being erased: whoever keeps words of theirs forgets them,
+# inside the same transaction. Sent again for what was under way at that moment.
+contact_erased = Signal()
 
 
 class Recorded(NamedTuple):

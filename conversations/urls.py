@@ -23,6 +23,7 @@ urlpatterns = [
     path("inbox/<str:public_id>/snooze/", acts.snooze, name="snooze"),
     path("inbox/<str:public_id>/label/", acts.label, name="label"),
     path("inbox/<str:public_id>/read/", acts.read, name="read"),
+    path("inbox/<str:public_id>/erase/", acts.erase, name="erase_contact"),
     path("inbox/<str:public_id>/reply/", acts.reply, name="reply"),
     path("inbox/<str:public_id>/drafts/<str:message>/use/", acts.use_draft, name="use_draft"),
     path("inbox/<str:public_id>/drafts/<str:message>/drop/", acts.drop_draft, name="drop_draft"),

@@ -9,9 +9,11 @@ class IntegrationsConfig(AppConfig):
     def ready(self) -> None:
         from accounts.signals import account_created
         from agents import addresses
+        from conversations.signals import contact_erased
 
         addresses.register(address_problem)
         account_created.connect(furnish, dispatch_uid="integrations.furnish")
+        contact_erased.connect(forget_receipts, dispatch_uid="integrations.forget_receipts")
 
 
 def furnish(*, account: Any, owner: Any, **_signal: Any) -> None:
@@ -19,6 +21,13 @@ def furnish(*, account: Any, owner: Any, **_signal: Any) -> None:
     from integrations import services
 
     services.furnish(account, owner)
+
+
+def forget_receipts(*, contact: Any, conversations: Any, **_signal: Any) -> None:
+    """Receiver of `contact_erased`."""
+    from integrations import erasing
+
+    erasing.forget_receipts(contact, conversations)
 
 
 def address_problem(url: str) -> str:

@@ -24,7 +24,7 @@ from conversations.serializers import (
     LabelChangeSerializer,
     LabelSerializer,
 )
-from conversations.services import update_contact
+from conversations.services import erase_contact, update_contact
 
 P = Permission
 
@@ -57,7 +57,9 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         "list": P.CONTACTS_READ,
         "retrieve": P.CONTACTS_READ,
         "partial_update": P.CONTACTS_WRITE,
+        "destroy": P.CONTACTS_ERASE,
     }
+    fresh_actions = frozenset({"destroy"})
 
     def rows(self) -> QuerySet[Contact]:
         if sees_all(self.member):
@@ -69,6 +71,12 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
         changes = self.shape(ContactChangeSerializer, partial=True)
         return self.answer(update_contact(self.get_object(), by=self.member, **changes))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
+        """Erase the contact for good: what was said goes, numbers stay, nothing more is sent."""
+        erase_contact(self.get_object(), by=self.member)
+        return Response(status=204)
 
 
 class LabelViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):

@@ -22,6 +22,8 @@ class Contact(AccountModel):
     language = models.CharField(max_length=10, blank=True)
     attributes = models.JSONField(default=dict, blank=True)
     blocked = models.BooleanField(default=False)
+    # Since then nothing is known of them but their conversations' numbers (SX-101).
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -31,6 +33,8 @@ class Contact(AccountModel):
         indexes = [models.Index(fields=["account", "-updated_at", "-id"], name="contact_recent")]
 
     def __str__(self) -> str:
+        if self.erased_at is not None:
+            return str(_("Erased customer"))
         return self.name or self.phone or str(_("Unknown customer"))
 
     @property

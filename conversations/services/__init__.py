@@ -5,6 +5,7 @@ and returns the object it changed.
 """
 
 from conversations.services.contacts import update_contact
+from conversations.services.erasing import erase_contact
 from conversations.services.holding import (
     Reason,
     assign,
@@ -39,6 +40,7 @@ __all__ = [
     "add_labels",
     "add_note",
     "assign",
+    "erase_contact",
     "give_back",
     "hand_off",
     "keep_draft",

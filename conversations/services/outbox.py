@@ -16,7 +16,7 @@ from conversations.models import Conversation, Delivery, Lane
 
 DOORBELL = "switchboard_lanes"
 # The last an agent hears of a conversation it held; true whoever holds it by then.
-FAREWELLS = ("conversation.unassigned", "conversation.resolved")
+FAREWELLS = ("conversation.unassigned", "conversation.resolved", "contact.erased")
 
 # The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
 # lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened

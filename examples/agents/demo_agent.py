@@ -199,6 +199,10 @@ class Memory:
     asked: list[str] = field(default_factory=list)
 
 
+# After these it has nothing more to do with a conversation; `contact.erased` asks it to forget.
+FAREWELLS = ("conversation.unassigned", "conversation.resolved", "contact.erased")
+
+
 class Lumi:
     """Events in, answers out; no network in here."""
 
@@ -210,7 +214,7 @@ class Lumi:
 
     def answer(self, event: Answer) -> Answer:
         """What to do about an event; nothing about most."""
-        if event["type"] in ("conversation.unassigned", "conversation.resolved"):
+        if event["type"] in FAREWELLS:
             with self._lock:
                 self._memories.pop(event["conversation"]["id"], None)
         if event["type"] != "message.created":

@@ -84,7 +84,8 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         if inbox.state == Inbox.State.NEEDS_REAUTH:
             return Release(claim, CREDENTIALS_SECONDS, "needs_reauthorization")
         deadline = _deadline(delivery, inbox)
-        refusal = _refusal(message, deadline)
+        to = _recipient(delivery)
+        refusal = _refusal(message, deadline) if to.identifiers else _nobody()
         if refusal is None and inbox.state == Inbox.State.DISABLED:
             return Release(claim, CREDENTIALS_SECONDS, "inbox_disabled")
         if refusal is None and _has_file(message, Attachment.State.PENDING):
@@ -109,7 +110,7 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
             delivery=delivery,
             message=parts[delivery.part],
             is_last=delivery.part == len(parts) - 1,
-            to=_recipient(delivery),
+            to=to,
             inbox=inbox.as_config(),
             deadline=deadline,
         )
@@ -189,7 +190,7 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
             continue
         to, last_inbound_at = people[head.conversation_id]
         deadline = _earliest(head, message.inbox, last_inbound_at)
-        if not _is_plain(message, deadline):
+        if not to.identifiers or not _is_plain(message, deadline):
             continue
         head.message = message
         parts = _parts(message)
@@ -424,6 +425,12 @@ def _refusal(message: Message, deadline: datetime | None) -> SendError | None:
         text = _("The file of this message could not be fetched.")
         return SendError(text, error_class=ErrorClass.INVALID, code="file_missing")
     return None
+
+
+def _nobody() -> SendError:
+    """The contact was erased while this was under way (F-32)."""
+    text = _("There is no address left to send this to.")
+    return SendError(text, error_class=ErrorClass.UNREACHABLE, code="no_address")
 
 
 def _too_late() -> SendError:

@@ -29,6 +29,7 @@ class NativeDialect(Dialect):
             "conversation.updated",
             "conversation.unassigned",
             "conversation.resolved",
+            "contact.erased",
         }
     )
 

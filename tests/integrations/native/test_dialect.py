@@ -77,6 +77,10 @@ def told(house: SimpleNamespace) -> dict[str, Delivery]:
     found: dict[str, Delivery] = {}
     for delivery in deliveries(agent, canceled=True):
         found.setdefault(delivery.event_type, delivery)
+    services.erase_contact(conversation.contact, by=house.owner)
+    found["contact.erased"] = next(
+        one for one in deliveries(agent, canceled=True) if one.event_type == "contact.erased"
+    )
     return found
 
 

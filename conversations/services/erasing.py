@@ -1,0 +1,145 @@
+"""Erasing a contact (SX-101, F-32): what was said and who said it goes, ids and counts stay.
+
+Everything that still waits is canceled in the same transaction, so nothing is sent to them any more;
+whoever writes again afterwards is somebody new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.audit import audit
+from accounts.models import Member
+from conversations.models import (
+    Address,
+    AddressIdentifier,
+    Assignment,
+    Attachment,
+    Attempt,
+    Contact,
+    Conversation,
+    Delivery,
+    Message,
+    Timer,
+)
+from conversations.services import events
+from conversations.services.holding import resolve
+from conversations.services.locking import lock_many
+from conversations.signals import contact_erased
+
+ERASED = "erased"
+EVENT = "contact.erased"
+# What of an event, and of a system line, says who, whom and which, and nothing of what was said.
+KEPT_FACTS = ["actor", "message", "status", "previous", "to", "team", "reason", "error_code"]
+KEPT_OF_LINES = ["code", "by", "to", "reason", "label", "priority", "until"]
+_WIPE_EVENTS = """
+UPDATE conversations_event SET data = COALESCE((
+    SELECT jsonb_object_agg(key, value) FROM jsonb_each(data) WHERE key = ANY(%s)), '{}')
+WHERE conversation_id = ANY(%s)
+"""
+_WIPE_LINES = """
+UPDATE conversations_message SET text = '', content = COALESCE((
+    SELECT jsonb_object_agg(key, value) FROM jsonb_each(content) WHERE key = ANY(%s)), '{}')
+WHERE conversation_id = ANY(%s) AND direction = 'system'
+"""
+# How long something that was under way at that moment may still bring words back.
+LATECOMERS = timedelta(hours=2)
+State = Delivery.State
+
+
+@transaction.atomic
+def erase_contact(contact: Contact, *, by: Member) -> None:
+    """Erase a contact with all of their conversations. It cannot be taken back.
+
+    Agents that had one of them hear `contact.erased`, so that they forget as well.
+    """
+    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    if contact.erased_at is not None:
+        return
+    pks = Conversation.objects.filter(contact=contact).order_by("pk").values_list("pk", flat=True)
+    conversations = list(lock_many(list(pks)).values())
+    for conversation in conversations:
+        resolve(conversation, by=None)
+    _cancel(conversations)
+    contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
+    _forget_addresses(contact)
+    _wipe(conversations)
+    _wipe_contact(contact)
+    for conversation in conversations:
+        conversation.contact = contact
+        events.record(conversation, EVENT, actor=by)
+    audit("contact.erased", by=by, target=contact, changes={"conversations": len(conversations)})
+
+
+def erase_latecomers() -> int:
+    """Wipe once more what was erased lately: an answer, a file or a name may have been under way.
+
+    Called in an account's context by a job every few minutes; returns how many contacts.
+    """
+    lately = Contact.objects.filter(erased_at__gt=timezone.now() - LATECOMERS)
+    contacts = list(lately.order_by("pk"))
+    for contact in contacts:
+        with transaction.atomic():
+            pks = Conversation.objects.filter(contact=contact).values_list("pk", flat=True)
+            conversations = list(lock_many(list(pks)).values())
+            contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
+            _forget_addresses(contact)
+            _wipe(conversations)
+    return len(contacts)
+
+
+def _forget_addresses(contact: Contact) -> None:
+    """The names the platforms know them by: nothing can be sent there, and nothing leads back."""
+    addresses = Address.objects.filter(contact=contact)
+    AddressIdentifier.objects.filter(address__in=addresses).delete()
+    addresses.update(last_inbound_external_id="", unreachable_reason=ERASED)
+
+
+def _cancel(conversations: Sequence[Conversation]) -> None:
+    """What is under way comes back to a lane that has nothing left for it (`sending`, `pushing`)."""
+    waiting = (State.PENDING, State.RETRY_WAIT, State.UNCERTAIN, State.HELD)
+    Delivery.objects.filter(conversation__in=conversations, state__in=waiting).update(
+        state=State.CANCELED, dead_reason=ERASED, finished_at=timezone.now()
+    )
+    Timer.objects.filter(conversation__in=conversations).delete()
+
+
+def _wipe(conversations: Sequence[Conversation]) -> None:
+    """Texts, files, bodies and excerpts of these conversations."""
+    attachments = Attachment.objects.filter(message__conversation__in=conversations)
+    paths = [path for path in attachments.values_list("path", flat=True) if path]
+    transaction.on_commit(lambda: _delete_files(paths), robust=True)
+    # The path stays: a file that a crash spared is deleted with the latecomers.
+    attachments.update(filename="", remote_ref="", state=Attachment.State.FAILED, error=ERASED)
+    messages = Message.objects.filter(conversation__in=conversations)
+    spoken = messages.exclude(direction=Message.Direction.SYSTEM)
+    spoken.update(text="", content={}, error_text="", deleted_at=timezone.now())
+    deliveries = Delivery.objects.filter(conversation__in=conversations)
+    deliveries.update(body_sealed=b"")
+    Attempt.objects.filter(delivery__in=deliveries).update(
+        response_body="", error="", request_headers={}, response_headers={}
+    )
+    Assignment.objects.filter(conversation__in=conversations).update(detail="", summary="")
+    Conversation.objects.filter(pk__in=[one.pk for one in conversations]).update(
+        preview="", attributes={}, options={}, unread_count=0
+    )
+    with connection.cursor() as cursor:
+        for statement, kept in ((_WIPE_EVENTS, KEPT_FACTS), (_WIPE_LINES, KEPT_OF_LINES)):
+            cursor.execute(statement, [kept, [one.pk for one in conversations]])
+
+
+def _wipe_contact(contact: Contact) -> None:
+    contact.name = contact.phone = contact.email = contact.language = ""
+    contact.attributes = {}
+    contact.erased_at = timezone.now()
+    contact.save()
+
+
+def _delete_files(paths: Sequence[str]) -> None:
+    for path in paths:
+        default_storage.delete(path)

@@ -1,0 +1,50 @@
+"""What platforms handed over about a contact who is being erased (SX-101)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db.models import CharField, F, QuerySet, Value
+from django.db.models.functions import Cast, Concat
+
+from conversations.messages import DeliveryStatus
+from conversations.models import AddressIdentifier, Contact, Conversation, Lane, Message
+from integrations.models import Receipt
+
+State = Receipt.State
+
+
+def forget_receipts(contact: Contact, conversations: Sequence[Conversation]) -> None:
+    """Empty the receipts of their messages and of what was sent to them, and everything on their lanes.
+
+    A lane is named by the platform's name of the person; it gets another, so that whoever writes under
+    that name later stands on a new one. Keys of receipts stay: a late repetition is still known.
+    """
+    names = AddressIdentifier.objects.filter(address__contact=contact)
+    lanes = Lane.objects.filter(
+        kind=Lane.Kind.INBOUND,
+        destination_id__in=list(names.values_list("inbox_id", flat=True)),
+        key__in=list(names.values_list("value", flat=True)),
+    )
+    receipts = Receipt.objects.filter(lane_id__in=list(lanes.values_list("pk", flat=True)))
+    receipts.filter(state=State.NEW).update(state=State.IGNORED)
+    for found in (receipts, _of_messages(conversations)):
+        found.update(body_packed=b"", headers={}, result="")
+    lanes.update(key=Concat(Value("erased:"), Cast(F("pk"), CharField())))
+
+
+def _of_messages(conversations: Sequence[Conversation]) -> QuerySet[Receipt]:
+    said = Message.objects.filter(conversation__in=conversations).exclude(external_id="")
+    keys = [
+        key
+        for external_id in said.values_list("external_id", flat=True)
+        for key in _keys(external_id)
+    ]
+    inboxes = {conversation.inbox_id for conversation in conversations}
+    return Receipt.objects.filter(inbox__in=inboxes, dedupe_key__in=keys)
+
+
+def _keys(external_id: str) -> list[str]:
+    """The dedupe keys of a message, of its echo and of its statuses (DL-13)."""
+    statuses = [f"s:{external_id}:{status}" for status in DeliveryStatus]
+    return [f"m:{external_id}", f"e:{external_id}", *statuses]

@@ -1,0 +1,229 @@
+"""Erasing a contact (SX-101, F-32): nothing of what was said is left, and nothing more is sent."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection
+from psycopg import sql
+
+from accounts.models import AuditEntry
+from accounts.permissions import TABLE, Permission, Role
+from accounts.tenancy import account_context
+from agents.models import AssignmentRule
+from conversations import services
+from conversations.messages import Content
+from conversations.models import (
+    AddressIdentifier,
+    Attachment,
+    Contact,
+    Conversation,
+    Delivery,
+    InboxRoute,
+    Lane,
+    Message,
+    Timer,
+)
+from conversations.services.erasing import erase_latecomers
+from integrations.models import Receipt
+from tests import factories
+from tests.api import caller, code_of
+from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
+from tests.integrations.test_courier_reading import bring, said
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+State = Delivery.State
+SECRET = "sekret-wort"
+
+
+@pytest.fixture
+def desk():
+    """A house with a door, an agent that echoes, and Ana, of whom everything that can be known is."""
+    with (
+        Server(lambda request: Reply(body=says(f"echo {SECRET}"))) as agent,
+        Server(takes) as channel,
+    ):
+        house = make_house(agent_url=agent.url, channel_url=channel.url)
+        with house.inside():
+            house.inbox.credentials = {"secret": "s3cret", "token": InboxRoute.new_token()}
+            house.inbox.save()
+            InboxRoute.objects.create(
+                account=house.account,
+                inbox_id=house.inbox.pk,
+                platform="paper",
+                token_sha256=InboxRoute.digest(house.inbox.credentials["token"]),
+            )
+            AssignmentRule.objects.create(
+                name="To the agent",
+                condition={"field": "text", "op": "contains", "value": "word"},
+                actions=[{"type": "assign", "member": house.agent.member.public_id}],
+            )
+        bring(house, said("m1", f"my word is {SECRET}", SECRET))
+        with courier():
+            wait_for(lambda: Delivery.all_accounts.filter(kind="send", state="delivered").exists())
+        yield SimpleNamespace(
+            agent=house.agent, inbox=house.inbox, inside=house.inside, told=agent, channel=channel
+        )
+
+
+def conversation_of(house: Any) -> Conversation:
+    with house.inside():
+        return Conversation.objects.select_related("contact").get()
+
+
+def numbers(house: Any) -> int:
+    with house.inside():
+        return Conversation.objects.count()
+
+
+def rows_that_know(secret: str) -> set[str]:
+    """Every table of ours that holds `secret` anywhere: in a column, a sealed body or a packed one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+            " AND table_name ~ '^(conversations|integrations|agents|accounts)_'"
+        )
+        tables = [row[0] for row in cursor.fetchall()]
+        found = set()
+        for table in tables:
+            question = sql.SQL("SELECT count(*) FROM {} t WHERE t::text LIKE %s")
+            cursor.execute(question.format(sql.Identifier(table)), [f"%{secret}%"])
+            if cursor.fetchone()[0]:
+                found.add(table)
+    bodies = [delivery.body for delivery in Delivery.objects.all()]
+    bodies += [
+        zlib.decompress(bytes(one.body_packed)) for one in Receipt.objects.exclude(body_packed=b"")
+    ]
+    if any(secret.encode() in body for body in bodies):
+        found.add("bodies")
+    return found
+
+
+def test_sx_101_nothing_of_what_was_said_is_left_anywhere_and_the_numbers_stay(desk):
+    conversation = conversation_of(desk)
+    with desk.inside():
+        services.update_contact(
+            conversation.contact,
+            by=desk.agent.member,
+            name=f"Ana {SECRET}",
+            attributes={"k": SECRET},
+        )
+        services.set_attributes(conversation, {"order": SECRET}, by=desk.agent.member)
+        services.hand_off(
+            conversation, by=None, detail=f"because {SECRET}", summary=f"she said {SECRET}"
+        )
+        services.add_note(conversation, text=f"note {SECRET}", author=None)
+        path = default_storage.save("erasing/file.txt", ContentFile(SECRET.encode()))
+        message = Message.objects.filter(conversation=conversation)[0]
+        Attachment.objects.create(
+            message=message, kind="document", path=path, filename=f"{SECRET}.txt", state="ready"
+        )
+        counts = (Message.objects.count(), Delivery.objects.count(), Receipt.objects.count())
+        assert rows_that_know(SECRET) >= {
+            "bodies",
+            "conversations_message",
+            "conversations_contact",
+            "conversations_addressidentifier",
+            "conversations_lane",
+            "conversations_attempt",
+            "conversations_event",
+            "agents_decision",
+            "conversations_attachment",
+            "conversations_assignment",
+        }
+
+        services.erase_contact(conversation.contact, by=desk.agent.member)
+
+        assert rows_that_know(SECRET) == set()
+        assert (Message.objects.count() - 1, Receipt.objects.count()) == (counts[0], counts[2])
+        assert Delivery.objects.count() >= counts[1]
+        contact = Contact.objects.get()
+        assert (str(contact), contact.phone, contact.attributes) == ("Erased customer", "", {})
+        assert AuditEntry.objects.filter(action="contact.erased").exists()
+        services.erase_contact(contact, by=desk.agent.member)  # twice is once
+        assert AuditEntry.objects.filter(action="contact.erased").count() == 1
+    assert not default_storage.exists(path)
+
+
+def test_f_32_what_waits_is_canceled_and_no_later_send_is_made(desk):
+    """Queued sends, a retry, an uncertain one and their timers: all canceled; the agent forgets too."""
+    conversation = conversation_of(desk)
+    with desk.inside():
+        for text in ("one", "two", "three"):
+            services.post_message(conversation, content=Content(text=text), author=None)
+        waiting = Delivery.objects.filter(kind="send", state=State.PENDING)
+        first, second = waiting.order_by("id")[:2]
+        Delivery.objects.filter(pk=first.pk).update(state=State.RETRY_WAIT)
+        services.erase_contact(conversation.contact, by=desk.agent.member)
+        assert not waiting.exists()
+        assert Delivery.objects.get(pk=second.pk).dead_reason == "erased"
+        assert not Timer.objects.exists()
+    sent = len(desk.channel.requests)
+    heard = len(desk.told.requests)
+    with courier():
+        wait_for(lambda: len(desk.told.requests) > heard)
+        wait_for(lambda: not Lane.all_accounts.filter(due_at__isnull=False).exists())
+    assert len(desk.channel.requests) == sent
+    last = desk.told.requests[-1].json
+    assert last["type"] == "contact.erased"
+    assert SECRET not in json.dumps(last)
+    assert last["contact"]["id"] == conversation.contact.public_id
+
+
+def test_f_32_a_send_that_was_under_way_is_not_tried_again(desk):
+    desk.channel.answer = lambda request: Reply(500, b"{}", after=0.5)
+    conversation = conversation_of(desk)
+    with desk.inside():
+        services.post_message(conversation, content=Content(text="under way"), author=None)
+    sends = Delivery.all_accounts.filter(kind="send")
+    with courier():
+        wait_for(lambda: sends.filter(state=State.IN_FLIGHT).exists())
+        with desk.inside():
+            services.erase_contact(conversation.contact, by=desk.agent.member)
+        wait_for(
+            lambda: (
+                not sends.filter(state__in=Delivery.OPEN_STATES).exclude(state="uncertain").exists()
+            )
+        )
+        asked = len(desk.channel.requests)
+        wait_for(lambda: not Lane.all_accounts.filter(due_at__isnull=False).exists())
+    assert len(desk.channel.requests) == asked
+    with desk.inside():
+        AddressIdentifier.objects.create(
+            inbox=desk.inbox, address=conversation.address, kind="late", value=SECRET
+        )
+        assert erase_latecomers() == 1
+        assert rows_that_know(SECRET) == set()
+
+
+def test_whoever_writes_again_is_somebody_new(desk):
+    old = conversation_of(desk)
+    with desk.inside():
+        services.erase_contact(old.contact, by=desk.agent.member)
+    bring(desk, said("m2", "it is me again", SECRET))
+    with courier():
+        wait_for(lambda: numbers(desk) == 2)
+    with desk.inside():
+        assert Conversation.objects.exclude(pk=old.pk).get().contact_id != old.contact_id
+
+
+def test_owners_and_admins_erase_by_rest_and_nobody_else():
+    """Security matrix: contacts: export, merge, erase."""
+    house = factories.make_house()
+    conversation = factories.make_conversation(house.inbox)
+    with account_context(house.account.pk):
+        address = f"/v1/contacts/{conversation.contact.public_id}/"
+    assert {role for role in Role if Permission.CONTACTS_ERASE in TABLE[role]} == {
+        Role.OWNER,
+        Role.ADMIN,
+    }
+    assert code_of(caller(house.person).delete(address)) == "permission_denied"
+    assert caller(house.admin).delete(address).status_code == 204
+    assert caller(house.owner).get(address).json()["erased_at"]
