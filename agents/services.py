@@ -5,12 +5,9 @@ What the courier and REST call with an agent's answer is in `agents.answers` and
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.utils import timezone
@@ -33,8 +30,10 @@ from agents.answers import (
 )
 from agents.models import Agent, AgentInbox
 from agents.tasks import move_rest
-from conversations.errors import DeskError
-from conversations.models import Endpoint, EndpointSecret, Inbox
+from conversations.errors import FieldError
+from conversations.models import Endpoint, Inbox
+from conversations.services import endpoints
+from conversations.services.endpoints import GRACE, told
 
 __all__ = [
     "AgentError",
@@ -59,21 +58,12 @@ __all__ = [
     "undo_delete",
 ]
 
-SECRETS_AT_MOST = 3
-GRACE = timedelta(hours=24)
-LONGEST_GRACE = timedelta(days=7)
 PATIENCE = range(10, 1801)
 TIMEOUT = range(5, 61)
 
 
-class AgentError(DeskError):
+class AgentError(FieldError):
     """The agent cannot be kept so; `field` names what is wrong."""
-
-    code = "invalid"
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class NewAgent(NamedTuple):
@@ -125,9 +115,9 @@ def create_agent(
         fallback_text=fallback_text,
     )
     attach(agent, inboxes)
-    secret = _add_secret(endpoint)
+    secret = endpoints.add_secret(endpoint)
     _token, clear = create_token(member, kind=ApiToken.Kind.AGENT, name=name, created_by=by)
-    audit("agent.created", by=by, target=agent, changes={"url": _told(url), "dialect": dialect})
+    audit("agent.created", by=by, target=agent, changes={"url": told(url), "dialect": dialect})
     return NewAgent(agent, secret, clear)
 
 
@@ -150,7 +140,7 @@ def change_agent(
             raise TypeError(f"an agent has no {key} to change")
         owner = places.get(key, agent)
         if getattr(owner, key) != value:
-            noted[key] = {"from": _told(getattr(owner, key)), "to": _told(value)}
+            noted[key] = {"from": told(getattr(owner, key)), "to": told(value)}
             setattr(owner, key, value)
     for changed in (agent.member, agent.endpoint, agent):
         changed.save()
@@ -172,19 +162,10 @@ def attach(agent: Agent, inboxes: Iterable[Inbox]) -> None:
 def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) -> str:
     """A new signing secret, shown once; the old ones sign beside it for `grace` (DL-73).
 
-    A grace of zero ends them at once. At most three secrets live. Raises `AgentError`.
+    A grace of zero ends them at once. At most three secrets live. Raises `FieldError`.
     """
-    if not timedelta(0) <= grace <= LONGEST_GRACE:
-        raise AgentError("grace", _("The grace is between 0 hours and 7 days."))
     agent = _locked(agent)
-    ends = timezone.now() + grace
-    old = agent.endpoint.secrets.all()
-    old.filter(expires_at__isnull=True).update(expires_at=ends)
-    old.filter(expires_at__gt=ends).update(expires_at=ends)
-    old.filter(expires_at__lte=timezone.now()).delete()
-    kept = old.order_by("-created_at", "-id").values_list("pk", flat=True)[: SECRETS_AT_MOST - 1]
-    old.exclude(pk__in=list(kept)).delete()
-    secret = _add_secret(agent.endpoint)
+    secret = endpoints.rotate_secret(agent.endpoint, grace=grace)
     hours = int(grace.total_seconds() // 3600)
     audit(
         "agent.secret_rotated",
@@ -211,10 +192,7 @@ def rotate_token(agent: Agent, *, by: Member | None) -> str:
 def enable_endpoint(agent: Agent, *, by: Member | None) -> Agent:
     """Switch a disabled endpoint on again. Nothing old is sent by itself (DL-68)."""
     agent = _locked(agent)
-    agent.endpoint.state = Endpoint.State.ENABLED
-    agent.endpoint.disabled_reason, agent.endpoint.disabled_at = "", None
-    agent.endpoint.consecutive_failures = 0
-    agent.endpoint.save()
+    endpoints.switch_on(agent.endpoint)
     audit("agent.endpoint_enabled", by=by, target=agent)
     return agent
 
@@ -339,12 +317,6 @@ def _follow(agents: Sequence[Agent], *, by: Member | None) -> int:
 # --- Small parts ---------------------------------------------------------------------------------
 
 
-def _told(value: Any) -> str:
-    """As the audit log shows it; the query of an address may hold a key."""
-    text = str(value or "")
-    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
-
-
 def _locked(agent: Agent) -> Agent:
     return (
         Agent.objects.select_for_update(of=("self",))
@@ -363,15 +335,6 @@ def _living_tokens(agent: Agent) -> Any:
     return agent.member.tokens.filter(kind=ApiToken.Kind.AGENT, revoked_at__isnull=True)
 
 
-def _add_secret(endpoint: Endpoint) -> str:
-    """A new signing secret in Standard Webhooks' form: `whsec_` and 32 random bytes (DL-72)."""
-    clear = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    secret = EndpointSecret(endpoint=endpoint)
-    secret.value = clear
-    secret.save()
-    return clear
-
-
 def _dialect(slug: str) -> dialects.Dialect:
     try:
         return dialects.get(slug)
@@ -382,42 +345,11 @@ def _dialect(slug: str) -> dialects.Dialect:
         ) from None
 
 
-def _check_name(name: str) -> str:
-    fits = 1 <= len(name.strip()) <= 120
-    return "" if fits else _("A name has 1 to 120 characters.")
-
-
-def _check_url(url: str) -> str:
-    """The shape only; where it leads is asked at the doors and judged by the courier (DL-111)."""
-    try:
-        parts = urlsplit(url.strip())
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https") or len(url) > 2000:
-        return _("Give a full address, such as https://agent.example.com/hook.")
-    if parts.username or parts.password or parts.fragment:
-        return _("The address may not contain a password or a “#”.")
-    return ""
-
-
-def _check_seconds(allowed: range) -> Any:
-    def check(value: int) -> str:
-        return (
-            ""
-            if value in allowed
-            else _("Choose between %(least)d and %(most)d seconds.")
-            % {"least": allowed[0], "most": allowed[-1]}
-        )
-
-    return check
-
-
 _CHECKS: dict[str, Any] = {
-    "name": _check_name,
-    "url": _check_url,
-    "patience_s": _check_seconds(PATIENCE),
-    "timeout_s": _check_seconds(TIMEOUT),
+    "name": endpoints.check_name,
+    "url": endpoints.check_url,
+    "patience_s": endpoints.check_seconds(PATIENCE),
+    "timeout_s": endpoints.check_seconds(TIMEOUT),
 }
 
 

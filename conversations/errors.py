@@ -66,3 +66,13 @@ class WrongStateError(DeskError):
     """The act makes no sense in the conversation's present state."""
 
     code = "wrong_state"
+
+
+class FieldError(DeskError):
+    """Something cannot be kept so; `field` names what is wrong."""
+
+    code = "invalid"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field

@@ -16,6 +16,7 @@ from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
 from conversations.models import Conversation, Delivery
+from conversations.services.endpoints import cancel_queue
 from conversations.services.outbox import FAREWELLS
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
@@ -192,7 +193,8 @@ def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) ->
         )
         agents.delivery_failed(one.delivery, reason=reason)
         if exchange.status == GONE:
-            _cancel_queue(one)
+            # Whoever runs the agent has taken it down; nothing more is brought there (DL-33).
+            cancel_queue(one.delivery.endpoint_id or 0, reason="the endpoint answered 410")
 
 
 def _is_lost(delivery: Delivery) -> bool:
@@ -226,15 +228,6 @@ def _reason(exchange: Exchange) -> str:
     if exchange.status in HOPELESS_LIVE:
         return "agent_rejected"
     return "agent_unreachable"
-
-
-def _cancel_queue(one: Push) -> None:
-    """410: whoever runs the agent has taken it down; nothing more is brought there (DL-33)."""
-    Delivery.objects.filter(
-        endpoint_id=one.delivery.endpoint_id or 0, state__in=(State.PENDING, State.RETRY_WAIT)
-    ).update(
-        state=State.CANCELED, dead_reason="the endpoint answered 410", finished_at=timezone.now()
-    )
 
 
 def _outcome(word: str, exchange: Exchange, headers: Mapping[str, str], note: str = "") -> Outcome:

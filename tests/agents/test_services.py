@@ -22,7 +22,7 @@ from agents import services as agents
 from agents.models import Agent
 from agents.services import AgentError
 from conversations import services, timers
-from conversations.errors import CannotHoldError
+from conversations.errors import CannotHoldError, FieldError
 from conversations.messages import Content
 from conversations.models import Conversation, Endpoint, Message, Timer
 from conversations.services.locking import lock
@@ -158,7 +158,7 @@ def test_a_compromised_secret_ends_at_once(house: SimpleNamespace) -> None:
     agents.rotate_secret(agent, by=house.owner)
     new = agents.rotate_secret(agent, by=house.owner, grace=timedelta(0))
     assert secrets_of(agent) == [new]
-    with pytest.raises(AgentError):
+    with pytest.raises(FieldError):
         agents.rotate_secret(agent, by=house.owner, grace=timedelta(days=8))
 
 

@@ -1,0 +1,113 @@
+"""What the endpoints of agents and of subscribers have in common: addresses and signing secrets."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from conversations.errors import FieldError
+from conversations.models import Delivery, Endpoint, EndpointSecret
+
+SECRETS_AT_MOST = 3
+GRACE = timedelta(hours=24)
+LONGEST_GRACE = timedelta(days=7)
+
+# Says in a sentence what is wrong with a value; empty when nothing is.
+Check = Callable[[Any], str]
+
+
+# --- Secrets -------------------------------------------------------------------------------------
+
+
+def add_secret(endpoint: Endpoint) -> str:
+    """A new signing secret in Standard Webhooks' form: `whsec_` and 32 random bytes (DL-72)."""
+    clear = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    secret = EndpointSecret(endpoint=endpoint)
+    secret.value = clear
+    secret.save()
+    return clear
+
+
+def rotate_secret(endpoint: Endpoint, *, grace: timedelta = GRACE) -> str:
+    """A new secret of an endpoint whose owner is locked; the old ones sign beside it for `grace`.
+
+    A grace of zero ends them at once. At most three secrets live (DL-73). Raises `FieldError`.
+    """
+    if not timedelta(0) <= grace <= LONGEST_GRACE:
+        raise FieldError("grace", _("The grace is between 0 hours and 7 days."))
+    ends = timezone.now() + grace
+    old = endpoint.secrets.all()
+    old.filter(expires_at__isnull=True).update(expires_at=ends)
+    old.filter(expires_at__gt=ends).update(expires_at=ends)
+    old.filter(expires_at__lte=timezone.now()).delete()
+    kept = old.order_by("-created_at", "-id").values_list("pk", flat=True)[: SECRETS_AT_MOST - 1]
+    old.exclude(pk__in=list(kept)).delete()
+    return add_secret(endpoint)
+
+
+# --- Switching -----------------------------------------------------------------------------------
+
+
+def switch_on(endpoint: Endpoint) -> None:
+    """Call a disabled endpoint again. Nothing old is sent by itself (DL-68)."""
+    endpoint.state = Endpoint.State.ENABLED
+    endpoint.disabled_reason, endpoint.disabled_at = "", None
+    endpoint.consecutive_failures = 0
+    endpoint.save()
+
+
+def cancel_queue(endpoint_id: int, *, reason: str) -> int:
+    """Cancel what still waits for an endpoint; what is under way ends by itself. Returns how many."""
+    waiting = (Delivery.State.PENDING, Delivery.State.RETRY_WAIT)
+    return Delivery.objects.filter(endpoint_id=endpoint_id, state__in=waiting).update(
+        state=Delivery.State.CANCELED, dead_reason=reason[:250], finished_at=timezone.now()
+    )
+
+
+# --- What may be kept ----------------------------------------------------------------------------
+
+
+def check_name(name: str) -> str:
+    fits = 1 <= len(name.strip()) <= 120
+    return "" if fits else _("A name has 1 to 120 characters.")
+
+
+def check_url(url: str) -> str:
+    """The shape only; where it leads is asked at the doors and judged by the courier (DL-111)."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or len(url) > 2000:
+        return _("Give a full address, such as https://agent.example.com/hook.")
+    if parts.username or parts.password or parts.fragment:
+        return _("The address may not contain a password or a “#”.")
+    return ""
+
+
+def check_seconds(allowed: range) -> Check:
+    """A check for a number of seconds within `allowed`."""
+
+    def check(value: int) -> str:
+        return (
+            ""
+            if value in allowed
+            else _("Choose between %(least)d and %(most)d seconds.")
+            % {"least": allowed[0], "most": allowed[-1]}
+        )
+
+    return check
+
+
+def told(value: Any) -> str:
+    """As the audit log shows it; the query of an address may hold a key."""
+    text = str(value or "")
+    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
