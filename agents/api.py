@@ -70,12 +70,8 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
     }
 
     def before_transaction(self, request: Request) -> None:
-        """An address that we would not connect to is refused before it is kept (bad inputs 43, 47)."""
-        url = request.data.get("url") if isinstance(request.data, dict) else None
-        if self.action in ("create", "partial_update") and isinstance(url, str) and url:
-            sentence = addresses.problem(url)
-            if sentence:
-                raise ValidationError({"url": [sentence]}, code="blocked_address")
+        if self.action in ("create", "partial_update"):
+            addresses.refuse_bad(request)
 
     def rows(self) -> QuerySet[Agent]:
         rows = _whole(Agent.objects.all())

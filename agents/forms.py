@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
 from agents import dialects
+from agents.addresses import AddressForm
 from agents.models import Agent
 from conversations.models import Inbox
 
@@ -17,7 +18,7 @@ def dialect_choices() -> list[tuple[str, str]]:
     return [(dialect.slug, str(dialect.name)) for dialect in dialects.all_dialects()]
 
 
-class AgentForm(forms.Form):
+class AgentForm(AddressForm):
     name = forms.CharField(
         label=_("Name"), max_length=120, help_text=_("Colleagues see it beside the AI mark.")
     )
@@ -61,14 +62,8 @@ class AgentForm(forms.Form):
         help_text=_("None chosen: every inbox."),
     )
 
-    def __init__(
-        self, *args: Any, agent: Agent | None = None, objection: str = "", **kwargs: Any
-    ) -> None:
-        """`objection`: why we would not call the posted address (`agents.addresses.problem`). A form
-        is cleaned inside the page's transaction, where no name server may be waited for."""
-        super().__init__(*args, **kwargs)
-        self.agent = agent
-        self.objection = objection
+    def __init__(self, *args: Any, agent: Agent | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, known=agent.endpoint.url if agent else "", **kwargs)
         self._offer("fallback_team", Team.objects.order_by("name"))
         self._offer("inboxes", Inbox.objects.order_by("name"))
         if agent is not None:
@@ -85,14 +80,6 @@ class AgentForm(forms.Form):
 
     def _offer(self, name: str, rows: Any) -> None:
         self.fields[name].queryset = rows  # type: ignore[attr-defined]  # a model choice field
-
-    def clean_url(self) -> str:
-        """Refused at save already (bad inputs 43 to 47); an unchanged address is not judged again."""
-        url = str(self.cleaned_data["url"]).strip()
-        known = self.agent is not None and url == self.agent.endpoint.url
-        if self.objection and not known:
-            raise forms.ValidationError(self.objection)
-        return url
 
 
 class NewAgentForm(AgentForm):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from accounts.models import Member, Team
 from accounts.rest.fields import PublicIdField, RefField, StrictSerializer
+from agents import addresses
 from agents.models import Agent, AssignmentRule, Decision
 from conversations.models import Conversation, Endpoint, EndpointSecret, Inbox
 
@@ -58,7 +58,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
 
 class AgentChangeSerializer(StrictSerializer):
     name = serializers.CharField(max_length=120)
-    url = serializers.CharField(max_length=2000)
+    url = serializers.CharField(max_length=2000, validators=[addresses.check_printable])
     dialect = serializers.CharField(max_length=30, required=False)
     description = serializers.CharField(max_length=250, allow_blank=True, required=False)
     patience_s = serializers.IntegerField(min_value=10, max_value=1800, required=False)
@@ -66,11 +66,6 @@ class AgentChangeSerializer(StrictSerializer):
     fallback_team = RefField(Team, allow_null=True, required=False)
     fallback_text = serializers.CharField(max_length=1000, allow_blank=True, required=False)
     inboxes = RefField(Inbox, many=True, required=False)
-
-    def validate_url(self, value: str) -> str:
-        if not value.isprintable() or " " in value:
-            raise serializers.ValidationError(_("An address has no spaces and no control signs."))
-        return value
 
 
 class CreatedAgentSerializer(AgentSerializer):

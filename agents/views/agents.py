@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -15,10 +11,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.auth import MemberRequest, can, member_required
-from accounts.models import Member
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
-from accounts.tenancy import account_context
 from agents import addresses, dialects, health, rules, services
 from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
@@ -60,26 +54,9 @@ def agents(request: MemberRequest) -> HttpResponse:
     return show(request, "agents/agents.html", {"rows": listed})
 
 
-def judges_address(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Judge the posted address before the page's transaction opens; the view finds an `objection`.
-
-    A name server takes its time, and a transaction that waits for one keeps its locks and its
-    connection from everybody else. Hence outermost, above `member_required`: who may not make
-    agents is let through unjudged and refused there. An unchanged address is not asked about.
-    """
-
-    @wraps(view)
-    def judged(request: HttpRequest, **kwargs: str) -> HttpResponseBase:
-        objection = ""
-        url, public_id = request.POST.get("url", "").strip(), kwargs.get("public_id")
-        if url and can(request, Permission.AGENTS_WRITE):
-            member: Member = request.member  # type: ignore[attr-defined]  # `can` has seen it
-            with account_context(member.account_id):
-                known = public_id is not None and find_agent(public_id).endpoint.url == url
-            objection = "" if known else addresses.problem(url)
-        return view(request, objection=objection, **kwargs)
-
-    return judged
+judges_address = addresses.judged(
+    Permission.AGENTS_WRITE, lambda public_id: find_agent(public_id).endpoint.url
+)
 
 
 @judges_address
