@@ -15,6 +15,8 @@ from integrations.courier.database import DATABASE_ERRORS, Connection, Pool, con
 
 logger = logging.getLogger(__name__)
 
+HOST_LENGTH = 120
+
 _ENTER: LiteralString = """
 INSERT INTO conversations_courier (host, pid, started_at, last_seen_at, in_flight)
 VALUES (%s, %s, now(), now(), 0) RETURNING id
@@ -51,7 +53,7 @@ class Presence:
     def __init__(self, pool: Pool) -> None:
         self.courier_id = 0
         self._pool = pool
-        self._host, self._pid = socket.gethostname()[:120], os.getpid()
+        self._host, self._pid = socket.gethostname()[:HOST_LENGTH], os.getpid()
         self._lock: Connection | None = None
         # Once unseen may be a moment without a connection; twice in a row is death.
         self._unseen: set[int] = set()
