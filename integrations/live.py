@@ -194,6 +194,11 @@ class Hub:
             self.stop()
             self.tasks = [asyncio.create_task(self.listen()), asyncio.create_task(self.ping())]
 
+    def close_streams(self) -> None:
+        """End every stream; browsers come again by themselves."""
+        for stream in self.all():
+            stream.close()
+
     def stop(self) -> None:
         for task in self.tasks:
             task.cancel()
@@ -349,8 +354,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    for stream in hub.all():
-        stream.close()
+    hub.close_streams()
     tasks = list(hub.tasks)
     hub.stop()
     with contextlib.suppress(asyncio.CancelledError):
