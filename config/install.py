@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from config.embedded import StartError, Urls
 from config.embedded.postgres import explain
 from config.environment import KEY_NAMES, read_env_file
-from config.processes import Role
+from config.processes import WEB_SECONDS, WORKER_SECONDS, Role
 from config.progress import Progress
 
 _LOADED = time.time()
@@ -225,9 +225,14 @@ class Installation:
         """The processes of this installation; the demo agent where it can run."""
         celery = [sys.executable, "-m", "celery", "-A", "config.celery", "worker"]
         roles = [
-            Role("web", [sys.executable, "-m", "config.web"]),
-            Role("worker", [*celery, "--loglevel=INFO", "--without-gossip", "--without-mingle"]),
-            Role("beat", [sys.executable, "-m", "config.beat"]),
+            Role("web", [sys.executable, "-m", "config.web"], seconds_to_end=WEB_SECONDS),
+            Role(
+                "worker",
+                [*celery, "--loglevel=INFO", "--without-gossip", "--without-mingle"],
+                seconds_to_end=WORKER_SECONDS,
+                makes_work=True,
+            ),
+            Role("beat", [sys.executable, "-m", "config.beat"], makes_work=True),
         ]
         agent = demo.get("agent", {})
         if DEMO_AGENT.exists() and agent.get("url"):

@@ -12,6 +12,10 @@ from typing import Protocol
 
 from config.embedded.children import Child, Guardian, end, spawn
 
+# How long a role may take to end after SIGTERM. Web answers what was asked (config/web.py); the worker
+# ends what is under way, at most one attempt of 60 s (integrations/courier), and its jobs.
+WEB_SECONDS = 30.0
+WORKER_SECONDS = 90.0
 LONG_ENOUGH = 60.0
 LONGEST_PAUSE = 30.0
 LOG_BYTES = 20 * 1024 * 1024
@@ -27,11 +31,17 @@ class Home(Protocol):
 
 @dataclass(frozen=True)
 class Role:
-    """One kind of process, by name and command."""
+    """One kind of process, by name and command.
+
+    `seconds_to_end` is its time after SIGTERM. One that `makes_work` ends before the others: what it
+    has under way may still need them.
+    """
 
     name: str
     command: list[str]
     extra_environment: Mapping[str, str] = field(default_factory=dict)
+    seconds_to_end: float = 5.0
+    makes_work: bool = False
 
 
 class Watched:

@@ -23,6 +23,9 @@ TICK = 0.2
 POLL = 0.1
 LOG_CHECK_SECONDS = 60.0
 SAME_REQUEST_SECONDS = 0.5
+HURRY_SECONDS = 2.0
+# A wait that is longer than this is explained.
+SILENT_SECONDS = 2.0
 
 
 class Stopped(BaseException):
@@ -126,19 +129,39 @@ class Supervisor:
             watched.guardian = self.guardian
 
     def stop(self, *, hurry: bool) -> None:
-        """End the roles together, then the database. `hurry` gives them two seconds, not ten."""
-        for watched in self.watched:
-            watched.ask_to_end()
-        deadline = time.monotonic() + (2 if hurry else 10)
-        wait_until(
-            lambda: all(w.child.poll() is not None for w in self.watched),
-            deadline - time.monotonic(),
-        )
-        for watched in self.watched:
-            watched.end_now()
+        """End the roles, then the database.
+
+        The worker and beat go first and may end what is under way, for agents answer it through the
+        web process; what comes in meanwhile is stored for the next start. `hurry` ends all of them
+        together, within two seconds.
+        """
+        if hurry:
+            self._end(self.watched, HURRY_SECONDS)
+        else:
+            for makes_work in (True, False):
+                wave = [w for w in self.watched if w.role.makes_work is makes_work]
+                self._end(wave, max((w.role.seconds_to_end for w in wave), default=0.0))
         if self.postgres is not None:
             self.postgres.stop()
         self.guardian.dismiss()
+
+    def _end(self, wave: list[Watched], seconds: float) -> None:
+        """SIGTERM, so many seconds, then SIGKILL; whoever waits at the terminal is told what for."""
+        for watched in wave:
+            watched.ask_to_end()
+        started = time.monotonic()
+        if not self._ended(wave, min(seconds, SILENT_SECONDS)) and seconds > SILENT_SECONDS:
+            names = " and ".join(w.role.name for w in wave if w.child.poll() is None)
+            self.progress.event(
+                f"waiting for {names}: what is under way ends first, {seconds:g} s at most; "
+                "Ctrl-C again cuts it off"
+            )
+            self._ended(wave, seconds - (time.monotonic() - started))
+        for watched in wave:
+            watched.end_now()
+
+    def _ended(self, wave: list[Watched], seconds: float) -> bool:
+        return wait_until(lambda: all(w.child.poll() is not None for w in wave), seconds)
 
 
 def main() -> None:
