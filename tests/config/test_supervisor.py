@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import http.client
+import io
 import os
 import signal
 import socket
@@ -18,6 +19,9 @@ from config import bootstrap
 from config.embedded import StartError
 from config.embedded.children import wait_until
 from config.install import Installation
+from config.processes import Role, Watched
+from config.progress import Progress
+from config.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_FOR_A_RUN = (
@@ -107,6 +111,22 @@ def test_a_python_that_is_too_old_is_said(
     assert "needs Python 99.0 or newer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["rnu"], ["dev", "now"], ["--help"]])
+def test_an_unknown_word_is_said_and_installs_nothing(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bootstrap, "STAMP", "/nowhere/switchboard.json")
+    with pytest.raises(SystemExit) as ended:
+        bootstrap.main(words)
+    assert ended.value.code == 2
+    assert f"There is no `{' '.join(words)}`: say `run`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "purpose"), [([], "run"), (["run"], "run"), (["dev"], "dev")])
+def test_the_words_that_are_known(words: list[str], purpose: str) -> None:
+    assert bootstrap.read_purpose(words) == purpose
+
+
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
 def test_a_lock_has_hashes_for_everything_and_no_address(lock: str) -> None:
     lines = (ROOT / lock).read_text().splitlines()
@@ -138,6 +158,59 @@ def test_without_the_server_the_lock_keeps_everything_else(
 def test_a_failed_installation_is_one_sentence(output: str, sentence: str) -> None:
     assert sentence in bootstrap.explain(output)
     assert "\n" not in bootstrap.explain(output)
+
+
+# Says when it is asked to end, ends so many seconds later, and says that too.
+CHILD = """
+import signal, sys, time
+log, name, seconds = open(sys.argv[1], "a"), sys.argv[2], float(sys.argv[3])
+def end(number, frame):
+    print(name, "asked", file=log, flush=True)
+    time.sleep(seconds)
+    print(name, "ended", file=log, flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print(name, "ready", file=log, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[tuple[Supervisor, Path, io.StringIO]]:
+    """A supervisor of a worker that takes three seconds to end and a web process that takes none."""
+    home, said = installation(tmp_path), io.StringIO()
+    supervisor = Supervisor(home, Progress(said))
+    log = tmp_path / "words.log"
+    for name, seconds, makes_work in (("web", 0.0, False), ("worker", 3.0, True)):
+        command = [sys.executable, "-c", CHILD, str(log), name, str(seconds)]
+        role = Role(name, command, seconds_to_end=20, makes_work=makes_work)
+        supervisor.watched.append(Watched(role, home, supervisor.guardian))
+    assert wait_until(lambda: log.exists() and log.read_text().count("ready") == 2, 20)
+    yield supervisor, log, said
+    for watched in supervisor.watched:
+        watched.child.kill()
+        watched.child.wait()
+
+
+def test_the_worker_ends_what_is_under_way_before_web_goes(
+    supervised: tuple[Supervisor, Path, io.StringIO],
+) -> None:
+    """DL-52: agents answer what is under way through the web process."""
+    supervisor, log, said = supervised
+    supervisor.stop(hurry=False)
+    words = [line for line in log.read_text().splitlines() if "ready" not in line]
+    assert words == ["worker asked", "worker ended", "web asked", "web ended"]
+    assert "waiting for worker: what is under way ends first, 20 s at most" in said.getvalue()
+
+
+def test_in_a_hurry_all_end_together_within_two_seconds(
+    supervised: tuple[Supervisor, Path, io.StringIO],
+) -> None:
+    supervisor, log, said = supervised
+    supervisor.stop(hurry=True)
+    assert all(watched.child.poll() is not None for watched in supervisor.watched)
+    assert "worker ended" not in log.read_text()
+    assert "waiting" not in said.getvalue()
 
 
 class Run:
