@@ -26,10 +26,11 @@ class Served:
 
 
 @contextmanager
-def serve(directory: Path, **environment: str) -> Iterator[Served]:
+def serve(directory: Path, *, port: int = 0, **environment: str) -> Iterator[Served]:
     """Start the web role, wait until it answers, and stop it at the end; its output goes to `directory`."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
     log = directory / "web.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
