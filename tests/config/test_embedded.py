@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from config.embedded import EmbeddedPostgres, StartError, Urls, place
 from config.embedded.children import wait_until
@@ -180,6 +182,7 @@ def test_a_platform_without_the_wheel_is_told_of_database_url(
 STARTER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from config.embedded import EmbeddedPostgres
 from config.embedded.children import Guardian
 guardian = Guardian() if sys.argv[2] == "guarded" else None
@@ -236,3 +239,24 @@ def test_a_server_of_ones_own_gets_roles_and_database_by_one_command(
     printed = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
     assert one(printed["DATABASE_URL"], "SELECT current_user") == "switchboard_app"
     assert one(printed["DATABASE_OWNER_URL"], "SELECT current_database()") == "desk"
+
+
+def test_passwords_that_are_settled_are_taken_and_the_command_may_run_again(
+    urls: Urls,
+    capsys: pytest.CaptureFixture[str],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """compose.yaml runs it at every start."""
+    for name, value in (("USER", "switchboard_app"), ("PASSWORD", "app"), ("NAME", "settled")):
+        monkeypatch.setitem(settings.DATABASES["default"], name, value)
+    settings.DATABASE_OWNER_URL = "postgres://switchboard_owner:owner@/settled"
+    for _ in range(2):
+        call_command("create_database", urls.superuser, from_settings=True)
+    assert capsys.readouterr().out == ""
+    hashed = "SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = '{}'"
+    for role in ("switchboard_app", "switchboard_owner"):
+        assert one(urls.superuser, hashed.format(role))
+    settings.DATABASE_OWNER_URL = ""
+    with pytest.raises(CommandError, match="DATABASE_OWNER_URL does not name the role"):
+        call_command("create_database", urls.superuser, from_settings=True)
