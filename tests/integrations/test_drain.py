@@ -13,10 +13,14 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connections, transaction
+from django.utils import timezone
 
 from accounts.tenancy import account_context
 from config.embedded.children import wait_until
@@ -107,6 +111,20 @@ def test_the_roles_get_the_time_that_their_last_work_may_take():
     assert STOP_SECONDS > 60
     assert WORKER_SECONDS >= STOP_SECONDS + 10
     assert WEB_SECONDS > DRAIN_SECONDS
+
+
+def test_a_health_check_sees_this_machine_s_courier_only(capsys):
+    with pytest.raises(CommandError, match="No courier has started on"):
+        call_command("courier", check=True)
+    Courier.objects.create(host="elsewhere", pid=1)
+    with pytest.raises(CommandError, match="No courier has started on"):
+        call_command("courier", check=True)
+    ours = Courier.objects.create(host=socket.gethostname(), pid=1)
+    call_command("courier", check=True)
+    assert "was seen 0 s ago" in capsys.readouterr().out
+    Courier.objects.filter(pk=ours.pk).update(last_seen_at=timezone.now() - timedelta(minutes=2))
+    with pytest.raises(CommandError, match="for 120 s"):
+        call_command("courier", check=True)
 
 
 def test_f_31_a_web_process_answers_what_was_asked_and_lets_its_streams_go(tmp_path):
