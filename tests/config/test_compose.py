@@ -27,10 +27,13 @@ from cryptography.x509.oid import NameOID
 from django.conf import settings
 from django.db import connections
 
+from config.asgi import DJANGO_THREADS
 from config.embedded.children import wait_until
 from config.install import Installation
 from config.processes import WEB_SECONDS, WORKER_SECONDS
 from integrations import live
+from integrations.courier import component
+from integrations.ledger import WRITERS
 from tests.config.test_supervisor import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -289,8 +292,6 @@ def test_through_the_proxy_underscores_arrive_streams_flow_and_a_restart_is_a_50
         assert seen["api_access_token"] == "sb_1"
         assert seen["Host"] == "desk.example.com"
         assert (seen["X-Forwarded-For"], seen["X-Forwarded-Proto"]) == ("127.0.0.1", "https")
-        with ask(tls, "/metrics") as hidden:
-            assert hidden.status == 404
         with ask(tls, "/live/?ticket=t") as stream:
             assert stream.readline() == b"first\n", "before the stream has ended"
     finally:
@@ -298,3 +299,44 @@ def test_through_the_proxy_underscores_arrive_streams_flow_and_a_restart_is_a_50
         backend.shutdown()
         backend.server_close()
         thread.join()
+
+
+def test_the_operator_s_guide_names_every_setting_and_every_check() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    source = (ROOT / "config" / "settings.py").read_text()
+    names = set(re.findall(r'(?:env\.\w+|environ\.get)\(\s*"(\w+)"', source))
+    assert not {name for name in names if f"`{name}`" not in guide}
+    checks = (ROOT / "config" / "checks.py").read_text()
+    warned = set(re.findall(r'id="(config\.W\d+)"', checks))
+    assert not {name for name in warned if f"`{name}`" not in guide}
+
+
+def test_the_guides_lead_nowhere_that_is_not_there() -> None:
+    """Files that they link to, and headings within them."""
+    for name in ("operations.md", "scaling.md"):
+        text = (ROOT / "docs" / name).read_text()
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _hash, heading = target.partition("#")
+            other = ROOT / "docs" / (path or name)
+            assert other.exists() or path == "prometheus-rules.yaml", target
+            if heading:
+                titles = re.findall(r"(?m)^#+ (.+)$", other.read_text())
+                assert heading in {_anchor(title) for title in titles}, target
+
+
+def _anchor(title: str) -> str:
+    """As the usual readers of Markdown make it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def test_the_figures_for_connections_are_those_of_the_code() -> None:
+    """docs/scaling.md adds them up; whoever changes one of them changes the sum there."""
+    live_stream, door = 2, WRITERS + 1 + 1
+    web = DJANGO_THREADS + live_stream + door
+    alone = component.CONNECTIONS + 1 + 1 + 2 * settings.COURIER_THREADS
+    worker = alone + settings.WORKER_THREADS
+    guide = (ROOT / "docs" / "scaling.md").read_text()
+    assert f"| web | {web} |" in guide
+    assert f"| worker | {worker} |" in guide
+    assert f"| courier alone | {alone} |" in guide
+    assert f"4 × {web} + 6 × {worker} = {4 * web + 6 * worker}" in guide
