@@ -370,6 +370,11 @@ UNFOLD = {
     },
 }
 
+# --- Measures ------------------------------------------------------------------------------------
+# Who may read /metrics: whoever has this token; without one, callers on this machine.
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
+METRICS_PER_TENANT = env.bool("METRICS_PER_TENANT", default=False)
+
 # --- Logs ----------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
