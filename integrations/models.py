@@ -1,8 +1,9 @@
-"""The receipt ledger: every inbound item, kept before it is interpreted (delivery.md 2)."""
+"""The receipt ledger: every inbound item, kept before it is interpreted (delivery.md 2); and the measures."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -56,3 +57,21 @@ class Receipt(AccountModel):
     @staticmethod
     def pack(body: bytes) -> bytes:
         return zlib.compress(body, 1)
+
+
+class Measure(models.Model):
+    """One number of the whole installation: a counter's total, a histogram's bucket, a gauge (measures.py).
+
+    Of no account, so without row level security; its labels name none but where the operator wants it.
+    """
+
+    name = models.CharField(max_length=80)
+    labels: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    value = models.FloatField()
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["name", "labels"], name="measure_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:g}"
