@@ -20,10 +20,12 @@ from urllib.parse import parse_qsl
 
 from django.conf import settings
 
+from accounts import metrics
 from conversations import channels
 from conversations.channels import HookAnswer, HookItem, HookRequest, UnverifiedRequestError
+from integrations import measures
 from integrations.guests import GuestBook
-from integrations.ledger import Ledger, Route, StoreError
+from integrations.ledger import INGEST, Ledger, Route, StoreError
 
 __all__ = ["Door", "app"]
 
@@ -48,15 +50,29 @@ COMPRESSED = HookAnswer(415, b"compressed bodies are not accepted")
 TOO_MANY = HookAnswer(429, b"too many requests")
 TRY_LATER = HookAnswer(503, b"try again")
 RETRY_AFTER = {429: 60, 503: 5}
+# How refused requests are counted, by the status that they are answered with.
+REFUSALS = {
+    401: "bad_signature",
+    403: "bad_challenge",
+    404: "unknown_address",
+    408: "too_slow",
+    413: "too_large",
+    415: "compressed",
+    429: "too_many",
+}
 
 
 class RefusedError(Exception):
-    """The request ends here, with this answer, and perhaps a time to come again (seconds)."""
+    """The request ends here, with this answer, and perhaps a time to come again (seconds).
 
-    def __init__(self, answer: HookAnswer, *, wait: int = 0) -> None:
+    `route` is where it led, when it led anywhere.
+    """
+
+    def __init__(self, answer: HookAnswer, *, wait: int = 0, route: Route | None = None) -> None:
         super().__init__(answer.status)
         self.answer = answer
         self.wait = wait
+        self.route = route
 
 
 class Door:
@@ -74,6 +90,7 @@ class Door:
             answer = await self.answer(scope, receive)
         except RefusedError as refused:
             answer, wait = refused.answer, refused.wait
+            count(REFUSALS[answer.status], refused.route)
             if answer.status in (401, 403, 404) and self.refusals.too_many(caller(scope)):
                 answer = TOO_MANY
         except StoreError:
@@ -87,6 +104,7 @@ class Door:
             for name, value in scope["headers"]
         }
         body = await read_body(headers, receive)
+        started = time.perf_counter()
         route = await self.find(scope["path"])
         channel = route_channel(route)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
@@ -94,7 +112,7 @@ class Door:
         if request.method in ("GET", "HEAD"):
             answer = channel.challenge(request, route.inbox)
             if answer.status in (401, 403):
-                raise RefusedError(answer)
+                raise RefusedError(answer, route=route)
             return answer
         if request.method != "POST":
             return NOT_ALLOWED
@@ -103,9 +121,10 @@ class Door:
         except UnverifiedRequestError as error:
             logger.info("hook refused inbox=%d reason=%s", route.inbox.id, error)
             self.notes.refused(route)
-            raise RefusedError(UNVERIFIED) from error
+            raise RefusedError(UNVERIFIED, route=route) from error
         if not route.active:
             self.notes.dropped(route)
+            count("inbox_disabled", route)
             return OK
         items = split(channel, body, route)
         if channel.guests is not None:
@@ -113,8 +132,13 @@ class Door:
                 channel.guests, items, inbox=route.inbox, caller=caller(scope)
             )
             if wait:
-                raise RefusedError(TOO_MANY, wait=wait)
-        await self.ledger.store(route.inbox, items, headers)
+                raise RefusedError(TOO_MANY, wait=wait, route=route)
+        try:
+            await self.ledger.store(route.inbox, items, headers)
+        except StoreError:
+            count("not_stored", route, len(items))
+            raise
+        metrics.observe("switchboard_ingest_seconds", time.perf_counter() - started)
         self.notes.received(route)
         return OK
 
@@ -246,6 +270,13 @@ def split(channel: channels.Channel, body: bytes, route: Route) -> list[HookItem
         return [HookItem(key, "", body, f"not readable: {type(error).__name__}", weak_key=True)]
 
 
+def count(result: str, route: Route | None, n: int = 1) -> None:
+    """Count what was not stored. Where no inbox is known, nothing that the caller wrote is a label."""
+    account = route.inbox.account_id if route else None
+    source = route.inbox.platform if route else "unknown"
+    metrics.count(INGEST, n, account=account, source=source, result=result)
+
+
 def caller(scope: Scope) -> str:
     """The caller's address: what the last trusted proxies say, else the socket's peer (SX-62)."""
     peer = str((scope.get("client") or ("",))[0])
@@ -283,9 +314,13 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
+        # What any part of this web process counts is written from here.
+        writer = asyncio.create_task(measures.write_for_ever())
         await receive()
         if door := _doors.pop(loop, None):
             await door.close()
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
         return
     door = _doors.get(loop)

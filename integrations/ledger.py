@@ -12,12 +12,14 @@ import hashlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
 
+from accounts import metrics
 from conversations.channels import HookItem, InboxConfig
 from conversations.models import Inbox, InboxRoute
 from integrations.live import connection_arguments
@@ -36,6 +38,7 @@ MAX_ROUTES = 10_000
 MAX_KEY, MAX_LANE_KEY = 300, 120
 # The database cannot be asked now; nothing is wrong with what it was asked.
 DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+INGEST = "switchboard_ingest_total"
 KEPT_HEADERS = ("content-type", "user-agent", "x-request-id")
 
 # A key that is known already adds nothing, not even a wake-up. The lane row is locked before its
@@ -69,9 +72,10 @@ WITH item AS (
     SELECT %(account)s, inbox_id, opened.id, dedupe_key, headers::jsonb, body, now(),
            CASE WHEN error = '' THEN 'new' ELSE 'failed' END, 0, error
     FROM fresh JOIN opened ON destination_id = inbox_id AND key = lane_key ORDER BY place
-    ON CONFLICT DO NOTHING RETURNING 1
+    ON CONFLICT DO NOTHING RETURNING inbox_id, state
 )
-SELECT count(*), pg_notify('switchboard_lanes', 'inbound') FROM stored
+SELECT inbox_id, state, count(*), pg_notify('switchboard_lanes', 'inbound') FROM stored
+GROUP BY inbox_id, state
 """
 
 _ROUTE: LiteralString = """
@@ -282,14 +286,31 @@ async def _write(connection: psycopg.AsyncConnection[Any], batch: Sequence[_Entr
     accounts: dict[int, list[_Entry]] = {}
     for entry in batch:
         accounts.setdefault(entry.inbox.account_id, []).append(entry)
-    async with (
-        asyncio.timeout(COMMIT_SECONDS),
-        connection.pipeline(),
-        connection.transaction(),
-    ):
-        for account_id in sorted(accounts):
-            await connection.execute(_ENTER, [str(account_id)])
-            await connection.execute(_STORE, _columns(account_id, accounts[account_id]))
+    written = []
+    async with asyncio.timeout(COMMIT_SECONDS):
+        async with connection.pipeline(), connection.transaction():
+            for account_id in sorted(accounts):
+                await connection.execute(_ENTER, [str(account_id)])
+                columns = _columns(account_id, accounts[account_id])
+                written.append(await connection.execute(_STORE, columns))
+        stored = {tuple(row[:2]): row[2] for cursor in written for row in await cursor.fetchall()}
+    _count(batch, stored)
+
+
+def _count(batch: Sequence[_Entry], stored: Mapping[tuple[Any, ...], int]) -> None:
+    """Count what a batch brought; `stored` is what was new in it, by (inbox, state)."""
+    inboxes = {entry.inbox.id: entry.inbox for entry in batch}
+    brought = Counter(dict.fromkeys(inboxes, 0))
+    for entry in batch:
+        brought[entry.inbox.id] += len(entry.items)
+    for pk, inbox in inboxes.items():
+        new = stored.get((pk, Receipt.State.NEW), 0)
+        failed = stored.get((pk, Receipt.State.FAILED), 0)
+        again = brought[pk] - new - failed
+        source, account = inbox.platform, inbox.account_id
+        for result, n in (("stored", new), ("unreadable", failed), ("duplicate", again)):
+            metrics.count(INGEST, n, account=account, source=source, result=result)
+        metrics.count("switchboard_duplicates_ignored_total", again, account=account, source=source)
 
 
 def _columns(account_id: int, entries: Sequence[_Entry]) -> dict[str, Any]:
