@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts import metrics
 from accounts.tenancy import current_account_id
 from agents.models import Agent
 from conversations import services, timers
@@ -114,9 +117,18 @@ def give_to_people(
         agent.public_id,
         reason,
     )
+    count_fallback(agent, reason)
     if tell and agent.fallback_text:
         _tell_customer(moved, agent.fallback_text)
     return moved
+
+
+def count_fallback(agent: Agent, reason: str) -> None:
+    """For the operator's eyes, once it is committed."""
+    count = partial(
+        metrics.count, "switchboard_fallback_total", account=agent.account_id, reason=str(reason)
+    )
+    transaction.on_commit(count, robust=True)
 
 
 def _why_silent(conversation: Conversation, agent: Agent, *, extended: bool) -> tuple[str, str]:
@@ -174,22 +186,24 @@ def _tell_customer(conversation: Conversation, text: str) -> None:
 
 # Who waits longer than allowed: open, with an agent, a customer's message unanswered since before
 # the agent's patience (twice, when it asked for more time) and ten seconds ago. Counted from the
-# assignment where that came later.
+# assignment where that came later. The agents are found first, as one array: so the index leads to what
+# they hold, however much people have open.
 _OVER_PATIENCE = """
 SELECT conversation.id
 FROM conversations_conversation conversation
-JOIN accounts_member member ON member.id = conversation.assignee_id AND member.kind = 'agent'
-LEFT JOIN agents_agent agent ON agent.member_id = member.id
+LEFT JOIN agents_agent agent ON agent.member_id = conversation.assignee_id
 LEFT JOIN conversations_assignment assignment
     ON assignment.conversation_id = conversation.id AND assignment.ended_at IS NULL
 LEFT JOIN conversations_timer timer
     ON timer.conversation_id = conversation.id AND timer.kind = 'patience'
     AND timer.epoch = conversation.assignment_epoch
-WHERE conversation.account_id = %s AND conversation.status = 'open'
+WHERE conversation.account_id = %(account)s AND conversation.status = 'open'
+  AND conversation.assignee_id = ANY(ARRAY(
+      SELECT id FROM accounts_member WHERE account_id = %(account)s AND kind = 'agent'))
   AND conversation.waiting_since IS NOT NULL
   AND GREATEST(conversation.waiting_since, assignment.started_at)
       + make_interval(secs => COALESCE(agent.patience_s, 0)
-                              * CASE WHEN timer.extended THEN 2 ELSE 1 END + 10) < %s
+                              * CASE WHEN timer.extended THEN 2 ELSE 1 END + 10) < %(now)s
 ORDER BY conversation.id
 """
 
@@ -198,5 +212,6 @@ def unanswered_over_patience() -> list[int]:
     """The invariant DL-65, in one query: the ids of conversations of the account in context whose
     customer waits for an agent longer than its patience and ten seconds. Must be empty."""
     with connection.cursor() as cursor:
-        cursor.execute(_OVER_PATIENCE, [current_account_id(), timezone.now()])
+        about: dict[str, Any] = {"account": current_account_id(), "now": timezone.now()}
+        cursor.execute(_OVER_PATIENCE, about)
         return [row[0] for row in cursor.fetchall()]

@@ -141,6 +141,7 @@ def hindrance(agent: Agent, conversation: Conversation, message: Message | None)
 
 def to_people(conversation: Conversation, agent: Agent, why: Obstacle) -> None:
     hand_off(conversation, to=agent.fallback_team, reason=why.reason, detail=why.detail)
+    patience.count_fallback(agent, why.reason)
     catch_up(conversation)
 
 

@@ -49,6 +49,8 @@ from conversations.services.media import fetch_later
 Direction = Message.Direction
 # These say something about another message; they open no window and wait for no answer.
 SILENT_KINDS = frozenset({Kind.REACTION, Kind.EDIT, Kind.DELETE, Kind.SYSTEM})
+# What stands on the receipt of a message that has been received before.
+DUPLICATE = "duplicate"
 
 
 class NotYetError(Exception):
@@ -67,7 +69,7 @@ def receive(inbox: Inbox, reading: Reading) -> str:
     except IntegrityError as error:
         # The constraint knows a second copy; asking beforehand would cost every first one a query.
         if "message_external_once" in str(error):
-            return "duplicate"
+            return DUPLICATE
         raise
 
 
@@ -233,6 +235,8 @@ def settle_uncertain(message: Message, update: StatusUpdate) -> None:
         finished_at=timezone.now(),
     )
     if settled:
+        schedule, delivered = Delivery.Schedule.SEND, Delivery.State.DELIVERED
+        outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
         Lane.objects.filter(deliveries__message=message).update(due_at=timezone.now())
         outbox.ring(Lane.Kind.SEND)
 

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts import metrics
+from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Delivery, Lane
 
 DOORBELL = "switchboard_lanes"
@@ -123,12 +126,31 @@ def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: st
 
     What tells the agent that it lost the conversation stays.
     """
-    return (
+    canceled = (
         Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
         .exclude(event_type__in=FAREWELLS)
         .filter(Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT))
         .update(state=Delivery.State.CANCELED, dead_reason=reason, finished_at=timezone.now())
     )
+    count_ended(canceled, Lane.Kind.AGENT, Delivery.Schedule.LIVE)
+    return canceled
+
+
+def count_ended(
+    n: int, kind: str, schedule: str, *, outcome: str = Delivery.State.CANCELED
+) -> None:
+    """Count deliveries that ended without an attempt's end saying so, once it is committed."""
+    if n:
+        count = partial(
+            metrics.count,
+            "switchboard_deliveries_total",
+            n,
+            account=current_account_id(),
+            kind=str(kind),
+            class_=str(schedule),
+            outcome=str(outcome),
+        )
+        transaction.on_commit(count, robust=True)
 
 
 def ring(kind: str = Lane.Kind.AGENT) -> None:

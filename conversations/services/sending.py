@@ -126,13 +126,15 @@ def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> Non
     message.error_code = (code or error_class)[:40]
     message.error_text = text[:500]
     message.save(update_fields=["error_code", "error_text"])
-    Delivery.objects.filter(
+    later = Delivery.objects.filter(
         message=message, kind=Lane.Kind.SEND, state__in=(State.PENDING, State.RETRY_WAIT)
-    ).exclude(pk=delivery.pk).update(
+    )
+    canceled = later.exclude(pk=delivery.pk).update(
         state=State.CANCELED,
         dead_reason="an earlier part was not sent",
         finished_at=timezone.now(),
     )
+    outbox.count_ended(canceled, Lane.Kind.SEND, Delivery.Schedule.SEND)
     if error_class == ErrorClass.UNREACHABLE:
         Address.objects.filter(pk=conversation.address_id).update(unreachable_reason=text[:250])
     if error_class == ErrorClass.REAUTH:
@@ -203,6 +205,7 @@ def go_on(conversations: Sequence[Conversation]) -> None:
     """Somebody speaks on behind a held send: it is given up, and what waits behind it goes."""
     with connection.cursor() as cursor:
         cursor.execute(_GO_ON, [[one.pk for one in conversations]])
+        outbox.count_ended(cursor.rowcount, Lane.Kind.SEND, Delivery.Schedule.SEND)
 
 
 def ask_for_credentials(inbox: Inbox, *, text: str) -> None:

@@ -13,8 +13,10 @@ from uuid import UUID
 
 from django.conf import settings
 
+from accounts import metrics
 from conversations.models import Lane
 from conversations.services.outbox import DOORBELL
+from integrations import measures
 from integrations.addresses import Policy
 from integrations.courier import (
     courtesies,
@@ -26,6 +28,7 @@ from integrations.courier import (
     reading,
     sending,
     timing,
+    watching,
 )
 from integrations.courier.courtesies import Signal
 from integrations.courier.database import DATABASE_ERRORS, Pool, connect
@@ -46,6 +49,8 @@ WATCH_SECONDS = 1.0
 HEALTH_SECONDS = 2.0
 FORGOTTEN_SECONDS = 60.0
 OVERLOAD_SECONDS = 10.0
+PATROL_SECONDS = 5.0
+MEASURES_SECONDS = 3.0
 RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
 CONNECTIONS = 4
@@ -98,6 +103,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._timers_wake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._swept = asyncio.Event()
         self._jobs: set[asyncio.Task[None]] = set()
         self._done: list[Release] = []
         self._done_wake = asyncio.Event()
@@ -115,6 +121,8 @@ class Courier:
                 (self._find_forgotten, FORGOTTEN_SECONDS),
                 (self._mark_overloads, OVERLOAD_SECONDS),
                 (self._release_done, 0.0),
+                (self._patrol, PATROL_SECONDS),
+                (self._write_measures, MEASURES_SECONDS),
             )
         ]
         logger.info("courier started id=%d", self.presence.courier_id)
@@ -170,6 +178,8 @@ class Courier:
                 backoff = min(backoff * 2, MAX_BACKOFF)
                 continue
             backoff = 0.1
+            metrics.mark(measures.SWEEP)
+            self._swept.set()
             self._dispatch(claims)
             if len(claims) < lanes.BATCH:
                 await self._pause(SWEEP_SECONDS, self._wake)
@@ -394,6 +404,15 @@ class Courier:
     async def _mark_overloads(self) -> None:
         await overload.mark(self.pool)
 
+    async def _patrol(self) -> None:
+        await watching.patrol(self.desk)
+
+    async def _write_measures(self) -> None:
+        """Not before the first sweep, and at once after it: until then nobody is ready (config/health.py)."""
+        await self._swept.wait()
+        self._swept.clear()
+        await measures.write(self.pool)
+
     async def _for_ever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
         """Repeat a step; after an error, wait a little longer each time."""
         backoff = 0.1
@@ -437,6 +456,10 @@ class Courier:
                 await self.desk.run(health.write, *one)
         except Exception:
             logger.exception("endpoints' health not written")
+        try:
+            await measures.write(self.pool)
+        except DATABASE_ERRORS as error:
+            logger.warning("measures not written error=%s", type(error).__name__)
         await self.clients.close()
         await self.presence.leave()
         await self.pool.close()

@@ -13,7 +13,8 @@ from django.db import connection
 from accounts.tenancy import account_context
 from conversations import channels
 from conversations.channels import InboxConfig
-from conversations.models import Delivery, Inbox
+from conversations.models import Delivery, Inbox, Lane
+from conversations.services.outbox import count_ended
 from integrations.courier import recording
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
@@ -60,6 +61,7 @@ def _begin_many(
     with account_context(account_id):
         with connection.cursor() as cursor:
             cursor.execute(_SUPERSEDE, [[claim.lane_id for claim in claims]])
+            count_ended(cursor.rowcount, Lane.Kind.SIGNAL, Delivery.Schedule.ONCE)
         inboxes = Inbox.objects.in_bulk({claim.destination_id for claim in claims})
         configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
         jobs = recording.start_many(claims, courier_id=courier_id)

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
+from accounts import metrics
 from accounts.sealing import SealError
 from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
 from integrations.courier.database import Pool
-from integrations.courier.results import finish_many
+from integrations.courier.results import finish_many, tell, tell_lost
 from integrations.courier.work import Claim, Job, Release, Room
 
 logger = logging.getLogger(__name__)
@@ -184,7 +185,8 @@ WITH gone AS (
         finished_at = CASE WHEN kind = 'send' AND provider_message_id <> '' THEN now() END,
         due_at = now() + %(wait)s * interval '1 second'
     FROM freed WHERE delivery.lane_id = freed.id AND state = 'in_flight'
-    RETURNING delivery.id, account_id, state, conversation_id, epoch
+    RETURNING delivery.id, account_id, state, conversation_id, epoch, schedule, wire_id, event_id,
+              kind, attempts
 ), closed AS (
     UPDATE conversations_attempt attempt SET outcome = 'worker_lost', ended_at = now()
     FROM lost WHERE attempt.delivery_id = lost.id AND attempt.ended_at IS NULL
@@ -194,7 +196,9 @@ WITH gone AS (
     SELECT account_id, 'reconcile', conversation_id, id, epoch, now() + interval '30 seconds', false
     FROM lost WHERE state = 'uncertain'
 )
-SELECT (SELECT count(*) FROM freed), (SELECT count(*) FROM lost)
+SELECT (SELECT count(*) FROM freed), ARRAY(
+    SELECT jsonb_build_array(id, account_id, schedule, wire_id, event_id, conversation_id, kind, state,
+                             attempts) FROM lost)
 """
 
 # Nothing should ever need this; whatever was put on a lane without ringing is found within a minute.
@@ -227,6 +231,7 @@ class Push:
     target: Target | None
 
 
+@metrics.timed("switchboard_claim_seconds")
 async def claim(
     pool: Pool, *, courier_id: int, rooms: Mapping[str, Room], used: Counter[tuple[str, int]]
 ) -> list[Claim]:
@@ -285,6 +290,7 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
         async with connection.transaction():
             if results:
                 cursor = await connection.execute(*finish_many(results))
+                finished = await cursor.fetchall()
                 if cursor.rowcount < len(results):
                     logger.warning("stale results n=%d", len(results) - cursor.rowcount)
             cursor = await connection.execute(_LOCK, _keys(claims))
@@ -299,6 +305,7 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
                 },
             )
             dues = [due for _lane, due in await cursor.fetchall() if due is not None]
+        tell(results, finished if results else ())
         busy = [one for one in done if one.claim.lane_id not in locked]
         if busy:
             cursor = await connection.execute(_STILL_OURS, _keys([one.claim for one in busy]))
@@ -319,8 +326,10 @@ async def reclaim(
         cursor = await connection.execute(
             _RECLAIM, {"dead": list(dead), "wait": wait, **_keys(abandoned)}
         )
-        freed, lost = await cursor.fetchone() or (0, 0)
-        return freed, lost
+        freed, lost = await cursor.fetchone() or (0, ())
+        metrics.count("switchboard_lease_reclaims_total", freed)
+        tell_lost(lost)
+        return freed, len(lost)
 
 
 async def find_forgotten(pool: Pool) -> int:

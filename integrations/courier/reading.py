@@ -10,12 +10,13 @@ from typing import Any, LiteralString, NamedTuple
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from accounts import metrics
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.channels import ChannelError
 from conversations.messages import InboundMessage
 from conversations.models import Inbox, Lane
-from conversations.services.inbound import NotYetError
+from conversations.services.inbound import DUPLICATE, NotYetError
 from integrations.courier.recording import rest_lane
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim
@@ -43,7 +44,8 @@ SELECT head.*
 FROM unnest(%s::bigint[], %s::uuid[]) AS claim (lane_id, token)
 JOIN conversations_lane lane ON lane.id = claim.lane_id AND lane.lease_token = claim.token
 CROSS JOIN LATERAL (
-    SELECT id, account_id, lane_id, inbox_id, body_packed, next_try_at FROM integrations_receipt
+    SELECT id, account_id, lane_id, inbox_id, body_packed, received_at, next_try_at
+    FROM integrations_receipt
     WHERE lane_id = claim.lane_id AND state = 'new' ORDER BY id LIMIT 1 FOR UPDATE) head
 WHERE head.next_try_at IS NULL OR head.next_try_at <= now()
 """
@@ -88,10 +90,12 @@ def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]
     places = {claim.lane_id: place for place, claim in enumerate(claims)}
     with account_context(of.account_id):
         inbox = Inbox.objects.get(pk=of.inbox_id)
-        said, odd = _read_heads(inbox, _heads(claims))
+        heads = _heads(claims)
+        said, odd = _read_heads(inbox, heads)
         lines = services.receive_messages(inbox, list(said.values()))
         _end_many(list(zip(said, lines, strict=True)))
         dues = _rest_many([claim for claim in claims if claim.lane_id not in odd])
+    _observe_lag([receipt for receipt in heads if receipt.pk in said])
     return {places[lane_id]: due for lane_id, due in dues.items()}
 
 
@@ -167,7 +171,22 @@ def _read_next(claim: Claim) -> bool:
         if receipt is None or (receipt.next_try_at and receipt.next_try_at > timezone.now()):
             return False
         _apply(receipt)
-        return True
+    if receipt.state != State.NEW:
+        _observe_lag([receipt])
+    if receipt.result == DUPLICATE:
+        metrics.count(
+            "switchboard_duplicates_ignored_total",
+            account=claim.account_id,
+            source=receipt.inbox.platform,
+        )
+    return True
+
+
+def _observe_lag(receipts: Sequence[Receipt]) -> None:
+    now = timezone.now()
+    lags = [max(0.0, (now - receipt.received_at).total_seconds()) for receipt in receipts]
+    if lags:
+        metrics.observe("switchboard_receipt_lag_seconds", *lags)
 
 
 def _apply(receipt: Receipt) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
-from django.db import connection
+from django.db import connection, transaction
 
 from conversations.models import Delivery, Lane
 from integrations.courier.lanes import START, start_arguments
-from integrations.courier.results import finish_many
+from integrations.courier.results import finish_many, tell
 from integrations.courier.work import Claim, Job, Result
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,9 @@ def finish(result: Result) -> bool:
     """Write the result; False when the lease is gone and nothing but the attempt was changed."""
     with connection.cursor() as cursor:
         cursor.execute(*finish_many([result]))
-        changed = cursor.fetchone() is not None
+        rows = cursor.fetchall()
+    transaction.on_commit(partial(tell, [result], rows), robust=True)
+    changed = bool(rows)
     if not changed:
         job = result.job
         logger.warning("stale result delivery=%d attempt=%d", job.delivery_id, job.n)
@@ -52,8 +55,10 @@ def finish_all(results: Sequence[Result]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(*finish_many(results))
-        if len(cursor.fetchall()) < len(results):
-            raise StaleError
+        rows = cursor.fetchall()
+    if len(rows) < len(results):
+        raise StaleError
+    transaction.on_commit(partial(tell, results, rows), robust=True)
 
 
 def rest_lane(claim: Claim, due_at: datetime | None) -> bool:

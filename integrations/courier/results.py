@@ -1,12 +1,20 @@
-"""The statement that ends attempts, one or many, behind the fence (DL-50)."""
+"""The statement that ends attempts, one or many, behind the fence (DL-50), and what is said about them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, LiteralString, NamedTuple
 
-from integrations.courier.work import Result
+from accounts import metrics
+from accounts.ids import encode
+from accounts.models import Account
+from conversations.models import Conversation, Delivery
+from integrations.courier.work import Outcome, Result
+
+logger = logging.getLogger(__name__)
 
 KEPT_RESPONSE_HEADERS = frozenset(
     {"content-type", "content-length", "retry-after", "date", "server", "x-request-id"}
@@ -40,7 +48,8 @@ WITH result AS (
     WHERE delivery.id = result.delivery_id AND delivery.state || '' = 'in_flight'
       AND delivery.attempts = result.n AND lane.id = delivery.lane_id
       AND lane.lease_token = result.token
-    RETURNING delivery.id
+    RETURNING delivery.id, delivery.account_id, delivery.schedule, delivery.wire_id,
+              delivery.event_id, delivery.conversation_id
 ), closed AS (
     UPDATE conversations_attempt attempt
     SET ended_at = now(), status = result.status, latency_ms = result.latency,
@@ -53,8 +62,21 @@ WITH result AS (
     WHERE attempt.id = result.attempt_id
       AND (attempt.ended_at IS NULL OR attempt.outcome = 'worker_lost')
 )
-SELECT id FROM finished
+SELECT id, account_id, schedule, wire_id, event_id, conversation_id FROM finished
 """
+ENDED = (Delivery.State.DELIVERED, Delivery.State.DEAD, Delivery.State.CANCELED)
+_WORD = re.compile(r"[a-z][a-z0-9_]{1,39}\Z")
+
+
+class Finished(NamedTuple):
+    """A row of the statement's answer: a delivery whose result was written."""
+
+    id: int
+    account_id: int
+    schedule: str
+    wire_id: str
+    event_id: str
+    conversation_id: int | None
 
 
 def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any]]:
@@ -81,6 +103,66 @@ def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any
             for outcome in outcomes
         ],
     }
+
+
+def tell(results: Sequence[Result], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Count what was written and log a line for each attempt; `rows` is the statement's answer. Called when
+    it is committed."""
+    finished = {row[0]: Finished(*row) for row in rows}
+    for result in results:
+        job, outcome = result.job, result.outcome
+        kind, state = str(job.claim.kind), str(result.state)
+        if outcome.latency_ms is not None:
+            metrics.observe("switchboard_attempt_seconds", outcome.latency_ms / 1000, kind=kind)
+        one = finished.get(job.delivery_id)
+        if one is None:
+            metrics.count("switchboard_stale_results_total")
+            one = Finished(job.delivery_id, job.claim.account_id, "", "", "", None)
+            state = "stale_result"
+        elif state == Delivery.State.DEAD:
+            reason = reason_word(result)
+            metrics.count(
+                "switchboard_dead_total", account=one.account_id, kind=kind, reason=reason
+            )
+        _tell_one(one, kind, state, n=job.n, outcome=outcome)
+
+
+def tell_lost(rows: Iterable[Sequence[Any]]) -> None:
+    """The same for attempts whose courier is gone: `Finished`, the kind, the state, and which attempt."""
+    for *columns, kind, state, n in rows:
+        _tell_one(Finished(*columns), kind, state, n=n, outcome=Outcome("worker_lost"))
+
+
+def reason_word(result: Result) -> str:
+    """Why it is dead, in one word of ours; what platforms say about it is not for labels."""
+    word = result.reason.partition(":")[0]
+    return word if _WORD.match(word) else result.outcome.outcome
+
+
+def _tell_one(one: Finished, kind: str, state: str, *, n: int, outcome: Outcome) -> None:
+    """One line per attempt: ids, numbers and words of ours, and nothing that anybody wrote."""
+    if state in ENDED:
+        metrics.count(
+            "switchboard_deliveries_total",
+            account=one.account_id, kind=kind, class_=one.schedule, outcome=state,
+        )  # fmt: skip
+    ids: dict[str, Any] = {
+        "delivery": encode(Delivery.public_id, one.id),
+        "kind": kind,
+        "n": n,
+        "outcome": outcome.outcome[:24],
+        "state": state,
+        "status": outcome.status,
+        "ms": outcome.latency_ms,
+        "account": encode(Account.public_id, one.account_id),
+        "trace": one.wire_id,
+        "event": one.event_id,
+    }
+    if one.conversation_id is not None:
+        ids["conversation"] = encode(Conversation.public_id, one.conversation_id)
+    ids = {name: value for name, value in ids.items() if value not in (None, "")}
+    text = " ".join(f"{name}={value}" for name, value in ids.items())
+    logger.info("attempt %s", text, extra={"ids": ids})
 
 
 def _redacted(headers: Mapping[str, str]) -> str:
