@@ -1,8 +1,13 @@
-"""`/healthz`: the process answers. `/readyz`: the installation can do its work, or says what fails."""
+"""`/healthz`: the process answers. `/readyz`: the installation can do its work, or says what fails.
+
+`/readyz?exclude=backlog` leaves a check out. The backlog is one to leave out while starting: after a long
+stop old work is due, and it is the very start that will see to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.db import DatabaseError, connection
@@ -12,7 +17,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from conversations import backlog
 from conversations.models import Courier
+from integrations import measures
+
+SWEPT_WITHIN = timedelta(seconds=30)
+OLDEST_SECONDS = 60.0
 
 
 class NotReadyError(Exception):
@@ -26,24 +36,26 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    failing = failing_checks()
-    body = {"ready": not failing, "checks": {name: failing.get(name, "ok") for name in CHECKS}}
+    excluded = request.GET.get("exclude", "").split(",")
+    asked = [name for name in CHECKS if name not in excluded]
+    failing = failing_checks(asked)
+    body = {"ready": not failing, "checks": {name: failing.get(name, "ok") for name in asked}}
     status = 503 if failing else 200
     return JsonResponse(body, status=status, headers={"Cache-Control": "no-store"})
 
 
-def failing_checks() -> dict[str, str]:
+def failing_checks(asked: Collection[str]) -> dict[str, str]:
     """Name → reason of every check that fails; after a dead database nothing else is asked."""
     failing: dict[str, str] = {}
-    for name, check in CHECKS.items():
+    for name in asked:
         try:
-            check()
+            CHECKS[name]()
         except NotReadyError as error:
             failing[name] = str(error)
         except DatabaseError as error:
             failing[name] = f"the database refused ({type(error).__name__})"
         if "database" in failing:
-            return dict.fromkeys(CHECKS, "not asked: the database does not answer") | failing
+            return dict.fromkeys(asked, "not asked: the database does not answer") | failing
     return failing
 
 
@@ -69,13 +81,33 @@ def check_courier() -> None:
     newest = Courier.objects.order_by("-last_seen_at").values_list("last_seen_at").first()
     if newest is None:
         raise NotReadyError("no courier has started yet: run a worker")
-    silence = timezone.now() - newest[0]
-    if silence > Courier.SEEN_WITHIN:
-        raise NotReadyError(f"no courier seen for {int(silence.total_seconds())} s: run a worker")
+    if (silence := _seconds_since(newest[0])) > Courier.SEEN_WITHIN.total_seconds():
+        raise NotReadyError(f"no courier seen for {silence} s: run a worker")
+
+
+def check_sweep() -> None:
+    swept = measures.swept_at()
+    if swept is None:
+        raise NotReadyError("no courier has looked for work yet")
+    if (silence := _seconds_since(swept)) > SWEPT_WITHIN.total_seconds():
+        raise NotReadyError(f"no courier has looked for work for {silence} s")
+
+
+def check_backlog() -> None:
+    """What is due and customers wait for is under way, but where it waits for something that has a name."""
+    oldest = max(backlog.oldest_due(backlog.LIVE).values(), default=0.0)
+    if oldest > OLDEST_SECONDS:
+        raise NotReadyError(f"a delivery that a customer waits for is {int(oldest)} s late")
+
+
+def _seconds_since(moment: datetime) -> int:
+    return int((timezone.now() - moment).total_seconds())
 
 
 CHECKS: dict[str, Callable[[], None]] = {
     "database": check_database,
     "migrations": check_migrations,
     "courier": check_courier,
+    "sweep": check_sweep,
+    "backlog": check_backlog,
 }

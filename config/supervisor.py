@@ -72,8 +72,11 @@ class Supervisor:
             for role in roles:
                 self.watched.append(Watched(role, self.installation, self.guardian))
             self._await("healthz", WEB_SECONDS, "web")
+            # Without the backlog: what waited while we were away is for later.
             ready = wait_until(
-                lambda: self.installation.answers("readyz"), WORKER_SECONDS, pause=POLL
+                lambda: self.installation.answers("readyz?exclude=backlog"),
+                WORKER_SECONDS,
+                pause=POLL,
             )
             step.text = ", ".join(role.name for role in roles) + " started"
         if not ready:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +28,9 @@ from config import checks, health, login_link, problems
 from config.environment import read_env_file, write_env_file
 from config.logs import RedactFilter
 from config.middleware import STAFF, STRICT, policy_for
-from conversations.models import Courier
+from conversations.models import Courier, Lane
+from integrations import measures
+from integrations.models import Measure
 
 GOOD_KEY = "k1:" + "B" * 43 + "="
 
@@ -121,9 +125,53 @@ def test_healthz_answers_without_the_database(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_readyz_is_ready_when_a_courier_was_seen(client: Client) -> None:
+def test_readyz_is_ready_when_a_courier_was_seen_and_looks_for_work(client: Client) -> None:
     Courier.objects.create(host="here", pid=1)
-    assert client.get("/readyz").status_code == 200
+    Measure.objects.create(name=measures.SWEEP, value=1)
+    answer = client.get("/readyz")
+    assert answer.json() == {"ready": True, "checks": dict.fromkeys(health.CHECKS, "ok")}
+    assert answer.status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("swept", [None, timedelta(seconds=31)])
+def test_readyz_names_the_silent_sweep(client: Client, swept: timedelta | None) -> None:
+    Courier.objects.create(host="here", pid=1)
+    if swept:
+        Measure.objects.create(name=measures.SWEEP, value=1, updated_at=timezone.now() - swept)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    checks = answer.json()["checks"]
+    assert "looked for work" in checks.pop("sweep")
+    assert set(checks.values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("late", "lane", "ready"),
+    [
+        (61, {"kind": "agent"}, False),
+        (61, {"kind": "send"}, False),
+        (50, {"kind": "send"}, True),
+        (-5, {"kind": "send"}, True),
+        (61, {"kind": "subscriber"}, True),
+        (61, {"kind": "send", "blocked_reason": "inbox_disabled"}, True),
+        (61, {"kind": "agent", "lease_token": uuid.uuid4()}, True),
+    ],
+)
+def test_readyz_names_the_backlog_that_customers_wait_for(
+    house: SimpleNamespace, client: Client, late: int, lane: dict[str, Any], ready: bool
+) -> None:
+    """Delivery contract, section 15; starting does not wait for it (P15)."""
+    Courier.objects.create(host="here", pid=1)
+    Measure.objects.create(name=measures.SWEEP, value=1)
+    due = timezone.now() - timedelta(seconds=late)
+    Lane.objects.create(destination_id=1, key="k", due_at=due, **lane)
+    answer = client.get("/readyz")
+    assert answer.status_code == (200 if ready else 503)
+    assert (answer.json()["checks"]["backlog"] == "ok") is ready
+    without = client.get("/readyz?exclude=backlog")
+    assert without.status_code == 200
+    assert "backlog" not in without.json()["checks"]
 
 
 @pytest.mark.django_db
@@ -140,7 +188,7 @@ def test_readyz_names_the_missing_courier(client: Client, seen: timedelta | None
 @pytest.mark.django_db
 def test_readyz_names_the_missing_migration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "_known_leaves", lambda: {("accounts", "0999_unborn")})
-    assert "accounts.0999_unborn" in health.failing_checks()["migrations"]
+    assert "accounts.0999_unborn" in health.failing_checks(health.CHECKS)["migrations"]
 
 
 @pytest.mark.django_db
