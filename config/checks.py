@@ -23,6 +23,7 @@ from accounts.origin import read_network
 
 BROKERS = ("amqp", "amqps", "redis", "rediss", "sentinel", "pgmq", "memory")
 MINIMUM_POSTGRES = 150_000
+MINIMUM_TOKEN = 20
 
 
 class UnsafeSettingsError(ImproperlyConfigured):
@@ -33,6 +34,7 @@ def register_all() -> None:
     for check in (check_secrets, check_addresses, check_outbound):
         register(check, Tags.security, deploy=True)
     register(check_admin_networks, Tags.security)
+    register(check_metrics_token, Tags.security)
     register(check_broker)
     register(check_database_role, Tags.database)
 
@@ -167,6 +169,18 @@ def check_admin_networks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             f"ADMIN_ALLOW has values that are no networks: {', '.join(map(repr, unreadable))}.",
             hint="Write addresses or CIDRs with commas between them: 10.1.0.0/16,203.0.113.7",
             id="config.E013",
+        )
+    ]
+
+
+def check_metrics_token(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= MINIMUM_TOKEN:
+        return []
+    return [
+        Error(
+            f"METRICS_TOKEN is shorter than {MINIMUM_TOKEN} characters.",
+            hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            id="config.E014",
         )
     ]
 

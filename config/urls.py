@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.utils.module_loading import module_has_submodule
 
-from config import health, login_link
+from config import health, login_link, metrics
 
 ROOMS = ("config", "accounts", "conversations", "agents", "integrations")
 
@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz/", health.healthz),
     path("readyz", health.readyz),
     path("readyz/", health.readyz),
+    path("metrics", metrics.metrics),
     path("login/link/<str:token>/", login_link.view, name="login_link"),
     path("admin/", admin.site.urls),
     *room_urls(),

@@ -58,6 +58,7 @@ ALL = (
     checks.check_addresses,
     checks.check_outbound,
     checks.check_admin_networks,
+    checks.check_metrics_token,
     checks.check_broker,
 )
 
@@ -71,6 +72,7 @@ def test_safe_settings_pass_every_check(safe: Any) -> None:
     [
         ("SECRET_KEY", "insecure-only-for-tools-and-tests", "config.E001"),
         ("SECRET_KEY", "short", "config.E001"),
+        ("METRICS_TOKEN", "short", "config.E014"),
         ("FIELD_KEYS", ["tools:" + "A" * 43 + "="], "config.E002"),
         ("FIELD_KEYS", [GOOD_KEY, "nonsense"], "config.E002"),
         ("FIELD_KEYS", [], "config.E002"),
