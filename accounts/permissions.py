@@ -34,6 +34,8 @@ class Permission(StrEnum):
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
     AGENTS_PAUSE = "agents:pause"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     RULES_READ = "rules:read"
     RULES_WRITE = "rules:write"
     CONVERSATIONS_READ = "conversations:read"

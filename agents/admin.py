@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -27,9 +26,7 @@ class AgentAdmin(ContentAdmin):
 
     @admin.display(description=gettext_lazy("URL"))
     def place(self, agent: Agent) -> str:
-        """Without its query and user part, which may hold a secret."""
-        parts = urlsplit(agent.endpoint.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return agent.endpoint.place
 
     @admin.display(description=gettext_lazy("Inboxes"))
     def served(self, agent: Agent) -> str:

@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "heroicons",
     "accounts",
     "conversations",
+    "integrations.subscribers",  # hears of events before `agents` does (its apps.py says why)
     "agents",
     "integrations",
     "integrations.native",

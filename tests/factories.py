@@ -49,6 +49,15 @@ def make_inbox(account: Account, platform: str = "sandbox", **fields: Any) -> In
     return inbox
 
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def add_secret(endpoint: Endpoint) -> None:
+    secret = EndpointSecret(endpoint=endpoint)
+    secret.value = SECRET
+    secret.save()
+
+
 def make_agent(account: Account, *, url: str = "http://127.0.0.1:9/", **fields: Any) -> Agent:
     with account_context(account):
         member = Member.objects.create(
@@ -58,10 +67,19 @@ def make_agent(account: Account, *, url: str = "http://127.0.0.1:9/", **fields: 
             name=fields.pop("name", f"Agent {next(_numbers)}"),
         )
         endpoint = Endpoint.objects.create(kind=Endpoint.Kind.AGENT, dialect="native", url=url)
-        secret = EndpointSecret(endpoint=endpoint)
-        secret.value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-        secret.save()
+        add_secret(endpoint)
         return Agent.objects.create(member=member, endpoint=endpoint, **fields)
+
+
+def make_webhook(account: Account, *, url: str = "http://127.0.0.1:9/", **fields: Any) -> Endpoint:
+    """A subscriber, with a secret that tests know."""
+    with account_context(account):
+        name = fields.pop("name", f"Webhook {next(_numbers)}")
+        webhook = Endpoint.objects.create(
+            kind=Endpoint.Kind.SUBSCRIBER, dialect="native", name=name, url=url, **fields
+        )
+        add_secret(webhook)
+        return webhook
 
 
 def make_house() -> SimpleNamespace:

@@ -72,7 +72,7 @@ def test_an_agent_has_no_right_over_settings_people_or_secrets() -> None:
     """SX-23."""
     assert not TABLE[Role.AI] & {
         P.MEMBERS_READ, P.MEMBERS_WRITE, P.AGENTS_WRITE, P.INBOXES_READ, P.INBOXES_WRITE,
-        P.RULES_WRITE, P.TOKENS_WRITE, P.SECRETS_READ, P.AUDIT_READ, P.ACCOUNT_WRITE,
+        P.RULES_WRITE, P.WEBHOOKS_READ, P.WEBHOOKS_WRITE, P.TOKENS_WRITE, P.SECRETS_READ, P.AUDIT_READ, P.ACCOUNT_WRITE,
     }  # fmt: skip
 
 

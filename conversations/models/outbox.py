@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -78,7 +79,13 @@ class Endpoint(AccountModel):
     public_id = PublicId("end")
 
     def __str__(self) -> str:
-        return self.url
+        return self.name or self.place
+
+    @property
+    def place(self) -> str:
+        """The address without its query and user part, which may hold a secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class EndpointSecret(AccountModel):
