@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import Account
 from accounts.tenancy import account_context
-from conversations.models import Delivery, Lane
+from conversations.models import Delivery, Endpoint, Lane
+from conversations.services.outbox import PARKED
 from integrations.models import Receipt
 
 # Bodies go first; the key of a receipt stays, so that a late repetition is still known.
@@ -66,10 +67,15 @@ def _delete_deliveries(now: datetime) -> int:
 
 
 def _delete_lanes(now: datetime) -> int:
-    """Lanes of files serve once. The others number their events for ever and stay."""
-    empty = Lane.objects.filter(
-        kind=Lane.Kind.MEDIA, due_at__isnull=True, lease_token__isnull=True
-    ).exclude(Exists(Delivery.objects.filter(lane=OuterRef("pk"))))
+    """Lanes of files and of parked deliveries serve once, and those of a deleted webhook no more. The
+    others number their events for ever and stay."""
+    orphans = ~Exists(Endpoint.objects.filter(pk=OuterRef("destination_id")))
+    once = Q(kind=Lane.Kind.MEDIA) | Q(
+        Q(key__startswith=PARKED) | Q(orphans), kind=Lane.Kind.SUBSCRIBER
+    )
+    empty = Lane.objects.filter(once, due_at__isnull=True, lease_token__isnull=True).exclude(
+        Exists(Delivery.objects.filter(lane=OuterRef("pk")))
+    )
     pks = list(empty.values_list("pk", flat=True)[:BATCH])
     Lane.objects.filter(pk__in=pks).delete()
     return len(pks)

@@ -21,6 +21,9 @@ DOORBELL = "switchboard_lanes"
 # The last an agent hears of a conversation it held; true whoever holds it by then.
 FAREWELLS = ("conversation.unassigned", "conversation.resolved", "contact.erased")
 
+# How the lane of a delivery begins that is tried alone (DL-23).
+PARKED = "parked:"
+
 # The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
 # lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened
 # in one order everywhere, so that two batches never wait for each other.

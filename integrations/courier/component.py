@@ -23,6 +23,7 @@ from integrations.courier import (
     fetching,
     health,
     lanes,
+    notifying,
     overload,
     pushing,
     reading,
@@ -188,6 +189,8 @@ class Courier:
         slots = {
             "reading": self.options.threads * TOGETHER,
             "live": self.options.slots,
+            # Beside those of answers, and never less than one for four of them (DL-91).
+            "subscribers": -(-self.options.slots // 4),
             "rest": min(REST_SLOTS, self.options.slots),
         }
         busy: Counter[str] = Counter()
@@ -205,7 +208,7 @@ class Courier:
             self.used[GROUPS[claim.kind], claim.account_id] += 1
             self._held.add(claim.token)
             match claim.kind:
-                case Lane.Kind.AGENT:
+                case Lane.Kind.AGENT | Lane.Kind.SUBSCRIBER:
                     pushes.append(claim)
                 case Lane.Kind.INBOUND:
                     self._begin(self._read(claim))
@@ -254,7 +257,9 @@ class Courier:
             if claim.lane_id not in begun:
                 self._finished(Release(claim))
         for one in started:
-            self._begin(self._guarded(one.job.claim, self._push(one)))
+            subscriber = one.job.claim.kind == Lane.Kind.SUBSCRIBER
+            work = self._notify(one) if subscriber else self._push(one)
+            self._begin(self._guarded(one.job.claim, work))
 
     async def _push(self, one: Push) -> Release:
         if one.job.n > 1:
@@ -266,6 +271,14 @@ class Courier:
         result = pushing.nothing_said(pushed)
         if result is None:
             await self.settling(pushed)
+        return Release(one.job.claim, result=result)
+
+    async def _notify(self, one: Push) -> Release:
+        pushed = await notifying.push(one, await self._client(one.job.claim))
+        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, pushed.exchange)
+        result = notifying.plain_result(pushed)
+        if result is None:
+            await self.desk.surely(notifying.record, pushed)
         return Release(one.job.claim, result=result)
 
     async def _send(self, claim: Claim) -> Release:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
 from accounts import metrics
@@ -21,11 +21,13 @@ from integrations.courier.work import Claim, Job, Release, Room
 
 logger = logging.getLogger(__name__)
 
-# Lanes of a group share slots; media and signals have their own, so that they never hold up answers.
+# Lanes of a group share slots. Subscribers, media and signals have their own, so that they never hold up
+# answers, nor answers them (DL-91).
 GROUPS: Mapping[str, str] = {
     Lane.Kind.INBOUND: "reading",
     Lane.Kind.AGENT: "live",
     Lane.Kind.SEND: "live",
+    Lane.Kind.SUBSCRIBER: "subscribers",
     Lane.Kind.MEDIA: "rest",
     Lane.Kind.SIGNAL: "rest",
 }
@@ -116,6 +118,16 @@ SELECT started.lane_id, started.id, opened.id, started.attempts, started.account
        started.content_type, started.schedule, started.deadline_at, started.replay_of_id,
        started.endpoint_id, started.conversation_id, started.message_id, started.epoch, started.kind
 FROM started JOIN opened ON opened.delivery_id = started.id
+"""
+
+# Which of the heads under way go out although an earlier one of their conversation waits apart (DL-23).
+_OVERTAKING: LiteralString = """
+SELECT head.id FROM conversations_delivery head
+WHERE head.lane_id = ANY(%s) AND head.state = 'in_flight' AND EXISTS (
+    SELECT FROM conversations_delivery apart
+    WHERE apart.conversation_id = head.conversation_id AND apart.endpoint_id = head.endpoint_id
+      AND apart.state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
+      AND apart.parked AND apart.sequence < head.sequence)
 """
 
 _ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
@@ -223,12 +235,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """An agent delivery that is marked IN_FLIGHT, and everything needed to bring it."""
+    """A delivery to an endpoint that is marked IN_FLIGHT, and everything needed to bring it."""
 
     job: Job
     # As it was started; what settling it needs is there, the rest is read when asked for.
     delivery: Delivery
     target: Target | None
+    # An earlier one of its conversation waits apart.
+    overtakes: bool = False
 
 
 @metrics.timed("switchboard_claim_seconds")
@@ -258,7 +272,8 @@ async def claim(
 
 
 async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) -> list[Push]:
-    """Start the heads of agent lanes and read their endpoints: one transaction, one round trip."""
+    """Start the heads of endpoints' lanes and read the endpoints: one transaction, one round trip."""
+    durable = [one.lane_id for one in claims if one.kind == Lane.Kind.SUBSCRIBER]
     accounts: dict[int, set[int]] = {}
     for one in claims:
         accounts.setdefault(one.account_id, set()).add(one.destination_id)
@@ -270,12 +285,17 @@ async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) 
                 await connection.execute(_ENTER, [str(account_id)])
                 cursor = await connection.execute(_ENDPOINTS, [list(endpoints)])
                 found.append((account_id, cursor))
+            overtaking = await connection.execute(_OVERTAKING, [durable]) if durable else None
         targets = {}
         for account_id, cursor in found:
             for row in await cursor.fetchall():
                 targets[row[0]] = _target(account_id, row)
         by_lane = {one.lane_id: one for one in claims}
-        return [_push(by_lane[row[0]], row, targets) for row in await started.fetchall()]
+        pushes = [_push(by_lane[row[0]], row, targets) for row in await started.fetchall()]
+        late = {row[0] for row in await overtaking.fetchall()} if overtaking else set()
+        return [
+            replace(one, overtakes=True) if one.job.delivery_id in late else one for one in pushes
+        ]
 
 
 def start_arguments(claims: Sequence[Claim], courier_id: int) -> dict[str, Any]:

@@ -36,8 +36,8 @@ NO_SECRET = Exchange("no_secret", error="its signing secret does not open with F
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
-async def push(one: Push, http: GuardedClient) -> Pushed:
-    """Make the request."""
+async def push(one: Push, http: GuardedClient, *, max_bytes: int = ANSWER_BYTES) -> Pushed:
+    """Make the request; of the answer, at most `max_bytes` are read."""
     target = one.target
     if target is None or not is_enabled(target):
         return Pushed(one, SWITCHED_OFF, {})
@@ -55,6 +55,7 @@ async def push(one: Push, http: GuardedClient) -> Pushed:
         attempt=one.job.n,
         sequence=delivery.sequence,
         replay=delivery.replay_of_id is not None,
+        overtakes=one.overtakes,
     )
     exchange = await http.exchange(
         "POST",
@@ -62,7 +63,7 @@ async def push(one: Push, http: GuardedClient) -> Pushed:
         headers=headers,
         data=body,
         timeout=float(target.timeout_s),
-        max_bytes=ANSWER_BYTES,
+        max_bytes=max_bytes,
     )
     return Pushed(one, exchange, headers)
 
@@ -101,7 +102,7 @@ def _response(one: Pushed) -> agents.Response:
 
 def _result(pushed: Pushed, note: str) -> Result:
     one, exchange, headers = pushed
-    outcome = _outcome(_word(note), exchange, headers, note)
+    outcome = outcome_of(_word(note), exchange, headers, note)
     return Result(one.job, State.DELIVERED, outcome)
 
 
@@ -148,7 +149,7 @@ def nothing_said(pushed: Pushed) -> Result | None:
     one, exchange, headers = pushed
     if not exchange.ok or exchange.body:
         return None
-    return Result(one.job, State.DELIVERED, _outcome("ok", exchange, headers))
+    return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
 
 
 def _delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
@@ -178,7 +179,7 @@ def _word(note: str) -> str:
 def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
     due = _next(one, exchange, timezone.now())
     reason = _reason(exchange)
-    outcome = _outcome(exchange.outcome, exchange, headers)
+    outcome = outcome_of(exchange.outcome, exchange, headers)
     with account_context(one.job.claim.account_id):
         if due is not None and _is_lost(one.delivery):
             recording.finish(Result(one.job, State.CANCELED, outcome, reason=NOT_ASSIGNED))
@@ -230,7 +231,9 @@ def _reason(exchange: Exchange) -> str:
     return "agent_unreachable"
 
 
-def _outcome(word: str, exchange: Exchange, headers: Mapping[str, str], note: str = "") -> Outcome:
+def outcome_of(
+    word: str, exchange: Exchange, headers: Mapping[str, str], note: str = ""
+) -> Outcome:
     return Outcome(
         word,
         exchange.status,

@@ -33,6 +33,7 @@ def push_headers(
     attempt: int,
     sequence: int,
     replay: bool,
+    overtakes: bool = False,
 ) -> Mapping[str, str]:
     """Every header of a push: ours, and the dialect's own beside it (DL-70, DL-71)."""
     signature = sign(body, wire_id=wire_id, timestamp=timestamp, secrets=secrets)
@@ -50,6 +51,8 @@ def push_headers(
     }
     if replay:
         headers["X-Switchboard-Replay"] = "1"
+    if overtakes:
+        headers["X-Switchboard-Out-Of-Order"] = "1"
     return {
         **headers,
         **dialect.headers(body, wire_id=wire_id, timestamp=timestamp, secrets=secrets),

@@ -1,0 +1,128 @@
+"""Subscriber lanes: events are pushed to integrators' URLs, and only the status of the answer counts."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.tenancy import account_context
+from conversations.models import Delivery, Endpoint, Lane
+from conversations.services import outbox
+from integrations.courier import pushing, recording
+from integrations.courier.lanes import Push
+from integrations.courier.pushing import GONE, NO_SECRET, SWITCHED_OFF, Pushed, outcome_of
+from integrations.courier.schedule import Failure, next_due, read_retry_after
+from integrations.courier.work import Result
+from integrations.http import Exchange, GuardedClient
+from integrations.subscribers import services as subscribers
+from integrations.subscribers.catalogue import TEST
+
+logger = logging.getLogger(__name__)
+
+State = Delivery.State
+ANSWER_BYTES = 64 * 1024
+# After so many failed attempts (about 35 minutes) the head no longer holds up what comes after it (DL-23).
+PATIENT_ATTEMPTS = 4
+# Outcomes of pushes that were never made.
+OUR_OWN = frozenset({SWITCHED_OFF.outcome, NO_SECRET.outcome, "blocked_address"})
+OFF_REASON = "the webhook is switched off"
+GONE_REASON = "the endpoint answered 410"
+
+
+async def push(one: Push, http: GuardedClient) -> Pushed:
+    """Make the request."""
+    pushed = await pushing.push(one, http, max_bytes=ANSWER_BYTES)
+    if one.delivery.event_type == TEST:
+        return pushed._replace(exchange=_discreet(pushed.exchange))
+    return pushed
+
+
+def _discreet(exchange: Exchange) -> Exchange:
+    """What a test may tell of an address that gave no HTTP answer: the same words whatever the reason,
+    so that nobody learns from it which doors of a host are open (bad input 48)."""
+    if exchange.status is not None or exchange.outcome in OUR_OWN:
+        return exchange
+    return Exchange("unreachable", error=_("No HTTP answer came from this address."))
+
+
+def plain_result(pushed: Pushed) -> Result | None:
+    """The result of a push from which nothing else follows, so that no thread is needed; else None."""
+    one, exchange, headers = pushed
+    if exchange.ok:
+        return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
+    if exchange.status == GONE:
+        return None
+    due = _next(pushed, timezone.now())
+    if due is None or one.job.n < PATIENT_ATTEMPTS:
+        return _failed(pushed, due)
+    return None
+
+
+def record(pushed: Pushed) -> None:
+    """Write what came of a push that has consequences: its address is gone, or it is parked."""
+    one, exchange, _headers = pushed
+    due = None if exchange.status == GONE else _next(pushed, timezone.now())
+    with account_context(one.job.claim.account_id), transaction.atomic():
+        if not recording.finish(_failed(pushed, due)):
+            return
+        if exchange.status == GONE:
+            _switch_off(one)
+        elif due is not None:
+            _park(one, due)
+
+
+def _failed(pushed: Pushed, due: datetime | None) -> Result:
+    one, exchange, headers = pushed
+    outcome = outcome_of(exchange.outcome, exchange, headers)
+    if due is not None:
+        return Result(one.job, State.RETRY_WAIT, outcome, due_at=due)
+    if exchange is SWITCHED_OFF:
+        return Result(one.job, State.CANCELED, outcome, reason=OFF_REASON)
+    reason = GONE_REASON if exchange.status == GONE else _told(exchange)
+    logger.info(
+        "subscriber given up delivery=%d reason=%s after=%d", one.job.delivery_id, reason, one.job.n
+    )
+    return Result(one.job, State.DEAD, outcome, reason=reason)
+
+
+def _next(pushed: Pushed, now: datetime) -> datetime | None:
+    """When to try again; None when the attempts are used up, or it is switched off or deleted."""
+    one, exchange, _headers = pushed
+    if exchange is SWITCHED_OFF:
+        return None
+    asked = read_retry_after(exchange.headers.get("retry-after", ""))
+    failure = Failure(exchange.outcome, exchange.status, asked)
+    return next_due(one.delivery.schedule, one.job.n, failure, now=now, deadline=None)
+
+
+def _told(exchange: Exchange) -> str:
+    return f"{exchange.outcome} {exchange.status or ''}".strip()
+
+
+def _switch_off(one: Push) -> None:
+    """410: whoever runs the address has taken it down (DL-33)."""
+    endpoint = subscribers.subscribers().filter(pk=one.delivery.endpoint_id or 0).first()
+    if endpoint is not None:
+        subscribers.switch_off(endpoint, by=None, reason=GONE_REASON)
+
+
+def _park(one: Push, due: datetime) -> None:
+    """Move it to a lane of its own, where it is tried alone at its times, unless the subscriber rather
+    waits. It keeps its sequence, by which its receiver sees where it belongs."""
+    moving = Delivery.objects.filter(pk=one.job.delivery_id, parked=False)
+    waits = Endpoint.objects.filter(pk=one.delivery.endpoint_id or 0, strict_order=True)
+    if waits.exists() or not moving.exists():
+        return
+    place = outbox.take_place(
+        account_id=one.job.claim.account_id,
+        kind=Lane.Kind.SUBSCRIBER,
+        destination_id=one.job.claim.destination_id,
+        key=f"{outbox.PARKED}{one.delivery.public_id}",
+        due_at=due,
+    )
+    moving.update(lane_id=place.lane_id, parked=True)
+    logger.info("subscriber parked delivery=%d after=%d", one.job.delivery_id, one.job.n)
