@@ -185,7 +185,7 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
         fields = [
             "id", "kind", "state", "event_type", "event_id", "wire_id", "endpoint", "conversation",
             "message", "part", "sequence", "epoch", "attempts", "due_at", "deadline_at",
-            "waiting_because", "possible_duplicate", "provider_message_id", "dead_reason",
+            "waiting_because", "parked", "possible_duplicate", "provider_message_id", "dead_reason",
             "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields

@@ -19,9 +19,9 @@ from accounts.tenancy import account_context
 from agents import rules
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Conversation, Delivery, Inbox, Label, Message
+from conversations.models import Conversation, Delivery, Endpoint, Inbox, Label, Message
 from tests.api import Caller
-from tests.factories import make_conversation
+from tests.factories import make_conversation, make_webhook
 
 # Everybody may call these: they are how one comes in, or say nothing of any account.
 OPEN = {
@@ -166,8 +166,9 @@ def things(api: SimpleNamespace) -> dict[str, str]:
             invited_by=house.owner,
             expires_at=thread.created_at,
         )
+        webhook = make_webhook(house.account)
         rows = [
-            house.person, house.team, house.inbox, house.agent, thread, thread.contact, message,
+            webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact, message,
             rule, invitation, Label.objects.get(), Delivery.objects.first(),
             ApiToken.objects.filter(account=house.account).first(),
         ]  # fmt: skip
@@ -226,5 +227,5 @@ def state(api: SimpleNamespace) -> list[Any]:
     with account_context(api.house.account):
         return [
             list(model.objects.order_by("pk").values())
-            for model in (Conversation, Message, Inbox, Label)
+            for model in (Conversation, Message, Inbox, Label, Endpoint)
         ]

@@ -354,6 +354,7 @@ KINDS = {
     "rules": "rule",
     "teams": "team",
     "tokens": "token",
+    "webhooks": "webhook",
 }
 METHODS = ("get", "post", "patch", "put", "delete")
 REFUSED = {302, 400, 401, 403, 404, 405, 409, 410, 415, 422, 429}
@@ -405,6 +406,7 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         account=house.account, email=f"{CANARY}@example.test", invited_by=house.owner,
         token_sha256=b"x" * 32, expires_at=timezone.now(),
     )  # fmt: skip
+    webhook = factories.make_webhook(house.account, name=f"{CANARY} webhook")
     house.team.name = f"{CANARY} team"
     house.team.save()
     house.ids = {
@@ -423,6 +425,7 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         "rule": rule.public_id,
         "team": house.team.public_id,
         "token": token.public_id,
+        "webhook": webhook.public_id,
     }
     return house
 
@@ -548,6 +551,8 @@ def test_the_owner_does_get_what_the_outsider_is_refused(treasure: SimpleNamespa
         f"/agents/{treasure.ids['agent']}/",
         f"/inboxes/{treasure.ids['inbox']}/",
         f"/deliveries/{treasure.ids['delivery']}/",
+        f"/settings/webhooks/{treasure.ids['webhook']}/",
+        f"/v1/webhooks/{treasure.ids['webhook']}/",
     ):
         response = client.get(path)
         assert response.status_code == 200, path

@@ -17,11 +17,11 @@ from accounts.pages import find, show
 from accounts.permissions import Permission
 from accounts.redaction import HIDDEN
 from agents.models import Agent
-from conversations.models import Attempt, Delivery, Lane, in_sight
+from conversations.models import Attempt, Delivery, Endpoint, Lane, in_sight
 
 PAGE = 50
 # What people look for here; read receipts, typing and downloads only with `kind=all`.
-MAIN_KINDS = (Lane.Kind.AGENT, Lane.Kind.SEND)
+MAIN_KINDS = (Lane.Kind.AGENT, Lane.Kind.SEND, Lane.Kind.SUBSCRIBER)
 TONES = {
     "delivered": "ok",
     "dead": "danger",
@@ -52,6 +52,10 @@ def waiting_because(delivery: Delivery) -> str:
     blocked = delivery.lane.blocked_reason
     if blocked:
         return reasons.get(blocked, blocked.replace("_", " "))
+    if delivery.parked:
+        return _(
+            "It failed several times and is tried alone; later events of its conversation go ahead."
+        )
     if delivery.state == Delivery.State.RETRY_WAIT:
         return _("The last try failed; the next one has its time.")
     return _("It waits for its turn in its conversation.")
@@ -75,6 +79,7 @@ def deliveries(request: MemberRequest) -> HttpResponse:
         found = found.filter(pk__lt=int(before))
     listed = list(rows(found.order_by("-pk"))[: PAGE + 1])
     agents = Agent.objects.select_related("member", "endpoint").order_by("member__name")
+    webhooks = Endpoint.objects.filter(kind=Endpoint.Kind.SUBSCRIBER).order_by("name")
     context = {
         "deliveries": listed[:PAGE],
         "tones": TONES,
@@ -85,6 +90,7 @@ def deliveries(request: MemberRequest) -> HttpResponse:
         "narrowed": any(request.GET.get(n) for n in ("state", "endpoint", "conversation")),
         "states": [("waiting", _("waiting")), *Delivery.State.choices],
         "agents": agents,
+        "webhooks": webhooks,
     }
     return show(request, "agents/deliveries.html", context)
 

@@ -60,6 +60,7 @@ def stale(member: Member, clock: Any) -> Client:
 def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
     """Every sensitive act of the dashboard: its address, and what is posted there."""
     agent = house.agent.public_id
+    webhook = factories.make_webhook(house.account).public_id
     guarded(house.person.user)
     return {
         "tokens": (reverse("tokens"), TOKEN),
@@ -81,6 +82,16 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
         ),
         "remove_factor": (reverse("remove_factor", args=[house.person.public_id]), {}),
         "rotate_address": (reverse("rotate_address", args=[house.inbox.public_id]), {}),
+        "create_webhook": (
+            reverse("create_webhook"),
+            {"name": "CRM", "url": "https://93.184.215.14/", "timeout_s": "15"},
+        ),
+        "show_webhook_secret": (reverse("show_webhook_secret", args=[webhook]), {}),
+        "rotate_webhook_secret": (
+            reverse("rotate_webhook_secret", args=[webhook]),
+            {"grace_hours": "24"},
+        ),
+        "delete_webhook": (reverse("delete_webhook", args=[webhook]), {}),
     }
 
 
@@ -301,6 +312,7 @@ def test_address_and_verify_token_of_an_inbox_are_shown_after_a_fresh_proof_only
 def calls(house: SimpleNamespace) -> dict[str, tuple[str, str, Any]]:
     """Every sensitive act of the API: method, path, body."""
     agent, person = f"/v1/agents/{house.agent.public_id}/", house.person.public_id
+    webhook = f"/v1/webhooks/{factories.make_webhook(house.account).public_id}/"
     guarded(house.person.user)
     return {
         "token": ("post", "/v1/tokens/", {"name": "x"}),
@@ -311,6 +323,9 @@ def calls(house: SimpleNamespace) -> dict[str, tuple[str, str, Any]]:
         "factor": ("post", f"/v1/members/{person}/remove_factor/", {}),
         "address": ("post", f"/v1/inboxes/{house.inbox.public_id}/rotate_address/", {}),
         "delete": ("delete", agent, None),
+        "webhook": ("post", "/v1/webhooks/", {"name": "CRM", "url": "https://93.184.215.14/"}),
+        "webhook's secret": ("post", f"{webhook}rotate_secret/", {}),
+        "webhook's end": ("delete", webhook, None),
     }
 
 
