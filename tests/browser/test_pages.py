@@ -21,6 +21,7 @@ from conversations.models import Attempt, Delivery, Lane
 from conversations.services import outbox
 from integrations import services as inboxes
 from integrations.models import Receipt
+from integrations.subscribers import services as webhooks
 from tests import factories
 from tests.browser.conftest import assert_clean
 from tests.serving import Served
@@ -36,6 +37,7 @@ def furnished(shop: SimpleNamespace) -> SimpleNamespace:
         sandbox = inboxes.connect_inbox(platform="sandbox", name="Sandbox", by=shop.owner)
         rules.create_default_rules(shop.account, shop.agent, by=shop.owner)
         failed = _deliveries(shop)
+        webhook = _webhook(shop)
         people.issue_token(by=shop.owner, kind="pat", name="Nightly export")
         people.create_team(name="Night shift", by=shop.owner)
     _strangers(shop)
@@ -47,7 +49,8 @@ def furnished(shop: SimpleNamespace) -> SimpleNamespace:
         "test_agent": (agent,), "deliveries": (), "delivery": (failed,),
         "rules": (), "create_rule": (), "rule": (rule,), "change_rule": (rule,),
         "team": (), "teams": (), "create_team": (), "change_team": (shop.team.public_id,),
-        "settings": (), "tokens": (), "support": (), "audit_log": (),
+        "settings": (), "tokens": (), "webhooks": (), "create_webhook": (),
+        "webhook": (webhook,), "change_webhook": (webhook,), "support": (), "audit_log": (),
         "profile": (), "security": (), "change_password": (), "factor_on": (),
         "accounts": (), "mailbox": (),
     }  # fmt: skip
@@ -99,6 +102,35 @@ def _deliveries(shop: SimpleNamespace) -> str:
     )  # fmt: skip
     Delivery.objects.filter(pk=delivery.pk).update(state="retry_wait", attempts=1)
     return delivery.public_id
+
+
+def _webhook(shop: SimpleNamespace) -> str:
+    """One that was tested and failed since, beside one that its own answer switched off."""
+    webhook = factories.make_webhook(
+        shop.account,
+        name="CRM",
+        url="https://crm.example.com/switchboard/events?key=1",
+        event_types=["conversation.resolved", "message.created", "message.draft_discarded"],
+        strict_order=True,
+        last_success_at=timezone.now() - timedelta(hours=3),
+        last_failure_at=timezone.now() - timedelta(minutes=2),
+        consecutive_failures=2,
+        last_error="http_error 503",
+    )
+    gone = factories.make_webhook(shop.account, name="Old data warehouse")
+    webhooks.switch_off(gone, by=None, reason="the endpoint answered 410")
+    webhooks.rotate_secret(webhook, by=shop.owner)
+    factories.make_conversation(shop.inbox, "Is it still on offer?")
+    test = webhooks.send_test(webhook, by=shop.owner)
+    now = timezone.now()
+    Attempt.objects.create(
+        delivery=test, n=1, started_at=now, ended_at=now, outcome="http_error", status=404,
+        latency_ms=87, response_body='{"error": "no such page"}',
+    )  # fmt: skip
+    Delivery.objects.filter(pk=test.pk).update(
+        state="dead", attempts=1, finished_at=now, dead_reason="http_error 404"
+    )
+    return webhook.public_id
 
 
 def _strangers(shop: SimpleNamespace) -> None:
