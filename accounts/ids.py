@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -48,6 +49,11 @@ def sortable(prefix: str) -> str:
     """A new time-ordered id with 26 letters (48 bits of milliseconds, 80 random), as in delivery.md 3."""
     value = (int(time.time() * 1000) << 80) | secrets.randbits(80)
     return f"{prefix}_{_base32(value, 26)}"
+
+
+def sortable_since(prefix: str, moment: datetime) -> str:
+    """The first id that `sortable` can give at `moment`: every later one sorts behind it."""
+    return f"{prefix}_{_base32(int(moment.timestamp() * 1000) << 80, 26)}"
 
 
 def _base32(value: int, length: int) -> str:

@@ -362,6 +362,12 @@ UNFOLD = {
                     _staff_page("Decisions", "account_tree", "agents_decision", _CONTENT),
                     _staff_page("Deliveries", "local_shipping", "conversations_delivery", _CONTENT),
                     _staff_page("Receipts", "receipt_long", "integrations_receipt", _CONTENT),
+                    {
+                        "title": "Trace",
+                        "icon": "timeline",
+                        "link": reverse_lazy("admin:trace"),
+                        "permission": _CONTENT,
+                    },
                     _staff_page("Members", "person", "accounts_member", _CONTENT),
                     _staff_page("Teams", "groups", "accounts_team", _CONTENT),
                     _staff_page("Audit log", "history", "accounts_auditentry", _CONTENT),

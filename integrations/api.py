@@ -1,19 +1,21 @@
-"""REST: inboxes, and what can be connected."""
+"""REST: inboxes, what can be connected, and the search for what happened."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
 from accounts.rest.views import AccountViewSet
-from conversations.models import Inbox
+from conversations.models import Event, Inbox
 from conversations.serializers import NothingSerializer
 from integrations import registry, services
 from integrations.serializers import (
@@ -22,8 +24,10 @@ from integrations.serializers import (
     InboxSerializer,
     NewInboxSerializer,
     PlatformSerializer,
+    TraceSerializer,
     check_values,
 )
+from integrations.tracing import trace
 
 P = Permission
 
@@ -145,3 +149,43 @@ class PlatformViewSet(AccountViewSet):
             if each.channel and each.connectable
         ]
         return Response(PlatformSerializer(known, many=True).data)
+
+
+NOTHING_FOUND: dict[str, Any] = {
+    "kind": None, "conversation": None, "choices": [], "lines": [], "older": None,
+}  # fmt: skip
+
+
+class TraceViewSet(AccountViewSet):
+    """Everything that happened because of one thing, in order of time (delivery.md 15)."""
+
+    model = Event
+    serializer_class = TraceSerializer
+    pagination_class = None  # type: ignore[assignment]
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"list": P.DELIVERIES_READ}
+    query_by_action: ClassVar[dict[str, frozenset[str]]] = {"list": frozenset({"q", "before"})}
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "q",
+                description="A phone number, a `webhook-id`, `#12`, the platform's id of a message, or an"
+                " id of ours: `msg_`, `evt_`, `dlv_`, `rcp_`, `cnv_`.",
+                required=True,
+            ),
+            OpenApiParameter("before", int, description="The `older` of the page before."),
+        ],
+        responses=TraceSerializer,
+    )
+    def list(self, request: Request) -> Response:
+        """The story of one turn, oldest first; of a whole conversation newest first, in pages."""
+        query = request.query_params.get("q", "").strip()
+        if not query:
+            raise ValidationError({"q": [_("Say what to search for.")]})
+        before = request.query_params.get("before", "0")
+        if not (before.isascii() and before.isdecimal() and len(before) < 19):
+            raise ValidationError({"before": [_("Take it from `older`.")]})
+        found = trace(query, self.member, before=int(before))
+        if found is None:
+            return Response(NOTHING_FOUND)
+        return Response({**TraceSerializer(found).data, "older": found.older or None})

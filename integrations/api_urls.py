@@ -1,4 +1,4 @@
-"""`/v1/`: inboxes and platforms."""
+"""`/v1/`: inboxes, platforms and traces."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ from integrations import api
 router = Router()
 router.register("inboxes", api.InboxViewSet, "api-inboxes")
 router.register("platforms", api.PlatformViewSet, "api-platforms")
+router.register("trace", api.TraceViewSet, "api-trace")
 
 urlpatterns = [path("v1/", include(router.urls))]

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from accounts.models import Team
 from accounts.rest.fields import PublicIdField, RefField, StrictSerializer
 from conversations import channels
-from conversations.models import Inbox
+from conversations.models import Conversation, Inbox
 from integrations import registry, routes, services
 
 
@@ -117,3 +117,29 @@ class PlatformSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField()
     name = serializers.CharField()
     fields = PlatformFieldSerializer(many=True)  # type: ignore[assignment]  # the name on the wire
+
+
+class TraceLineSerializer(serializers.Serializer[Any]):
+    """One thing that happened; `code` and `ids` are for programs, the rest is for people."""
+
+    at = serializers.DateTimeField()
+    kind = serializers.CharField()
+    code = serializers.CharField()
+    title = serializers.CharField()
+    outcome = serializers.CharField()
+    detail = serializers.CharField()
+    ids = serializers.ListField(child=serializers.CharField())
+    marked = serializers.BooleanField()
+
+
+class TraceSerializer(serializers.Serializer[Any]):
+    """What a search led to. `kind` says what was named; null: nothing was found.
+
+    `choices` are conversations, when a phone number has several. `older` goes into `before`.
+    """
+
+    kind = serializers.CharField(allow_null=True)
+    conversation = RefField(Conversation, read_only=True, allow_null=True)
+    choices = RefField(Conversation, many=True, read_only=True)
+    lines = TraceLineSerializer(many=True)
+    older = serializers.IntegerField(allow_null=True)

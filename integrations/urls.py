@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import include, path
 
 from integrations import media, testing, tickets, views
+from integrations.tracing import views as tracing
 
 urlpatterns = [
     path("", include("integrations.api_urls")),
     path("live-ticket/", tickets.renew, name="live_ticket"),
     path("media/<str:signed>", media.serve, name="media"),
     path("setup/", views.setup, name="setup"),
+    path("trace/", tracing.search, name="trace"),
     path("agents/<str:public_id>/test/", testing.chat, name="test_agent"),
     path("agents/<str:public_id>/test/say/", testing.say_as_customer, name="test_say"),
     path("agents/<str:public_id>/test/new/", testing.start_over, name="test_start_over"),

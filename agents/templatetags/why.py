@@ -10,6 +10,7 @@ from typing import Any
 from django import template
 from django.utils.translation import gettext as _
 
+from accounts.permissions import Permission
 from agents.conditions import called, describe, quoted
 from agents.models import Decision
 from conversations.models import Assignment, Conversation
@@ -53,6 +54,7 @@ def why(
         "looks": [look_of(row, names) for row in decision.trace] if decision else [],
         "assignment": assignments[0] if assignments and not assignments[0].ended_at else None,
         "holder": holder,
+        "traceable": Permission.DELIVERIES_READ in (context.get("may") or ()),
     }
 
 
