@@ -261,6 +261,12 @@ class Delivery(AccountModel):
             models.Index(fields=["account", "-id"], name="delivery_log"),
             models.Index(fields=["wire_id"], name="delivery_wire"),
             models.Index(fields=["conversation", "-id"], name="delivery_conversation"),
+            # What somebody has to look at: few, and asked for on every page of an admin.
+            models.Index(
+                fields=["account", "endpoint"],
+                condition=Q(state__in=("dead", "held")),
+                name="delivery_attention",
+            ),
         ]
 
     def __str__(self) -> str:

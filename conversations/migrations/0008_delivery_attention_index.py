@@ -1,0 +1,18 @@
+"""The few deliveries that were given up or are held, by whom they were for."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('accounts', '0005_account_people_see'),
+        ('conversations', '0007_delivery_whole'),
+    ]
+
+    operations = [
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(condition=models.Q(('state__in', ('dead', 'held'))), fields=['account', 'endpoint'], name='delivery_attention'),
+        ),
+    ]
