@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
+from accounts.models import Member
 from accounts.tenancy import AccountModel, account_key
 from conversations.models import Inbox
 
@@ -45,6 +46,9 @@ class Receipt(AccountModel):
         indexes = [
             models.Index(fields=["lane_id", "id"], condition=Q(state="new"), name="receipt_queue"),
             models.Index(fields=["account", "-id"], name="receipt_log"),
+            models.Index(
+                fields=["account", "inbox"], condition=Q(state="failed"), name="receipt_failed"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -75,3 +79,23 @@ class Measure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:g}"
+
+
+class Dismissal(AccountModel):
+    """Somebody has seen what "needs attention" says of one thing; it comes back with what is newer.
+
+    `kind` and `subject_id` are those of `integrations.attention.Thing`.
+    """
+
+    kind = models.CharField(max_length=20)
+    subject_id = models.BigIntegerField()
+    by = models.ForeignKey(Member, on_delete=models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["account", "kind", "subject_id"], name="dismissal_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject_id} until {self.at:%Y-%m-%d %H:%M}"

@@ -1,4 +1,4 @@
-"""The pages of inboxes, and a new account's first steps."""
+"""The pages of inboxes, a new account's first steps, and what needs attention."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from accounts.pages import done, find, show
 from accounts.permissions import Permission
 from accounts.sessions import is_fresh
 from agents.models import Agent
-from conversations.models import Conversation, Inbox
-from integrations import reach, registry, routes, services
+from conversations.models import Conversation, Endpoint, Inbox
+from integrations import attention, reach, registry, routes, services
 from integrations.forms import InboxForm
 from integrations.models import Receipt
 
@@ -248,3 +248,29 @@ def setup(request: MemberRequest) -> HttpResponse:
         "team": request.account.members.filter(kind="person").count() > 1,
     }
     return show(request, "integrations/setup.html", context)
+
+
+# --- What needs attention ------------------------------------------------------------------------
+
+
+@member_required(Permission.DELIVERIES_REPLAY)
+@require_safe
+def needs_attention(request: MemberRequest) -> HttpResponse:
+    """Everything that calls for an owner or admin, with what mends it."""
+    return show(request, "integrations/attention.html", {"items": attention.items()})
+
+
+@member_required(Permission.DELIVERIES_REPLAY)
+@require_POST
+def dismiss_attention(request: MemberRequest) -> HttpResponse:
+    """Put away what has been seen: the dead letters of an address, the failed items of an inbox."""
+    kind, public_id = request.POST.get("kind", ""), request.POST.get("subject", "")
+    if kind not in attention.DISMISSIBLE:
+        raise Http404
+    subject: Endpoint | Inbox = (
+        find(Endpoint.objects.all(), "end", public_id)
+        if kind == "dead_letters"
+        else find(Inbox.objects.all(), "inb", public_id)
+    )
+    attention.dismiss(kind, subject.pk, by=request.member)
+    return done(request, _("Put away. What fails from now on is shown again."), "attention")

@@ -25,6 +25,7 @@ register.filter("marks", marks.to_html)
 
 @dataclass(frozen=True, slots=True)
 class RailLink:
+    name: str
     url: str
     label: str
     icon: str
@@ -40,13 +41,14 @@ def links_of(request: HttpRequest) -> list[RailLink]:
         ("rules", _("Rules"), "arrows-right-left", Permission.RULES_READ),
         ("team", _("Team"), "user-group", Permission.MEMBERS_READ),
         ("deliveries", _("Deliveries"), "paper-airplane", Permission.DELIVERIES_READ),
+        ("attention", _("Attention"), "bell-alert", Permission.DELIVERIES_REPLAY),
         ("settings", _("Settings"), "cog-6-tooth", Permission.ACCOUNT_READ),
     ]
     member = getattr(request, "member", None)
     if member is None:
         return []
     return [
-        RailLink(reverse(name), label, icon, _is_current(request.path, reverse(name)))
+        RailLink(name, reverse(name), label, icon, _is_current(request.path, reverse(name)))
         for name, label, icon, permission in pages
         if allows(member.role, permission)
     ]

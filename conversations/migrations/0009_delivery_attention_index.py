@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_account_people_see'),
-        ('conversations', '0007_delivery_whole'),
+        ('conversations', '0008_contact_erased_at'),
     ]
 
     operations = [
