@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import Permission
 from accounts.rest.views import AccountViewSet, check_match
-from agents import addresses, rules, services
+from agents import addresses, checklist, health, rules, services
 from agents.models import Agent, AssignmentRule, Decision
 from agents.rules import RuleError
 from agents.serializers import (
@@ -40,7 +40,7 @@ from agents.serializers import (
     VerdictSerializer,
 )
 from conversations.api.conversations import conversations_of
-from conversations.models import Conversation, Delivery, EndpointSecret, Inbox
+from conversations.models import Delivery, EndpointSecret, Inbox
 from conversations.serializers import NothingSerializer
 
 P = Permission
@@ -165,8 +165,9 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
     @extend_schema(responses=AgentHealthSerializer)
     @action(detail=True, methods=["get"])
     def health(self, request: Request, id: str) -> Response:  # noqa: A002
-        """Whether it answers: its endpoint, what it holds, and the last hour's deliveries."""
+        """Whether it answers, and if it gets nothing, why: `checks` are what has to be right."""
         agent = self.get_object()
+        numbers = health.of_all([agent], self.account)[agent.pk]
         since = timezone.now() - timedelta(hours=1)
         counts = (
             Delivery.objects.filter(endpoint=agent.endpoint_id, created_at__gte=since)
@@ -174,13 +175,17 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
             .values_list("state")
             .annotate(n=Count("pk"))
         )
-        health = {
+        shown = {
             "state": agent.state,
             "endpoint": agent.endpoint,
-            "open_conversations": Conversation.objects.open().held_by(agent.member_id).count(),
+            "open_conversations": numbers.held,
             "deliveries_last_hour": dict(counts),
+            "attempts_last_day": numbers.attempts,
+            "errors_last_day": numbers.errors,
+            "p95_ms": numbers.p95_ms,
+            "checks": checklist.of_agent(agent, self.account),
         }
-        return Response(AgentHealthSerializer(health).data)
+        return Response(AgentHealthSerializer(shown).data)
 
     def _show(self, agent: Agent) -> Response:
         return self.answer(agent, headers={"ETag": tag_of(agent)})

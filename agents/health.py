@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import Count
@@ -40,6 +41,8 @@ class Health:
     errors: int
     p95_ms: int | None
     held: int
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
 
 
 def of_all(agents: Iterable[Agent], account: Account) -> dict[int, Health]:
@@ -67,6 +70,8 @@ def of_all(agents: Iterable[Agent], account: Account) -> dict[int, Health]:
             errors=errors,
             p95_ms=None if p95 is None else round(p95),
             held=held.get(agent.member_id, 0),
+            last_success_at=agent.endpoint.last_success_at,
+            last_failure_at=agent.endpoint.last_failure_at,
         )
     return found
 

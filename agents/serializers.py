@@ -97,11 +97,26 @@ class MovedSerializer(serializers.Serializer[Any]):
     conversations = serializers.IntegerField()
 
 
+class CheckSerializer(serializers.Serializer[Any]):
+    """One thing that has to be right; `tone` is ok, warn (it may be why) or danger (it is why)."""
+
+    key = serializers.CharField()
+    tone = serializers.CharField()
+    title = serializers.CharField()
+    detail = serializers.CharField()
+
+
 class AgentHealthSerializer(serializers.Serializer[Any]):
+    """`p95_ms`: how long the slowest 20th of the last day's calls took at least."""
+
     state = serializers.ChoiceField(choices=Agent.State.choices)
     endpoint = EndpointHealthSerializer()
     open_conversations = serializers.IntegerField()
     deliveries_last_hour = serializers.DictField(child=serializers.IntegerField())
+    attempts_last_day = serializers.IntegerField()
+    errors_last_day = serializers.IntegerField()
+    p95_ms = serializers.IntegerField(allow_null=True)
+    checks = CheckSerializer(many=True)
 
 
 class RuleSerializer(serializers.ModelSerializer[AssignmentRule]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from integrations import media, testing, tickets, views
+from integrations import knocking, media, testing, tickets, views
 from integrations.tracing import views as tracing
 
 urlpatterns = [
@@ -15,6 +15,7 @@ urlpatterns = [
     path("trace/", tracing.search, name="trace"),
     path("attention/", views.needs_attention, name="attention"),
     path("attention/dismiss/", views.dismiss_attention, name="dismiss_attention"),
+    path("agents/<str:public_id>/reach/", knocking.address_test, name="test_address"),
     path("agents/<str:public_id>/test/", testing.chat, name="test_agent"),
     path("agents/<str:public_id>/test/say/", testing.say_as_customer, name="test_say"),
     path("agents/<str:public_id>/test/new/", testing.start_over, name="test_start_over"),

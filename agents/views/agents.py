@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
-from agents import addresses, dialects, health, rules, services
+from agents import addresses, checklist, dialects, health, rules, services
 from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
@@ -97,6 +97,7 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
     context = {
         "agent": found,
         "health": health.of_all([found], request.account)[found.pk],
+        "checks": checklist.of_agent(found, request.account),
         "dialect": next(
             (d.name for d in dialects.all_dialects() if d.slug == found.dialect), found.dialect
         ),

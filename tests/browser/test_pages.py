@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from django.urls import reverse
@@ -52,9 +53,11 @@ def furnished(shop: SimpleNamespace) -> SimpleNamespace:
         "settings": (), "tokens": (), "webhooks": (), "create_webhook": (),
         "webhook": (webhook,), "change_webhook": (webhook,), "support": (), "audit_log": (),
         "profile": (), "security": (), "change_password": (), "factor_on": (),
-        "accounts": (), "mailbox": (),
+        "accounts": (), "mailbox": (), "trace": (), "attention": (),
     }  # fmt: skip
     shop.path = {name: reverse(name, args=args) for name, args in names.items()}
+    for name, text in (("turn", failed), ("whole", "#1"), ("nothing", "wamid.unknown")):
+        shop.path[f"trace_{name}"] = f"{reverse('trace')}?q={quote(text)}"
     shop.path["sandbox_settings"] = reverse("inbox_settings", args=[sandbox.public_id])
     return shop
 
@@ -101,6 +104,8 @@ def _deliveries(shop: SimpleNamespace) -> str:
         response_body='{"error": "down"}', next_due_at=now + timedelta(seconds=5),
     )  # fmt: skip
     Delivery.objects.filter(pk=delivery.pk).update(state="retry_wait", attempts=1)
+    other = Delivery.objects.filter(kind="agent").exclude(pk=delivery.pk)
+    other.update(state="dead", finished_at=now, dead_reason="HTTP 500")
     return delivery.public_id
 
 
