@@ -6,25 +6,27 @@ source is few rows behind an index of its own; what has been seen (`Dismissal`) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db import connection
+from django.db.models import Model, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.audit import audit
-from accounts.ids import encode
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from agents.models import Agent
 from conversations.models import Endpoint, Inbox
 from integrations.models import Dismissal
 from integrations.tracing.lines import name_of
+
+M = TypeVar("M", bound=Model)
 
 # More than so many waiting customers are not counted.
 MANY_WAITING = 100
@@ -93,6 +95,7 @@ ORDER = (
     "waiting", "held", "inbox_reauth", "inbox_refused", "endpoint_off", "breaker", "inbox_test",
     "failing", "dead_letters", "failed_receipts", "inbox_off",
 )  # fmt: skip
+INBOX_KINDS = ("inbox_reauth", "inbox_refused", "inbox_test", "inbox_off", "failed_receipts")
 
 
 class Thing(NamedTuple):
@@ -103,6 +106,14 @@ class Thing(NamedTuple):
     subject_id: int
     number: int
     since: datetime | None
+
+    @property
+    def is_of_inbox(self) -> bool:
+        return self.kind in INBOX_KINDS
+
+    @property
+    def is_of_endpoint(self) -> bool:
+        return self.subject_id != 0 and not self.is_of_inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +163,15 @@ def alarm(found: Iterable[Thing]) -> Item | None:
 def items() -> list[Item]:
     """The things in words, in four queries at most."""
     found = things()
-    inboxes = _by_pk(Inbox.objects.defer("credentials_sealed"), found, "inbox_", "failed_receipts")
+    inboxes = _by_pk(
+        Inbox.objects.defer("credentials_sealed"),
+        {thing.subject_id for thing in found if thing.is_of_inbox},
+    )
     endpoints = _by_pk(
         Endpoint.objects.select_related("agent__member"),
-        found, "endpoint_", "breaker", "failing", "dead_letters",
-    )  # fmt: skip
-    return [
-        _in_words(thing, inboxes.get(thing.subject_id), endpoints.get(thing.subject_id))
-        for thing in found
-    ]
+        {thing.subject_id for thing in found if thing.is_of_endpoint},
+    )
+    return [_in_words(thing, inboxes, endpoints) for thing in found]
 
 
 def dismiss(kind: str, subject_id: int, *, by: Member) -> None:
@@ -176,22 +187,21 @@ def dismiss(kind: str, subject_id: int, *, by: Member) -> None:
     audit("attention.dismissed", by=by, changes={"kind": kind})
 
 
-def _by_pk(rows: Any, found: Iterable[Thing], *kinds: str) -> dict[int, Any]:
-    wanted = {thing.subject_id for thing in found if thing.kind.startswith(kinds)}
+def _by_pk(rows: QuerySet[M], wanted: Collection[int]) -> dict[int, M]:
     return {row.pk: row for row in rows.filter(pk__in=wanted)} if wanted else {}
 
 
 # --- In words ------------------------------------------------------------------------------------
 
 
-def _in_words(thing: Thing, inbox: Inbox | None, endpoint: Endpoint | None) -> Item:
-    if thing.kind == "waiting":
-        return _waiting(thing)
-    if thing.kind == "held":
-        return _held(thing)
-    if inbox is not None:
-        return _of_inbox(thing, inbox)
-    return _of_endpoint(thing, endpoint)
+def _in_words(
+    thing: Thing, inboxes: Mapping[int, Inbox], endpoints: Mapping[int, Endpoint]
+) -> Item:
+    if thing.is_of_inbox:
+        return _of_inbox(thing, inboxes[thing.subject_id])
+    if thing.is_of_endpoint:
+        return _of_endpoint(thing, endpoints[thing.subject_id])
+    return _waiting(thing) if thing.kind == "waiting" else _held(thing)
 
 
 def _waiting(thing: Thing) -> Item:
@@ -277,14 +287,13 @@ def _of_inbox(thing: Thing, inbox: Inbox) -> Item:
     return Item(thing.kind, tone, title % name, meaning, todo, acts, thing.since)
 
 
-def _of_endpoint(thing: Thing, endpoint: Endpoint | None) -> Item:
-    public_id = encode("end", thing.subject_id)
+def _of_endpoint(thing: Thing, endpoint: Endpoint) -> Item:
+    public_id, error = endpoint.public_id, endpoint.last_error
     agent: Agent | None = getattr(endpoint, "agent", None)
     log = f"{reverse('deliveries')}?endpoint={public_id}"
     page = reverse("agent", args=[agent.public_id]) if agent else log
     name = {"name": name_of(endpoint), "n": thing.number}
-    error = endpoint.last_error if endpoint else ""
-    off = (endpoint.disabled_reason if endpoint else "") or error
+    off = endpoint.disabled_reason or error
     tone, title, meaning, todo, act = {
         "endpoint_off": (
             "danger", _("%(name)s is switched off"),

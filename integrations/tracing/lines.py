@@ -149,7 +149,9 @@ def _said(event: Event, message: Message) -> Line:
         "message",
         _who_said(message),
         outcome=kind_label(message.kind) if message.kind != "text" else "",
-        detail=message.external_id,
+        detail=_("its id on the platform: %(id)s") % {"id": message.external_id}
+        if message.external_id
+        else "",
     )
 
 

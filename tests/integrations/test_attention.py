@@ -23,7 +23,7 @@ from integrations import attention
 from integrations.models import Dismissal, Receipt
 from integrations.services import note_health
 from tests.accounts.test_entry import logged_in
-from tests.factories import make_conversation
+from tests.factories import make_conversation, make_inbox
 
 
 def kinds() -> list[str]:
@@ -155,6 +155,18 @@ def test_each_thing_says_what_it_is_and_offers_what_mends_it(
     assert way.format(**words) in html
     assert "hush" not in html
     assert badge(house) == (None if kind == "inbox_off" else 1)
+
+
+def test_an_inbox_and_an_address_with_the_same_number_are_told_apart(
+    house: SimpleNamespace,
+) -> None:
+    Endpoint.objects.create(
+        pk=house.inbox.pk + 1000, kind="subscriber", dialect="native", name="Warehouse",
+        consecutive_failures=1,
+    )  # fmt: skip
+    inbox = make_inbox(house.account, pk=house.inbox.pk + 1000, state=Inbox.State.DISABLED)
+    titles = [item.title for item in attention.items()]
+    assert titles == ["Warehouse did not take the latest events", f"{inbox.name} is switched off"]
 
 
 def test_the_buttons_do_what_they_say(house: SimpleNamespace) -> None:
