@@ -91,7 +91,9 @@ def _row(line: Line) -> list[Any]:
         format_html("<strong>{}</strong>", mask(line.title)) if line.marked else mask(line.title)
     )
     links = format_html_join(" ", "{}", [(_way(link),) for link in line.links])
-    return [at, title, redact(line.outcome), redact(line.detail), ids, links]
+    # Why somebody got a conversation may be said in the customer's own words.
+    detail = "" if line.kind == "assignment" else redact(line.detail)
+    return [at, title, redact(line.outcome), detail, ids, links]
 
 
 def _way(link: Link) -> SafeString | str:

@@ -3,7 +3,7 @@
 A `webhook-id`, a message, a platform's own id, an event, a delivery, a receipt, a conversation or a
 phone number leads to one story in order of time: what came in, which rules looked at it, who got the
 conversation, what was brought to whom, and what the channel said. Lines hold kinds, ids and states;
-never what was said.
+never the text of a message.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Lines of a trace: what each row says, in words, without anything that a customer or agent said."""
+"""Lines of a trace: what each row says, in words, without the text of any message.
+
+The reason of an assignment is told as it was given, and may quote; staff do not get it.
+"""
 
 from __future__ import annotations
 

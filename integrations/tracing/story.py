@@ -108,8 +108,8 @@ def _event_of(message: Message) -> Event | None:
     since = ids.sortable_since("evt", message.created_at - A_MOMENT)
     first = events.filter(pk__gte=since).order_by("pk").values_list("sequence", flat=True).first()
     about = events.filter(data__message=message.public_id).order_by("sequence")
-    near = about.filter(sequence__gte=first, sequence__lt=first + AHEAD) if first else about
-    return near.first()
+    near = about.filter(sequence__gte=first, sequence__lt=first + AHEAD).first() if first else None
+    return near or about.first()
 
 
 def _messages(events: Iterable[Event]) -> dict[str, Message]:

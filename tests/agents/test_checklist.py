@@ -168,7 +168,7 @@ def test_the_page_offers_mending_to_those_who_may(well: SimpleNamespace) -> None
     }
     for page in pages.values():
         assert "Why does my agent get nothing?" in page
-        assert "this is why" in page
+        assert 'chip-danger">no<' in page
     assert f'href="{mend}">Mend it' in pages["admin"]
     assert f'href="{reverse("rules")}">Mend it' in pages["supervisor"]
     assert f'href="{mend}">Mend it' not in pages["supervisor"]

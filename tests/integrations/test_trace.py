@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.ids import encode
 from accounts.models import AuditEntry, RateBucket
@@ -234,6 +236,17 @@ def test_a_turn_ends_where_the_customer_speaks_again(
     assert [line.kind for line in two.lines if line.kind == "message"] == ["message"]
 
 
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_message_that_was_set_in_time_is_still_found(
+    house: SimpleNamespace, thread: Conversation, hours: int
+) -> None:
+    """Where to look is guessed by its time; what is not there is looked for everywhere."""
+    Message.objects.update(created_at=timezone.now() + timedelta(hours=hours))
+    found = trace("wamid.A1", house.owner)
+    assert found is not None
+    assert [line.marked for line in found.lines if line.kind == "message"] == [True, False]
+
+
 def test_a_long_conversation_is_read_page_by_page_at_the_same_price(
     house: SimpleNamespace, thread: Conversation
 ) -> None:
@@ -398,6 +411,7 @@ def test_staff_trace_inside_a_visit_without_words_and_numbers(
 ) -> None:
     """SX-10, SX-90: kinds, ids and states, the number masked, and the account's log says so."""
     on_phone(house, house.inbox, "+40722123456", "My secret")
+    services.hand_off(thread, by=house.agent.member, detail="she said: my secret")
     path = reverse("admin:trace")
     staff = staff_client()
     assert staff.get(path, {"q": "wamid.A1"}).status_code == 403
@@ -406,6 +420,7 @@ def test_staff_trace_inside_a_visit_without_words_and_numbers(
     assert "Rules looked at it" in page
     assert f"Assigned to {house.agent.name}" in page
     assert "Do you ship" not in page
+    assert "my secret" not in page
     told = Delivery.objects.filter(kind=Lane.Kind.AGENT).first()
     assert told is not None
     assert reverse("admin:conversations_delivery_change", args=[told.pk]) in page
