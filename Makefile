@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LINTED := $(wildcard accounts agents config conversations integrations tests)
 
-.PHONY: run test bench lint types format messages lock dev
+.PHONY: run test bench chaos soak lint types format messages lock dev
 
 run:
 	@exec $(PYTHON) -m config.bootstrap run
@@ -16,6 +16,14 @@ test: lint
 # Our figures beside the floors of the same run; SECONDS= shortens the steps.
 bench: dev
 	@$(BIN)/python -m tests.bench
+
+# Every line of the failure table on the running product; LINES="F-02 F-19" plays some of them.
+chaos: dev
+	@$(BIN)/python -m tests.chaos $(LINES)
+
+# A fault every 20 seconds under load, and the memory of each role in the beginning and in the end.
+soak: dev
+	@$(BIN)/python -m tests.chaos.soak --minutes $${MINUTES:-10}
 
 lint: dev
 	@$(BIN)/ruff check .
