@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -162,6 +163,7 @@ def _event_of(agent: StubAgent, body: bytes, headers: Mapping[str, str]) -> Even
         verified_by=agent.verify(body, headers),
         text=message.get("text") or "",
         from_contact=message.get("from") == "contact",
+        thread=(content.get("conversation") or {}).get("id", ""),
         is_replay="X-Switchboard-Replay" in headers,
     )
     return Event(seen, content)
@@ -178,13 +180,18 @@ async def _react(request: web.Request, reaction: Reaction, seen: Seen) -> web.St
         )
     response = web.StreamResponse(status=reaction.status, headers=reaction.headers)
     await response.prepare(request)
-    if reaction.stream == "drip":
+    with suppress(ConnectionError):  # we are meant to be cut off
+        await _stream(response, reaction.stream)
+    return response
+
+
+async def _stream(response: web.StreamResponse, how: str) -> None:
+    if how == "drip":
         while True:
             await response.write(b" ")
             await asyncio.sleep(1)
     for _ in range(FLOOD_BYTES // len(CHUNK)):
         await response.write(CHUNK)
-    return response
 
 
 def _opens(secret: str, body: bytes, headers: Mapping[str, str]) -> bool:

@@ -99,6 +99,20 @@ class Killer:
             os.kill(product.supervisor, signal.SIGCONT)
 
     @contextmanager
+    def no_workers(self) -> Iterator[Fault]:
+        """Every worker dies and none is started again until the block ends."""
+        product = self.product
+        if not isinstance(product, Whole):
+            raise TypeError("only the whole product has a supervisor")
+        os.kill(product.supervisor, signal.SIGSTOP)
+        try:
+            fault = self.kill("worker")
+            yield fault
+        finally:
+            os.kill(product.supervisor, signal.SIGCONT)
+        self.healed(fault, "worker")
+
+    @contextmanager
     def paused(self, role: str) -> Iterator[list[int]]:
         """Every process of the role stands still until the block ends."""
         fault = Fault(f"SIGSTOP {role}", time.time())

@@ -55,6 +55,8 @@ class Seen:
     text: str = ""
     from_contact: bool = False
     is_replay: bool = False
+    # Our id of the conversation.
+    thread: str = ""
     # What it answered; 0 while it has not, or when the connection went first.
     status: int = 0
     ended_at: float | None = None

@@ -15,6 +15,7 @@ from tests.bench.load import percentile
 from tests.chaos import scenarios
 from tests.chaos.judge import Verdict
 from tests.chaos.stage import Stage, World
+from tests.chaos.variants import Variant
 
 GREEN, RED, IMPOSSIBLE = "green", "RED", "not here"
 
@@ -103,6 +104,29 @@ def play(scenario: Scenario, world: World, *, houses: int = 1) -> Report:
     finally:
         world.graph.failures.clear()
         stage.close()
+    report.seconds = round(time.perf_counter() - began, 1)
+    return report
+
+
+def play_variant(variant: Variant, world: World) -> Report:
+    """Play the line that must find a broken product out; green when the judge is red for the right
+    reason."""
+    line = all_scenarios()[variant.line]
+    stage = Stage(world, world.house())
+    began = time.perf_counter()
+    try:
+        line.play(stage)
+        stage.settle(line.settles)
+        verdict = stage.verdict()
+        report = _told(line, stage, verdict)
+        found = variant.found(verdict)
+    finally:
+        world.graph.failures.clear()
+        stage.close()
+    report.id, report.what = f"{variant.line}*", f"must be red: {variant.sentence}"
+    report.verdict = GREEN if found else RED
+    report.notes = report.reasons
+    report.reasons = [] if found else ["the judge did not find it out"]
     report.seconds = round(time.perf_counter() - began, 1)
     return report
 

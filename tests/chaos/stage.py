@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from tests.bench.stack import call
 from tests.chaos import houses
 from tests.chaos.agent import AgentServer, StubAgent
+from tests.chaos.brokers import Broker
 from tests.chaos.customers import Customers
 from tests.chaos.database import Database
 from tests.chaos.houses import House
@@ -63,12 +64,17 @@ class World:
         )
         self.graph.start()
         self._spare: list[House] = []
-        self.pace, self.slack = 1.0, 0.0
+        # What share of their rate and length loads have, and what anything may take here anyway.
+        self.pace, self.length, self.slack = 1.0, 1.0, 0.0
+        # Where the product's database lives, when that is a disk that may be filled.
+        self.small_disk: Path | None = None
 
-    def attach(self, product: Product, directory: Path) -> None:
+    def attach(self, product: Product, directory: Path, broker: Broker | None = None) -> None:
         """Play on this product from now on."""
         self.product, self.directory = product, directory
+        self.broker = broker or Broker()
         self.database = Database(product.owner_url)
+        self._spare = []
 
     def house(self, spare: int = 1) -> House:
         """A house nobody has used; `spare` are made at once when there is none."""
@@ -119,6 +125,7 @@ class Stage:
         self.world, self.house = world, house
         self.graph, self.database = world.graph, world.database
         self.agent: StubAgent = world.agents.add(house.agent_name, first=house.agent_secret)
+        self.all_agents = [self.agent]
         self.customers = Customers(house)
         self.killer = Killer(world.product, world.database)
         self.expected = Expectation()
@@ -140,7 +147,12 @@ class Stage:
         """Customers write while the block runs; its end waits until all of it was taken."""
         names = list(names) or [self.customers.name() for _ in range(conversations)]
         talk = self.world.loop.start(
-            self.customers.talk(names, rate=rate * self.world.pace, seconds=seconds, first=first)
+            self.customers.talk(
+                names,
+                rate=rate * self.world.pace,
+                seconds=seconds * self.world.length,
+                first=first,
+            )
         )
         try:
             yield names
@@ -158,11 +170,23 @@ class Stage:
     def change_agent(self, **changes: Any) -> None:
         self.api("PATCH", f"agents/{self.house.agent_id}/", changes)
 
+    def new_agent(self, name: str, **fields: Any) -> tuple[StubAgent, dict[str, Any]]:
+        """One more agent of the house, and what the API says of it."""
+        name = f"{name}{self.house.number}"
+        url = f"{self.world.agents.url}/{name}"
+        made = self.api("POST", "agents/", {"name": name, "url": url, **fields})
+        agent = self.world.agents.add(name, first=made["secret"])
+        self.all_agents.append(agent)
+        return agent, made
+
     @contextmanager
-    def more_couriers(self, count: int) -> Iterator[Crew]:
+    def more_couriers(self, count: int, **environment: str) -> Iterator[Crew]:
         """Couriers beside the product's own, started again at once when they die."""
         crew = Crew(
-            COURIER, self.world.product.environment, self.world.directory / "crew.log", count=count
+            COURIER,
+            {**self.world.product.environment, **environment},
+            self.world.directory / "crew.log",
+            count=count,
         )
         began = time.time()
         crew.start()
@@ -217,6 +241,18 @@ class Stage:
             if one.acked_at is not None and one.key in first
         ]
 
+    def waits(self) -> list[float]:
+        """Seconds from the thanks for each message to its agent's first sight of it, sorted."""
+        first: dict[Key, float] = {}
+        for one in self.agent.questions():
+            if one.key is not None:
+                first.setdefault(one.key, one.at)
+        return sorted(
+            first[one.key] - one.acked_at
+            for one in self.customers.sent
+            if one.acked_at is not None and one.key in first
+        )
+
     def want_quick(self, seconds: float, limit: float, what: str) -> None:
         """`what` took `seconds`; it may take `limit`, and what this machine takes anyway."""
         allowed = limit + self.world.slack
@@ -242,7 +278,7 @@ class Stage:
         account = self.house.account_id
         return Books(
             sent=self.customers.sent,
-            seen=self.agent.seen,
+            seen=[one for agent in self.all_agents for one in agent.seen],
             asked=self.asked(),
             stored=self.database.stored(account),
             brought=self.database.brought(account),
