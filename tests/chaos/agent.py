@@ -92,6 +92,8 @@ class StubAgent:
     secrets: dict[str, str] = field(default_factory=dict)
     behave: Behaviour = echo
     seen: list[Seen] = field(default_factory=list)
+    # While this stands, customers' messages are taken and not answered yet.
+    holding: bool = False
     now: int = 0
     most_at_once: int = 0
 
@@ -142,6 +144,8 @@ class AgentServer:
         agent.now += 1
         agent.most_at_once = max(agent.most_at_once, agent.now)
         try:
+            while agent.holding and event.is_question:
+                await asyncio.sleep(0.02)
             return await _react(request, agent.behave(event), event.seen)
         finally:
             agent.now -= 1

@@ -167,7 +167,7 @@ def statuses_backwards(stage: Stage) -> None:
     stage.want(ends == {"read"}, f"the messages ended {sorted(ends)}")
     words = stage.database.rows(
         "SELECT count(*) FROM conversations_event WHERE account_id = %s"
-        " AND type = 'message.status' GROUP BY message_id, data->>'status' HAVING count(*) > 1",
+        " AND type = 'message.status' GROUP BY conversation_id, data->>'status' HAVING count(*) > 1",
         stage.house.account_id,
     )
     stage.want(not words, "a status was told more than once")
