@@ -165,6 +165,9 @@ class Courier:
     async def _claim_until_stopped(self) -> None:
         backoff = 0.1
         while not self._stopping.is_set():
+            if self.presence.clock_is_wrong:
+                await self._pause(WATCH_SECONDS)
+                continue
             self._wake.clear()
             try:
                 claims = await lanes.claim(
@@ -394,7 +397,7 @@ class Courier:
 
     async def _fire_timers(self) -> None:
         due, upcoming = await timing.find_due(self.pool)
-        if due:
+        if due and not self.presence.clock_is_wrong:
             await asyncio.gather(*(self.desk.run(timing.fire, *one) for one in due))
             return
         await asyncio.sleep(min(SWEEP_SECONDS, upcoming or SWEEP_SECONDS))

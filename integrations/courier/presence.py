@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Collection
 from typing import LiteralString
 from uuid import UUID
@@ -19,7 +20,7 @@ HOST_LENGTH = 120
 
 _ENTER: LiteralString = """
 INSERT INTO conversations_courier (host, pid, started_at, last_seen_at, in_flight)
-VALUES (%s, %s, now(), now(), 0) RETURNING id
+VALUES (%s, %s, now(), now(), 0) RETURNING id, extract(epoch FROM clock_timestamp())::float
 """
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(%s::int, %s::int)"
 # The row is put back should somebody have taken it away while we could not be seen.
@@ -27,6 +28,7 @@ _BEAT: LiteralString = """
 INSERT INTO conversations_courier (id, host, pid, started_at, last_seen_at, in_flight)
 VALUES (%(id)s, %(host)s, %(pid)s, now(), now(), %(in_flight)s)
 ON CONFLICT (id) DO UPDATE SET last_seen_at = now(), in_flight = EXCLUDED.in_flight
+RETURNING extract(epoch FROM clock_timestamp())::float
 """
 # Only leases that we know of: a claim whose answer never reached us must run out.
 _PROLONG: LiteralString = """
@@ -45,6 +47,9 @@ DELETE FROM conversations_courier WHERE id = ANY(%s) AND NOT EXISTS (
     SELECT 1 FROM conversations_lane
     WHERE courier_id = conversations_courier.id AND lease_token IS NOT NULL)
 """
+# A courier whose clock is further off than this works for nobody: what it puts on lanes would be due too
+# early or too late, and no receiver would believe its signatures (F-30).
+CLOCK_SECONDS = 2.0
 
 
 class Presence:
@@ -52,6 +57,7 @@ class Presence:
 
     def __init__(self, pool: Pool) -> None:
         self.courier_id = 0
+        self.clock_is_wrong = False
         self._pool = pool
         self._host, self._pid = socket.gethostname()[:HOST_LENGTH], os.getpid()
         self._lock: Connection | None = None
@@ -61,16 +67,18 @@ class Presence:
     async def enter(self) -> None:
         """Take an id and its lock. Raises the database's errors."""
         async with self._pool.connection() as connection:
+            asked = time.time()
             cursor = await connection.execute(_ENTER, [self._host, self._pid])
-            row = await cursor.fetchone()
-        self.courier_id = row[0] if row else 0
+            self.courier_id, clock = await cursor.fetchone() or (0, asked)
+            self._compare(clock, asked)
         await self._hold_lock()
 
     async def beat(self, held: Collection[UUID]) -> None:
         """Say that we live and prolong the leases `held`; take the lock again when it was lost."""
         await self._hold_lock()
         async with self._pool.connection() as connection:
-            await connection.execute(
+            asked = time.time()
+            cursor = await connection.execute(
                 _BEAT,
                 {
                     "id": self.courier_id,
@@ -79,6 +87,8 @@ class Presence:
                     "in_flight": len(held),
                 },
             )
+            (clock,) = await cursor.fetchone() or (asked,)
+            self._compare(clock, asked)
             await connection.execute(
                 _PROLONG,
                 {"id": self.courier_id, "lease": lanes.LEASE_SECONDS, "held": list(held)},
@@ -105,6 +115,14 @@ class Presence:
             logger.warning("courier left without a word error=%s", error)
         if self._lock is not None:
             await self._lock.close()
+
+    def _compare(self, clock: float, asked: float) -> None:
+        """Whether our clock is surely wrong, however long the database's answer was on its way."""
+        off = max(asked - clock, clock - time.time())
+        if (off > CLOCK_SECONDS) != self.clock_is_wrong:
+            self.clock_is_wrong = off > CLOCK_SECONDS
+            verdict = "wrong: working for nobody" if self.clock_is_wrong else "right again"
+            logger.error("clock %s courier=%d off=%.0f s", verdict, self.courier_id, off)
 
     async def _bury(self, ids: list[int]) -> None:
         async with self._pool.connection() as connection:

@@ -16,13 +16,16 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import time_machine
 from django.db import connections
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from conversations import services
 from conversations.messages import Content, DeliveryStatus, StatusUpdate
 from conversations.models import Attempt, Courier, Delivery, Inbox, Lane, Message, Timer
 from integrations.courier import lanes, sending
+from integrations.courier.component import WATCH_SECONDS
 from integrations.courier.database import Pool, connect
 from integrations.courier.presence import Presence
 from integrations.courier.results import finish_many
@@ -359,6 +362,25 @@ def test_headers_with_bytes_that_are_no_utf_8_can_be_stored():
     claim = Claim(1, 1, "agent", 1, uuid4())
     _statement, given = finish_many([Result(Job(claim, 1, 1, 1), State.DELIVERED, outcome)])
     assert given["response_headers"] == ['{"server": "caf?"}']
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_f_30_a_courier_whose_clock_is_wrong_works_for_nobody_until_it_is_right(hours):
+    """It would repeat at once, or in an hour, what is due in seconds, and sign with an hour's error."""
+    with Server(lambda request: Reply(500)) as agent:
+        house = make_house(agent.url)
+        wrong = time.time() + hours * 3600
+        with time_machine.travel(wrong), courier() as one:
+            wait_for(lambda: one.presence.courier_id)
+            put(house, factories.make_conversation(house.inbox))
+            Delivery.all_accounts.update(due_at=Now())
+            Lane.all_accounts.update(due_at=Now())
+            time.sleep(2 * WATCH_SECONDS)
+            assert not agent.requests
+        agent.answer = lambda request: Reply()
+        with courier():
+            wait_for(all_ended)
+    assert len(agent.requests) == 1
 
 
 def test_dl_94_claiming_stays_fast_with_a_long_queue():
