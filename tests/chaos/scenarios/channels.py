@@ -72,8 +72,9 @@ def channel_down(stage: Stage) -> None:
         pass
     names = {one.conversation for one in stage.customers.sent}
     stage.wait_for(lambda: len(stage.calls()) > len(names), 15)
-    _close_window(stage, late)
     stage.say(late, 2)
+    queued = stage.wait_for(lambda: [one for one in sends(stage) if _waits(one, late)])
+    stage.want(queued, "the answer beyond the window was never queued")
     _close_window(stage, late)
     stage.want(len(taken(stage)) == 1, "the channel was not down")
     time.sleep(2)
@@ -87,9 +88,12 @@ def channel_down(stage: Stage) -> None:
     stage.customers.sent[:] = [one for one in stage.customers.sent if one.conversation != late]
 
 
+def _waits(one: Brought, name: str) -> bool:
+    return one.conversation == name and one.state in ("pending", "retry_wait")
+
+
 def _close_window(stage: Stage, name: str) -> None:
     """The customer's last word was a day ago."""
-    stage.wait_for(lambda: any(one.conversation == name for one in sends(stage)))
     stage.database.rows(
         "UPDATE conversations_address SET last_inbound_at = now() - interval '25 hours'"
         " FROM conversations_conversation conversation, conversations_contact contact"
