@@ -365,7 +365,7 @@ def test_headers_with_bytes_that_are_no_utf_8_can_be_stored():
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_f_30_a_courier_whose_clock_is_wrong_works_for_nobody_until_it_is_right(hours):
+def test_f_30_a_courier_whose_clock_is_wrong_works_for_nobody(hours):
     """It would repeat at once, or in an hour, what is due in seconds, and sign with an hour's error."""
     with Server(lambda request: Reply(500)) as agent:
         house = make_house(agent.url)
