@@ -35,8 +35,6 @@ class Scenario:
     sentence: str
     play: Play
     settles: float
-    # Nothing smaller than the whole product will do: its database, its broker, its supervisor.
-    needs_whole: bool
 
 
 _scenarios: dict[str, Scenario] = {}
@@ -47,12 +45,11 @@ def scenario(
     sentence: str,
     *,
     settles: float = 45.0,
-    needs_whole: bool = True,
 ) -> Callable[[Play], Play]:
     """Declare a function as a line of the table."""
 
     def declare(play: Play) -> Play:
-        _scenarios[id] = Scenario(id, sentence, play, settles, needs_whole)
+        _scenarios[id] = Scenario(id, sentence, play, settles)
         return play
 
     return declare

@@ -73,7 +73,7 @@ def outcomes(stage: Stage) -> set[str]:
     return {one.outcome for tries in pushes(stage).values() for one in tries}
 
 
-@scenario("F-09", "the agent answers 500 always", needs_whole=False)
+@scenario("F-09", "the agent answers 500 always")
 def always_500(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE)
     stage.expected = SPEECHLESS
@@ -109,7 +109,7 @@ def _want_open_breaker(stage: Stage) -> None:
     stage.want(probes <= 2, f"{probes} requests reached an agent behind an open breaker")
 
 
-@scenario("F-10", "the agent accepts and never answers", needs_whole=False)
+@scenario("F-10", "the agent accepts and never answers")
 def never_answers(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE)
     stage.expected = Expectation(to_customer=False)
@@ -124,7 +124,7 @@ def never_answers(stage: Stage) -> None:
     stage.want(told(stage) == sorted(names), f"the customers were told {len(told(stage))} times")
 
 
-@scenario("F-11", "the agent answers after its time limit", needs_whole=False)
+@scenario("F-11", "the agent answers after its time limit")
 def too_late(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE, timeout_s=5)
     stage.expected = SPEECHLESS
@@ -146,7 +146,7 @@ def _echoes(stage: Stage) -> list[str]:
     return [one.text for one in stage.asked() if one.key is not None]
 
 
-@scenario("F-12", "the agent answers 410", needs_whole=False)
+@scenario("F-12", "the agent answers 410")
 def gone(stage: Stage) -> None:
     names = talk_once(stage, 3)
     stage.wait_for(lambda: len(_echoes(stage)) == len(names))
@@ -171,7 +171,7 @@ def gone(stage: Stage) -> None:
     stage.want(requests <= len(names), f"{requests} requests went to an agent that is gone")
 
 
-@scenario("F-13", "the agent answers 429 with Retry-After: 7", needs_whole=False)
+@scenario("F-13", "the agent answers 429 with Retry-After: 7")
 def too_many(stage: Stage) -> None:
     stage.agent.behave = _busy_first
     for name in talk_once(stage, 4):
@@ -191,7 +191,7 @@ def _busy_first(event: Event) -> Reaction:
     return echo(event)
 
 
-@scenario("F-14", "the agent redirects to an inner address", needs_whole=False)
+@scenario("F-14", "the agent redirects to an inner address")
 def redirects(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE)
     stage.expected = SPEECHLESS
@@ -217,7 +217,7 @@ def rebinds(stage: Stage) -> None:
     )
 
 
-@scenario("F-16", "the agent's answer drips one byte a second", needs_whole=False)
+@scenario("F-16", "the agent's answer drips one byte a second")
 def drips(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE, timeout_s=5)
     stage.expected = SPEECHLESS
@@ -244,7 +244,7 @@ def drips(stage: Stage) -> None:
     stage.settle()
 
 
-@scenario("F-17", "the agent's answer is 1 GB", needs_whole=False)
+@scenario("F-17", "the agent's answer is 1 GB")
 def floods(stage: Stage) -> None:
     stage.change_agent(patience_s=PATIENCE)
     talk_once(stage, 2)
@@ -262,7 +262,7 @@ def floods(stage: Stage) -> None:
     stage.want(grown < 5, f"the worker grew {grown:.1f} MB")
 
 
-@scenario("F-18", "the signing secret is rotated under load", needs_whole=False)
+@scenario("F-18", "the signing secret is rotated under load")
 def rotate(stage: Stage) -> None:
     with stage.load(conversations=12, rate=15, seconds=8):
         time.sleep(3)

@@ -35,9 +35,7 @@ def no_statuses(stage: Stage) -> Iterator[None]:
         stage.graph.statuses = usual
 
 
-@scenario(
-    "F-19", "the channel takes a message and the answer is lost", settles=60, needs_whole=False
-)
+@scenario("F-19", "the channel takes a message and the answer is lost", settles=60)
 def answer_lost(stage: Stage) -> None:
     """With a status that proves it: one message. With none: one more, and marked (DL-42, DL-43)."""
     stage.graph.fail(drop="after", times=5)
@@ -114,7 +112,7 @@ def _heard_failure(stage: Stage, name: str) -> bool:
     )
 
 
-@scenario("F-21", "the channel says: outside the reply window", needs_whole=False)
+@scenario("F-21", "the channel says: outside the reply window")
 def outside_window(stage: Stage) -> None:
     stage.expected = Expectation(to_customer=False)
     stage.graph.fail(code=131047, times=3)
@@ -129,7 +127,7 @@ def outside_window(stage: Stage) -> None:
         stage.want(_heard_failure(stage, name), "the agent was not told")
 
 
-@scenario("F-22", "the same webhook 50 times at once", needs_whole=False)
+@scenario("F-22", "the same webhook 50 times at once")
 def fifty_copies(stage: Stage) -> None:
     message, contact = hooks.customer_message("text", sender=stage.customers.name(), name="Ana")
     name = message["from"]
@@ -153,7 +151,7 @@ def fifty_copies(stage: Stage) -> None:
     stage.want(len(stage.agent.questions()) == 1, "the agent was asked more than once")
 
 
-@scenario("F-23", "statuses in the wrong order: read, delivered, sent", needs_whole=False)
+@scenario("F-23", "statuses in the wrong order: read, delivered, sent")
 def statuses_backwards(stage: Stage) -> None:
     with no_statuses(stage):
         talk_once(stage, 3)
@@ -177,7 +175,7 @@ def statuses_backwards(stage: Stage) -> None:
     stage.want(not words, "a status was told more than once")
 
 
-@scenario("F-24", "a batch of 100 messages, one of them malformed", needs_whole=False)
+@scenario("F-24", "a batch of 100 messages, one of them malformed")
 def bad_entry(stage: Stage) -> None:
     names = [stage.customers.name() for _ in range(100)]
     contacts, messages = [], []

@@ -18,7 +18,7 @@ MOVING_SECONDS = 5.0
 IN_FLIGHT = 16
 
 
-@scenario("F-01", "kill -9 web under load", needs_whole=False)
+@scenario("F-01", "kill -9 web under load")
 def kill_web(stage: Stage) -> None:
     with stage.load(conversations=30, rate=40, seconds=8):
         time.sleep(2)
@@ -30,7 +30,7 @@ def kill_web(stage: Stage) -> None:
     stage.note(f"{len(refused)} webhooks came again")
 
 
-@scenario("F-02", "kill -9 worker with 16 messages in flight", settles=60, needs_whole=False)
+@scenario("F-02", "kill -9 worker with 16 messages in flight", settles=60)
 def kill_worker(stage: Stage) -> None:
     stage.change_agent(timeout_s=60)
     stage.agent.holding = True
@@ -139,7 +139,7 @@ def kill_postmaster(stage: Stage) -> None:
     stage.want(before == after, "a process did not survive the database")
 
 
-@scenario("F-06", "the doorbell is lost (LISTEN cut) while messages come", needs_whole=False)
+@scenario("F-06", "the doorbell is lost (LISTEN cut) while messages come")
 def cut_listen(stage: Stage) -> None:
     with stage.load(conversations=10, rate=15, seconds=6):
         end = time.monotonic() + 5

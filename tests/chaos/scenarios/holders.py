@@ -31,7 +31,7 @@ def deliveries_to(stage: Stage, endpoint: int) -> list[Brought]:
     ]
 
 
-@scenario("F-25", "reassigned to another agent while 5 events queue", needs_whole=False)
+@scenario("F-25", "reassigned to another agent while 5 events queue")
 def reassigned(stage: Stage) -> None:
     stage.expected = SPEECHLESS
     heir, made = stage.new_agent("heir")
@@ -63,7 +63,7 @@ def reassigned(stage: Stage) -> None:
     stage.want(echoes == [f"{ECHO}{name}:{n}" for n in range(1, 8)], f"the customer got {echoes}")
 
 
-@scenario("F-26", "a person takes over while the agent's reply is in flight", needs_whole=False)
+@scenario("F-26", "a person takes over while the agent's reply is in flight")
 def taken_over(stage: Stage) -> None:
     stage.expected = Expectation(to_customer=False)
     stage.agent.behave = _slow_for_the_first
@@ -101,7 +101,7 @@ def _texts(stage: Stage, name: str) -> list[str]:
     return [one.text for one in stage.asked() if one.conversation == name]
 
 
-@scenario("F-32", "a contact is erased while its queue is full", needs_whole=False)
+@scenario("F-32", "a contact is erased while its queue is full")
 def erased(stage: Stage) -> None:
     stage.expected = SPEECHLESS
     stage.agent.behave = mute_questions(3)
@@ -136,7 +136,7 @@ def erased(stage: Stage) -> None:
     stage.customers.sent.clear()
 
 
-@scenario("F-33", "an agent is deleted and made again with the same URL", needs_whole=False)
+@scenario("F-33", "an agent is deleted and made again with the same URL")
 def made_again(stage: Stage) -> None:
     stage.expected = SPEECHLESS
     stage.change_agent(patience_s=60)
@@ -187,7 +187,7 @@ def patience_while_down(stage: Stage) -> None:
     stage.want(lines == len(names), f"{lines} hand-offs for {len(names)} conversations")
 
 
-@scenario("F-35", "no person online and no team configured", needs_whole=False)
+@scenario("F-35", "no person online and no team configured")
 def nobody_there(stage: Stage) -> None:
     stage.expected = Expectation(to_customer=False)
     stage.change_agent(patience_s=PATIENCE, fallback_team=None)
