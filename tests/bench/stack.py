@@ -60,6 +60,13 @@ class Stack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def owner_url(self) -> str:
+        """The database, as the owner of its tables."""
+        lines = (self.data_dir / "switchboard.env").read_text().splitlines()
+        values = dict(line.split("=", 1) for line in lines if "=" in line)
+        return values["DATABASE_OWNER_URL"].strip("\"'")
+
     def demo(self) -> dict[str, Any]:
         printed = subprocess.run(
             [sys.executable, "manage.py", "demo", "--json"],
