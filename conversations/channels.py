@@ -134,7 +134,8 @@ class HookItem:
     `dedupe_key` is unique per inbox for ever, or for ten minutes when `weak_key` (DL-13);
     `lane_key` names the contact, so that one customer's items are read in order; `error` is set when
     this item alone could not be split off cleanly (kept as a failed receipt); `cost` is what it takes
-    from the limits of a channel that has some.
+    from the limits of a channel that has some; a `status` says what became of a message of ours, and
+    may overtake what the contact says (DL-24).
     """
 
     dedupe_key: str
@@ -143,6 +144,7 @@ class HookItem:
     error: str = ""
     weak_key: bool = False
     cost: float = 1
+    status: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import time
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import psycopg
 
 from accounts import metrics
 from conversations.channels import HookItem, InboxConfig
-from conversations.models import Inbox, InboxRoute
+from conversations.models import Inbox, InboxRoute, Lane
 from integrations.live import connection_arguments
 from integrations.models import Receipt
 
@@ -36,6 +37,7 @@ WEAK_KEY_SECONDS = 600
 ROUTE_SECONDS = 3.0
 MAX_ROUTES = 10_000
 MAX_KEY, MAX_LANE_KEY = 300, 120
+STATUS_LANES = 4
 # The database cannot be asked now; nothing is wrong with what it was asked.
 DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 INGEST = "switchboard_ingest_total"
@@ -46,9 +48,10 @@ KEPT_HEADERS = ("content-type", "user-agent", "x-request-id")
 # everywhere, so two batches never wait for each other.
 _STORE: LiteralString = """
 WITH item AS (
-    SELECT * FROM unnest(%(inboxes)s::bigint[], %(keys)s::text[], %(lanes)s::text[],
-                         %(headers)s::text[], %(bodies)s::bytea[], %(errors)s::text[])
-        WITH ORDINALITY AS t (inbox_id, dedupe_key, lane_key, headers, body, error, place)
+    SELECT * FROM unnest(%(inboxes)s::bigint[], %(keys)s::text[], %(kinds)s::text[],
+                         %(lanes)s::text[], %(headers)s::text[], %(bodies)s::bytea[],
+                         %(errors)s::text[])
+        WITH ORDINALITY AS t (inbox_id, dedupe_key, kind, lane_key, headers, body, error, place)
 ), fresh AS (
     SELECT DISTINCT ON (inbox_id, dedupe_key) * FROM item
     WHERE NOT EXISTS (
@@ -59,19 +62,21 @@ WITH item AS (
 ), opened AS (
     INSERT INTO conversations_lane AS lane
         (account_id, kind, destination_id, key, due_at, last_sequence, blocked_reason)
-    SELECT DISTINCT %(account)s::bigint, 'inbound', inbox_id, lane_key, now(), 1, '' FROM fresh
-    ORDER BY inbox_id, lane_key
+    SELECT DISTINCT %(account)s::bigint, kind, inbox_id, lane_key, now(), 1, '' FROM fresh
+    ORDER BY kind, inbox_id, lane_key
     ON CONFLICT (kind, destination_id, key) DO UPDATE
         SET last_sequence = lane.last_sequence + 1,
             due_at = LEAST(COALESCE(lane.due_at, EXCLUDED.due_at), EXCLUDED.due_at)
-    RETURNING id, destination_id, key
+    RETURNING id, kind, destination_id, key
 ), stored AS (
     INSERT INTO integrations_receipt
         (account_id, inbox_id, lane_id, dedupe_key, headers, body_packed, received_at, state, tries,
          result)
     SELECT %(account)s, inbox_id, opened.id, dedupe_key, headers::jsonb, body, now(),
            CASE WHEN error = '' THEN 'new' ELSE 'failed' END, 0, error
-    FROM fresh JOIN opened ON destination_id = inbox_id AND key = lane_key ORDER BY place
+    FROM fresh JOIN opened ON opened.kind = fresh.kind AND destination_id = inbox_id
+        AND key = lane_key
+    ORDER BY place
     ON CONFLICT DO NOTHING RETURNING inbox_id, state
 )
 SELECT inbox_id, state, count(*), pg_notify('switchboard_lanes', 'inbound') FROM stored
@@ -315,15 +320,26 @@ def _count(batch: Sequence[_Entry], stored: Mapping[tuple[Any, ...], int]) -> No
 
 def _columns(account_id: int, entries: Sequence[_Entry]) -> dict[str, Any]:
     rows = [(entry, item) for entry in entries for item in entry.items]
+    lanes = [_lane_of(item) for _entry, item in rows]
     return {
         "account": account_id,
         "inboxes": [entry.inbox.id for entry, _item in rows],
         "keys": [_dedupe_key(item) for _entry, item in rows],
-        "lanes": [_fit(item.lane_key, MAX_LANE_KEY) for _entry, item in rows],
+        "kinds": [str(kind) for kind, _key in lanes],
+        "lanes": [key for _kind, key in lanes],
         "headers": [entry.headers for entry, _item in rows],
         "bodies": [Receipt.pack(item.payload) for _entry, item in rows],
         "errors": [_clean(item.error)[:500] for _entry, item in rows],
     }
+
+
+def _lane_of(item: HookItem) -> tuple[str, str]:
+    """Kind and key of the item's lane. A contact has one for what it says; statuses of many contacts
+    share one, because they wait for nobody and are best read together. Those of one contact stay in
+    one, so that two readers never want the same conversation."""
+    if item.status:
+        return Lane.Kind.STATUS, str(zlib.crc32(item.lane_key.encode()) % STATUS_LANES)
+    return Lane.Kind.INBOUND, _fit(item.lane_key, MAX_LANE_KEY)
 
 
 def _dedupe_key(item: HookItem) -> str:

@@ -124,6 +124,8 @@ class Lane(AccountModel):
 
     class Kind(models.TextChoices):
         INBOUND = "inbound", _("inbound")  # destination: inbox; key: contact; items: receipts
+        # destination: inbox; key: one of a few buckets; items: receipts of statuses, in any order
+        STATUS = "status", _("status")
         AGENT = "agent", _("agent")  # destination: endpoint; key: conversation
         SEND = "send", _("send")  # destination: inbox; key: conversation
         # destination: endpoint; key: conversation, or a parked delivery of it
@@ -257,6 +259,10 @@ class Delivery(AccountModel):
             ),
             models.Index(
                 fields=["replay_of"], condition=Q(replay_of__isnull=False), name="delivery_replay"
+            ),
+            # By the channel's id, which stands on the message itself for its first part.
+            models.Index(
+                fields=["provider_message_id"], condition=Q(part__gt=0), name="delivery_later_part"
             ),
             models.Index(fields=["account", "-id"], name="delivery_log"),
             models.Index(fields=["wire_id"], name="delivery_wire"),

@@ -26,6 +26,7 @@ from conversations.services.outbound import (
     post_messages,
     use_draft,
 )
+from conversations.services.statuses import receive_statuses
 from conversations.services.updates import (
     add_labels,
     mark_read,
@@ -49,6 +50,7 @@ __all__ = [
     "post_messages",
     "receive",
     "receive_messages",
+    "receive_statuses",
     "remove_labels",
     "reopen",
     "resolve",

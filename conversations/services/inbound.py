@@ -7,10 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
-from accounts import ids
 from conversations import timers
 from conversations.content import inbound_json
 from conversations.messages import (
@@ -24,27 +22,25 @@ from conversations.messages import (
     Kind,
     Reading,
     StatusUpdate,
-    status_moves_forward,
 )
 from conversations.models import (
     Address,
     Attachment,
     Contact,
     Conversation,
-    Delivery,
     Inbox,
-    Lane,
     Message,
     Timer,
 )
 from conversations.phrasing import chosen
-from conversations.services import activity, events, outbox
+from conversations.services import activity, events
 from conversations.services.addresses import add_identifiers, addresses_of, find_address
 from conversations.services.events import Fact
 from conversations.services.holding import wake
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
+from conversations.services.statuses import missing, receive_statuses
 
 Direction = Message.Direction
 # These say something about another message; they open no window and wait for no answer.
@@ -195,81 +191,10 @@ def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
 
 
 def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:
-    message = _message_of(inbox, update)
-    if message is None:
-        raise NotYetError(f"no message {update.external_id or update.our_reference}")
-    conversation = lock(message.conversation_id)
-    message.refresh_from_db(fields=["status", "external_id"])
-    settle_uncertain(message, update)
-    if not status_moves_forward(message.status, update.status):
-        return f"ignored: already {message.status}"
-    message.status = update.status
-    fields = ["status"]
-    if not message.external_id and update.external_id:
-        message.external_id = update.external_id
-        fields.append("external_id")
-    if update.status == DeliveryStatus.FAILED:
-        message.error_code = update.error_code[:40]
-        message.error_text = update.error_text[:500]
-        fields += ["error_code", "error_text"]
-    message.save(update_fields=fields)
-    events.record(conversation, "message.status", message=message, status=str(update.status))
-    return f"{message.public_id} is {update.status}"
-
-
-def settle_uncertain(message: Message, update: StatusUpdate) -> None:
-    """A status proves that an ambiguous send arrived (DL-42), however late it comes.
-
-    One that overtakes the channel's answer leaves its id, in case that answer is lost.
-    """
-    part = part_of(update.our_reference)
-    sends = Delivery.objects.filter(message=message, kind=Lane.Kind.SEND)
-    if part is not None:
-        sends = sends.filter(part=part)
-        sends.filter(state=Delivery.State.IN_FLIGHT).update(provider_message_id=update.external_id)
-    unproven = Q(state__in=(Delivery.State.UNCERTAIN, Delivery.State.HELD))
-    unproven |= Q(state=Delivery.State.RETRY_WAIT, possible_duplicate=True)
-    settled = sends.filter(unproven).update(
-        state=Delivery.State.DELIVERED,
-        provider_message_id=update.external_id,
-        finished_at=timezone.now(),
-    )
-    if settled:
-        schedule, delivered = Delivery.Schedule.SEND, Delivery.State.DELIVERED
-        outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
-        Lane.objects.filter(deliveries__message=message).update(due_at=timezone.now())
-        outbox.ring(Lane.Kind.SEND)
-
-
-def part_of(reference: str) -> int | None:
-    """`msg_…-2` → 2; None when the reference is not one of ours."""
-    _, _, number = reference.rpartition("-")
-    return int(number) if number.isdecimal() else None
-
-
-def _message_of(inbox: Inbox, update: StatusUpdate) -> Message | None:
-    if update.our_reference:
-        public_id = update.our_reference.rpartition("-")[0]
-        try:
-            pk = ids.decode("msg", public_id)
-        except ValueError:
-            pk = 0
-        found = Message.objects.filter(pk=pk, inbox=inbox).first()
-        if found:
-            return found
-    found = Message.objects.filter(inbox=inbox, external_id=update.external_id).first()
-    if found:
-        return found
-    delivery = (
-        Delivery.objects.filter(
-            kind=Lane.Kind.SEND,
-            provider_message_id=update.external_id,
-            lane__destination_id=inbox.pk,
-        )
-        .select_related("message")
-        .first()
-    )
-    return delivery.message if delivery else None
+    [line] = receive_statuses(inbox, [update])
+    if line is None:
+        raise NotYetError(missing(update))
+    return line
 
 
 def _change_identifiers(inbox: Inbox, change: IdentifierChange) -> str:

@@ -21,6 +21,12 @@ def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
     return {one.pk: one for one in _locked(*RELATED).filter(pk__among=pks).order_by("id")}
 
 
+def lock_bare(pks: Collection[int]) -> dict[int, Conversation]:
+    """The same without what hangs on them, for who does not need it."""
+    rows = Conversation.objects.select_for_update().filter(pk__among=pks)
+    return {one.pk: one for one in rows.order_by("id")}
+
+
 def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
     """The conversations at `addresses` (by id), by the address's id; new ones are missing.
 

@@ -33,23 +33,20 @@ from conversations.services import events, outbox
 from conversations.services.events import Fact
 from conversations.services.holding import hand_off
 from conversations.services.locking import lock
+from conversations.services.statuses import EXTERNAL_ID
 
 State = Delivery.State
 # How long a status webhook may take to prove that an ambiguous send arrived (DL-42).
 RECONCILE_AFTER = timedelta(seconds=30)
 
 
-# One round trip; the id of an echo that has come in as a message of its own stays with that one.
-_SENT = """
-UPDATE conversations_message message SET status = said.status,
-    external_id = CASE WHEN message.external_id = '' AND said.external_id <> '' AND NOT EXISTS (
-        SELECT 1 FROM conversations_message other
-        WHERE other.account_id = message.account_id AND other.inbox_id = message.inbox_id
-          AND other.external_id = said.external_id AND other.external_id <> '') THEN said.external_id ELSE message.external_id END
+# One round trip for all of them.
+_SENT = f"""
+UPDATE conversations_message message SET status = said.status, external_id = {EXTERNAL_ID}
 FROM unnest(%(messages)s::bigint[], %(statuses)s::text[], %(externals)s::text[])
     AS said (id, status, external_id)
 WHERE message.id = said.id RETURNING message.id, message.external_id
-"""
+"""  # noqa: S608 - fixed text only
 
 
 class Sent(NamedTuple):

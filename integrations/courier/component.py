@@ -28,6 +28,7 @@ from integrations.courier import (
     pushing,
     reading,
     sending,
+    statuses,
     timing,
     watching,
 )
@@ -37,6 +38,7 @@ from integrations.courier.desk import Desk
 from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
 from integrations.courier.pushing import Pushed
+from integrations.courier.reading import InboxKey
 from integrations.courier.sending import Part, Sent
 from integrations.courier.together import I, K, O, Together
 from integrations.courier.work import Claim, Release, Room
@@ -56,6 +58,7 @@ RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
 CONNECTIONS = 4
 REST_SLOTS = 64
+STATUS_SLOTS = 64
 # What waits is done together, so much of it at most.
 TOGETHER = 50
 # What broke inside of us is tried again, but not at once.
@@ -88,8 +91,17 @@ class Courier:
         self.presence = Presence(self.pool)
         self.clients = Clients(policy=self.options.policy)
         self.readers = Desk(self.options.threads, "courier-reading")
+        # One thread: they come by the thousand and may wait, customers may not.
+        self.status_readers = Desk(1, "courier-statuses")
         self.desk = Desk(self.options.threads, "courier-desk")
         self.reading = self._together(self.readers, reading.read_lanes, reading.inbox_of)
+        self.reading_statuses: Together[InboxKey, Claim, float | None] = Together(
+            self.status_readers,
+            statuses.read_lanes,
+            key_of=reading.inbox_of,
+            most=TOGETHER,
+            at_once=1,
+        )
         self.settling = self._together(self.desk, pushing.record_many, _account_of)
         self.beginning: Together[int, Claim, Part | Release] = self._together(
             self.desk, self._begin_sends, _account_of
@@ -191,6 +203,7 @@ class Courier:
     def _rooms(self) -> dict[str, Room]:
         slots = {
             "reading": self.options.threads * TOGETHER,
+            "statuses": STATUS_SLOTS,
             "live": self.options.slots,
             # Beside those of answers, and never less than one for four of them (DL-91).
             "subscribers": -(-self.options.slots // 4),
@@ -214,7 +227,9 @@ class Courier:
                 case Lane.Kind.AGENT | Lane.Kind.SUBSCRIBER:
                     pushes.append(claim)
                 case Lane.Kind.INBOUND:
-                    self._begin(self._read(claim))
+                    self._begin(self._read(claim, self.reading))
+                case Lane.Kind.STATUS:
+                    self._begin(self._read(claim, self.reading_statuses))
                 case Lane.Kind.SEND:
                     self._begin(self._guarded(claim, self._send(claim)))
                 case Lane.Kind.MEDIA:
@@ -231,9 +246,9 @@ class Courier:
 
     # --- Lanes -------------------------------------------------------------------------------
 
-    async def _read(self, claim: Claim) -> None:
+    async def _read(self, claim: Claim, reader: Together[InboxKey, Claim, float | None]) -> None:
         try:
-            due_in = await self.reading(claim)
+            due_in = await reader(claim)
         except Exception:
             logger.exception("reading broke lane=%d", claim.lane_id)
             await self._abandon([claim])
@@ -480,6 +495,7 @@ class Courier:
         await self.presence.leave()
         await self.pool.close()
         await asyncio.to_thread(self.readers.close)
+        await asyncio.to_thread(self.status_readers.close)
         await asyncio.to_thread(self.desk.close)
         logger.info("courier stopped id=%d", self.presence.courier_id)
 

@@ -21,10 +21,11 @@ from integrations.courier.work import Claim, Job, Release, Room
 
 logger = logging.getLogger(__name__)
 
-# Lanes of a group share slots. Subscribers, media and signals have their own, so that they never hold up
-# answers, nor answers them (DL-91).
+# Lanes of a group share slots. Statuses have their own, so that they never hold up what customers say;
+# so have subscribers, media and signals, so that they never hold up answers, nor answers them (DL-91).
 GROUPS: Mapping[str, str] = {
     Lane.Kind.INBOUND: "reading",
+    Lane.Kind.STATUS: "statuses",
     Lane.Kind.AGENT: "live",
     Lane.Kind.SEND: "live",
     Lane.Kind.SUBSCRIBER: "subscribers",

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts import metrics
@@ -51,8 +52,9 @@ WHERE head.next_try_at IS NULL OR head.next_try_at <= now()
 """
 _END: LiteralString = """
 UPDATE integrations_receipt receipt
-SET state = ended.state, result = ended.result, tries = tries + 1, next_try_at = NULL
-FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS ended (id, state, result)
+SET state = ended.state, result = ended.result, tries = tries + 1,
+    next_try_at = now() + ended.wait * interval '1 second'
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::float[]) AS ended (id, state, result, wait)
 WHERE receipt.id = ended.id
 """
 # As in lanes.py: the row is locked first, without waiting, and what waits on it is looked up by a
@@ -74,6 +76,15 @@ RETURNING lane.id, GREATEST(extract(epoch FROM lane.due_at - now()), 0)::float
 """
 
 
+class Ended(NamedTuple):
+    """What a receipt's reading came to; `wait` seconds until it is tried again, where it is."""
+
+    receipt_id: int
+    state: str
+    result: str
+    wait: float | None = None
+
+
 def inbox_of(claim: Claim) -> InboxKey:
     """One inbox a transaction: its conversations are locked by one statement, in one order."""
     return InboxKey(claim.account_id, claim.destination_id)
@@ -93,17 +104,17 @@ def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]
         heads = _heads(claims)
         said, odd = _read_heads(inbox, heads)
         lines = services.receive_messages(inbox, list(said.values()))
-        _end_many(list(zip(said, lines, strict=True)))
+        end_many([ended(pk, line) for pk, line in zip(said, lines, strict=True)])
         dues = _rest_many([claim for claim in claims if claim.lane_id not in odd])
     _observe_lag([receipt for receipt in heads if receipt.pk in said])
     return {places[lane_id]: due for lane_id, due in dues.items()}
 
 
 def _heads(claims: Sequence[Claim]) -> list[Receipt]:
-    return list(Receipt.objects.raw(_HEADS, _keys(claims)))
+    return list(Receipt.objects.raw(_HEADS, keys_of(claims)))
 
 
-def _keys(claims: Sequence[Claim]) -> list[Any]:
+def keys_of(claims: Sequence[Claim]) -> list[Any]:
     return [[claim.lane_id for claim in claims], [claim.token for claim in claims]]
 
 
@@ -127,31 +138,38 @@ def _read_heads(
     return said, odd
 
 
-def _end_many(ended: Sequence[tuple[int, str]]) -> None:
-    if not ended:
+def ended(receipt_id: int, line: str) -> Ended:
+    return Ended(receipt_id, _state_of(line), fitting(line))
+
+
+def not_yet(receipt: Receipt, error: str) -> Ended:
+    """Try it again shortly, or give it up when that was done often enough."""
+    if receipt.tries >= len(NOT_YET_WAITS):
+        return ended(receipt.pk, f"ignored: {error}")
+    return Ended(receipt.pk, State.NEW, fitting(error), NOT_YET_WAITS[receipt.tries])
+
+
+def end_many(all_ended: Sequence[Ended]) -> None:
+    if not all_ended:
         return
     with connection.cursor() as cursor:
-        cursor.execute(
-            _END,
-            [
-                [pk for pk, _line in ended],
-                [_state_of(line) for _pk, line in ended],
-                [_fitting(line) for _pk, line in ended],
-            ],
-        )
+        cursor.execute(_END, [list(column) for column in zip(*all_ended, strict=True)])
 
 
 def _rest_many(claims: Sequence[Claim]) -> dict[int, float | None]:
     """Give back the lanes that nobody else has locked; the seconds until each is due again."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, _keys(claims))
+        cursor.execute(_LOCK, keys_of(claims))
         locked = [row[0] for row in cursor.fetchall()]
         cursor.execute(_REST, [locked])
         return dict(cursor.fetchall())
 
 
 def read_lane(claim: Claim) -> float | None:
-    """Read the lane's receipts and give it back; seconds until it is due again, None for never."""
+    """Read the lane's receipts and give it back; seconds until it is due again, None for never.
+
+    They are read in order, and one that has to wait holds up the others; but statuses wait alone.
+    """
     for _ in range(TURN):
         if not _read_next(claim):
             break
@@ -161,12 +179,11 @@ def read_lane(claim: Claim) -> float | None:
 def _read_next(claim: Claim) -> bool:
     """Apply the lane's first waiting receipt; False when there is none that is due."""
     with account_context(claim.account_id):
+        waiting = Receipt.objects.filter(lane_id=claim.lane_id, state=State.NEW)
+        if claim.kind == Lane.Kind.STATUS:
+            waiting = waiting.exclude(next_try_at__gt=timezone.now())
         receipt = (
-            Receipt.objects.select_for_update(of=("self",))
-            .select_related("inbox")
-            .filter(lane_id=claim.lane_id, state=State.NEW)
-            .order_by("id")
-            .first()
+            waiting.select_for_update(of=("self",)).select_related("inbox").order_by("id").first()
         )
         if receipt is None or (receipt.next_try_at and receipt.next_try_at > timezone.now()):
             return False
@@ -212,13 +229,13 @@ def _state_of(line: str) -> str:
     return State.IGNORED if line.startswith("ignored") else State.DONE
 
 
-def _fitting(line: str) -> str:
+def fitting(line: str) -> str:
     return line.replace("\x00", "")[:500]
 
 
 def _end(receipt: Receipt, state: str, result: str) -> None:
     receipt.state = state
-    receipt.result = _fitting(result)
+    receipt.result = fitting(result)
     receipt.tries += 1
     receipt.next_try_at = None
     receipt.save(update_fields=["state", "result", "tries", "next_try_at"])
@@ -230,7 +247,7 @@ def _try_again(receipt: Receipt, waits: tuple[float, ...], error: str, *, last: 
         return
     receipt.next_try_at = timezone.now() + timedelta(seconds=waits[receipt.tries])
     receipt.tries += 1
-    receipt.result = _fitting(error)
+    receipt.result = fitting(error)
     receipt.save(update_fields=["next_try_at", "tries", "result"])
 
 
@@ -240,12 +257,9 @@ def _rest(claim: Claim) -> float | None:
         lane = Lane.objects.select_for_update().filter(pk=claim.lane_id).first()
         if lane is None or lane.lease_token != claim.token:
             return None
-        waiting = (
-            Receipt.objects.filter(lane_id=claim.lane_id, state=State.NEW)
-            .order_by("id")
-            .values_list("next_try_at", "received_at")
-            .first()
-        )
-        due: datetime | None = (waiting[0] or waiting[1]) if waiting else None
+        waiting = Receipt.objects.filter(lane_id=claim.lane_id, state=State.NEW)
+        dues = waiting.annotate(due=Coalesce("next_try_at", "received_at"))
+        first = dues.order_by("due" if claim.kind == Lane.Kind.STATUS else "id")
+        due: datetime | None = first.values_list("due", flat=True).first()
         rest_lane(claim, due)
     return max(0.0, (due - timezone.now()).total_seconds()) if due else None

@@ -80,8 +80,9 @@ class SandboxChannel(Channel):
         except UnexpectedPayloadError as error:
             digest = hashlib.sha256(body).hexdigest()
             return [HookItem(f"bad:{digest}", "", body, error=str(error), weak_key=True)]
-        cost = SEEN_COST if said.has("seen") else 1
-        return [HookItem(f"m:{visitor}:{identifier}", visitor, body, cost=cost)]
+        seen = said.has("seen")
+        cost = SEEN_COST if seen else 1
+        return [HookItem(f"m:{visitor}:{identifier}", visitor, body, cost=cost, status=seen)]
 
     def read(self, payload: bytes, inbox: InboxConfig) -> Reading:
         values = parse_json(payload)

@@ -154,7 +154,12 @@ class _Cut:
             return _broken(payload, str(error))
         payload = _dump({**self.frame, "contact": contact, self.name: element})
         lane = identities.lane_of(person) or UNKNOWN_LANE
-        return HookItem(key, lane if len(lane) <= LONGEST_LANE else _digest(lane.encode()), payload)
+        return HookItem(
+            key,
+            lane if len(lane) <= LONGEST_LANE else _digest(lane.encode()),
+            payload,
+            status=self.name == "status",
+        )
 
     def _contact_of(self, named: tuple[Identifier, ...]) -> dict[str, Any]:
         """A message without any sender can only be told from its contact when both stand alone."""

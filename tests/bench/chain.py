@@ -49,7 +49,9 @@ async def sustained(bench: Bench) -> None:
         prompt = rate if percentile(samples, 0.99) <= MAX_P99_MS else prompt
     floor = bench.report.insert_floor
     aim = "≥ 1,000/s"
-    bench.report.line("P1", "whole chain sustained, p99 ≤ 100 ms", f"{prompt}/s", aim=aim, floor=floor)
+    bench.report.line(
+        "P1", "whole chain sustained, p99 ≤ 100 ms", f"{prompt}/s", aim=aim, floor=floor
+    )
     bench.report.line("", "whole chain kept up with, p99 ≤ 1 s", f"{kept_up}/s")
 
 

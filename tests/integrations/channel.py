@@ -58,6 +58,7 @@ class PaperChannel(Channel):
                 json.dumps(item).encode(),
                 item.get("error", ""),
                 item.get("weak", False),
+                status="status" in item,
             )
             for item in json.loads(body)["items"]
         ]

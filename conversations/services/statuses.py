@@ -1,0 +1,213 @@
+"""What a channel says about messages of ours: sent, delivered, read, failed (channels.md 1.3, F-23)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import ids
+from conversations.messages import DeliveryStatus, StatusUpdate, status_moves_forward
+from conversations.models import Conversation, Delivery, Inbox, Lane, Message
+from conversations.services import events, outbox
+from conversations.services.events import Fact
+from conversations.services.locking import lock_bare
+
+State = Delivery.State
+# Sends that a status may say something new about.
+UNSETTLED = (State.IN_FLIGHT, State.UNCERTAIN, State.HELD, State.RETRY_WAIT)
+
+# The id of an echo that has come in as a message of its own stays with that one.
+EXTERNAL_ID = """
+CASE WHEN message.external_id = '' AND said.external_id <> '' AND NOT EXISTS (
+    SELECT 1 FROM conversations_message other
+    WHERE other.account_id = message.account_id AND other.inbox_id = message.inbox_id
+      AND other.external_id = said.external_id AND other.external_id <> '')
+THEN said.external_id ELSE message.external_id END
+"""
+# One round trip for all that moved; a full-speed number's statuses are thousands a second.
+_MOVE = f"""
+UPDATE conversations_message message
+SET status = said.status, external_id = {EXTERNAL_ID},
+    error_code = CASE said.status WHEN 'failed' THEN said.code ELSE message.error_code END,
+    error_text = CASE said.status WHEN 'failed' THEN said.text ELSE message.error_text END
+FROM unnest(%(messages)s::bigint[], %(statuses)s::text[], %(externals)s::text[], %(codes)s::text[],
+            %(texts)s::text[]) AS said (id, status, external_id, code, text)
+WHERE message.id = said.id RETURNING message.id, message.external_id
+"""  # noqa: S608 - fixed text only
+
+
+class Found(NamedTuple):
+    """A message that a status is about, before it is locked."""
+
+    message_id: int
+    conversation_id: int
+
+
+def receive_statuses(inbox: Inbox, updates: Sequence[StatusUpdate]) -> list[str | None]:
+    """Apply what the channel says about messages of an inbox, in one transaction and with as many
+    statements as for one.
+
+    Returns a line for each, None where the message is not here (or not yet: a status may overtake the
+    answer to its own send). A message only moves forward, and what is said of one several times here
+    is recorded as one event, the furthest.
+    """
+    found = _find(inbox, updates)
+    known = set(found.values())
+    conversations = lock_bare({one.conversation_id for one in known})
+    rows = Message.objects.filter(pk__among=[one.message_id for one in known])
+    messages = {message.pk: message for message in rows}
+    unsettled = _unsettled(conversations)
+    lines: list[str | None] = []
+    moved: dict[int, StatusUpdate] = {}
+    for place, update in enumerate(updates):
+        message = messages.get(found[place].message_id) if place in found else None
+        if message is None:
+            lines.append(None)
+            continue
+        if message.pk in unsettled:
+            settle_uncertain(message, update)
+        if status_moves_forward(message.status, update.status):
+            message.status = update.status
+            moved[message.pk] = update
+            lines.append(f"{message.public_id} is {update.status}")
+        else:
+            lines.append(f"ignored: already {message.status}")
+    _move([(messages[pk], update) for pk, update in moved.items()])
+    events.record_many(list(_facts(conversations, [messages[pk] for pk in moved])))
+    return lines
+
+
+def missing(update: StatusUpdate) -> str:
+    """What stands on a status whose message is not here."""
+    return f"no message {update.external_id or update.our_reference}"
+
+
+def _facts(conversations: dict[int, Conversation], messages: Sequence[Message]) -> Iterator[Fact]:
+    for message in messages:
+        conversation = conversations[message.conversation_id]
+        data = {"status": str(message.status)}
+        yield Fact("message.status", conversation, message, data=data)
+
+
+def _move(moved: Sequence[tuple[Message, StatusUpdate]]) -> None:
+    """Write the statuses that stand on locked messages, with what came with them."""
+    if not moved:
+        return
+    for message, update in moved:
+        if update.status == DeliveryStatus.FAILED:
+            message.error_code = update.error_code[:40]
+            message.error_text = update.error_text[:500]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _MOVE,
+            {
+                "messages": [message.pk for message, _update in moved],
+                "statuses": [str(message.status) for message, _update in moved],
+                "externals": [update.external_id for _message, update in moved],
+                "codes": [message.error_code for message, _update in moved],
+                "texts": [message.error_text for message, _update in moved],
+            },
+        )
+        externals = dict(cursor.fetchall())
+    for message, _update in moved:
+        message.external_id = externals[message.pk]
+
+
+# --- Which message -------------------------------------------------------------------------------
+
+
+def _find(inbox: Inbox, updates: Sequence[StatusUpdate]) -> dict[int, Found]:
+    """The messages that statuses are about, by the statuses' places: by our own reference, by the
+    channel's id, by the channel's id of a later part. Each way is asked for what is still missing."""
+    found: dict[int, Found] = {}
+    keys = {place: _message_id(update.our_reference) for place, update in enumerate(updates)}
+    rows = Message.objects.filter(inbox=inbox, pk__among={key for key in keys.values() if key})
+    by_pk = {pk: Found(pk, at) for pk, at in rows.values_list("pk", "conversation_id")}
+    found.update({place: by_pk[key] for place, key in keys.items() if key in by_pk})
+    for by_external_id in (_by_external_id, _by_later_part):
+        wanted = {
+            place: update.external_id
+            for place, update in enumerate(updates)
+            if place not in found and update.external_id
+        }
+        if not wanted:
+            break
+        known = by_external_id(inbox, set(wanted.values()))
+        found.update({place: known[key] for place, key in wanted.items() if key in known})
+    return found
+
+
+def _by_external_id(inbox: Inbox, wanted: Collection[str]) -> dict[str, Found]:
+    rows = Message.objects.filter(inbox=inbox, external_id__among=wanted)
+    return {
+        key: Found(pk, conversation_id)
+        for key, pk, conversation_id in rows.values_list("external_id", "pk", "conversation_id")
+    }
+
+
+def _by_later_part(inbox: Inbox, wanted: Collection[str]) -> dict[str, Found]:
+    rows = Delivery.objects.filter(
+        part__gt=0,
+        provider_message_id__among=wanted,
+        kind=Lane.Kind.SEND,
+        lane__destination_id=inbox.pk,
+    )
+    columns = ("provider_message_id", "message_id", "message__conversation_id")
+    return {
+        key: Found(pk, conversation_id)
+        for key, pk, conversation_id in rows.values_list(*columns)
+        if pk is not None
+    }
+
+
+def _message_id(reference: str) -> int:
+    """`msg_…-2` → the message's id; 0 when the reference is not one of ours."""
+    try:
+        return ids.decode("msg", reference.rpartition("-")[0])
+    except ValueError:
+        return 0
+
+
+def part_of(reference: str) -> int | None:
+    """`msg_…-2` → 2; None when the reference is not one of ours."""
+    _, _, number = reference.rpartition("-")
+    return int(number) if number.isdecimal() else None
+
+
+# --- Sends that may have arrived -----------------------------------------------------------------
+
+
+def _unsettled(conversations: Collection[int]) -> set[int | None]:
+    """The messages of conversations that have a send whose end is not known."""
+    sends = Delivery.objects.filter(
+        conversation__among=conversations, kind=Lane.Kind.SEND, state__in=UNSETTLED
+    )
+    return set(sends.values_list("message_id", flat=True))
+
+
+def settle_uncertain(message: Message, update: StatusUpdate) -> None:
+    """A status proves that an ambiguous send arrived (DL-42), however late it comes.
+
+    One that overtakes the channel's answer leaves its id, in case that answer is lost.
+    """
+    part = part_of(update.our_reference)
+    sends = Delivery.objects.filter(message=message, kind=Lane.Kind.SEND)
+    if part is not None:
+        sends = sends.filter(part=part)
+        sends.filter(state=State.IN_FLIGHT).update(provider_message_id=update.external_id)
+    unproven = Q(state__in=(State.UNCERTAIN, State.HELD))
+    unproven |= Q(state=State.RETRY_WAIT, possible_duplicate=True)
+    settled = sends.filter(unproven).update(
+        state=State.DELIVERED,
+        provider_message_id=update.external_id,
+        finished_at=timezone.now(),
+    )
+    if settled:
+        schedule, delivered = Delivery.Schedule.SEND, State.DELIVERED
+        outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
+        Lane.objects.filter(deliveries__message=message).update(due_at=timezone.now())
+        outbox.ring(Lane.Kind.SEND)
