@@ -17,7 +17,7 @@ from django.db.models import prefetch_related_objects
 from agents.deciding import Chain, decide, has_rules, rules_of, unmatched
 from agents.models import Agent, Decision
 from agents.pushing import agents_of, wants_answer
-from agents.telling import forget_labels, hindrance, is_news, serve, tell
+from agents.telling import forget_labels, hindrance, serve, tell, tell_statuses
 from conversations.models import Conversation, Event, Message
 from conversations.signals import Recorded
 
@@ -64,19 +64,19 @@ def _chain() -> Iterator[Chain]:
 
 def _tell_plainly(recorded: Sequence[Recorded]) -> list[Recorded]:
     """Do for all at once what is the same for most: messages that no rule matches are told to the
-    agent that holds the conversation, and its own words end its customer's wait. Returns the others,
-    which nothing has been done about."""
+    agent that holds the conversation, its own words end its customer's wait, and it hears what became
+    of them. Returns the others, which nothing has been done about."""
+    tell_statuses([one for one in recorded if one.event.type == "message.status"])
     said = [one for one in recorded if one.event.type == "message.created" and one.message]
     agents = agents_of(one.conversation.assignee for one in said)
     undecided = _pass_rules([one for one in said if wants_answer(one.message)], agents)
     settled = {one.event.id for one in said} - undecided
     serve([one for one in said if one.event.id in settled], agents)
-    return [one for one in recorded if one.event.id not in settled and _concerns(one)]
-
-
-def _concerns(one: Recorded) -> bool:
-    """Whether anybody may want to know; most statuses are no news."""
-    return one.event.type != "message.status" or is_news(one.message, one.conversation)
+    return [
+        one
+        for one in recorded
+        if one.event.type != "message.status" and one.event.id not in settled
+    ]
 
 
 def _pass_rules(asked: Sequence[Recorded], agents: Mapping[int, Agent]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -16,6 +17,7 @@ from agents.pushing import (
     Telling,
     agent_by_id,
     agent_of,
+    agents_of,
     agents_told,
     obstacle,
     push,
@@ -32,6 +34,8 @@ from conversations.services.lines import add_line
 from conversations.services.locking import lock
 from conversations.signals import Recorded
 
+# What an event shows of its conversation.
+_SHOWN = ("inbox", "address", "contact", "labels")
 # Later than this an agent does not answer by itself (channels.md 2.4).
 TOO_LATE = timedelta(hours=1)
 
@@ -43,10 +47,8 @@ def tell(
     match event.type:
         case "message.created" if message is not None:
             _tell_message(event, conversation, message)
-        case "message.status" if is_news(message, conversation):
-            agent = agent_of(conversation.assignee)
-            if agent is not None and obstacle(agent, agent.account) is None:
-                push([Telling(event, agent, conversation, message)])
+        case "message.status":
+            tell_statuses([Recorded(event, conversation, message)])
         case "conversation.updated":
             _tell_update(event, conversation)
         case "conversation.assigned":
@@ -67,6 +69,27 @@ def is_news(message: Message | None, conversation: Conversation) -> bool:
         and message.status != DeliveryStatus.SENT
         and message.author_id is not None
         and message.author_id == conversation.assignee_id
+    )
+
+
+def tell_statuses(recorded: Sequence[Recorded]) -> None:
+    """Tell agents what became of their own words. Most statuses are no news to anybody."""
+    news = [one for one in recorded if is_news(one.message, one.conversation)]
+    conversations = [one.conversation for one in news]
+    prefetch_related_objects(conversations, "assignee")
+    agents = agents_of(conversation.assignee for conversation in conversations)
+    heard = {pk: agent for pk, agent in agents.items() if obstacle(agent, agent.account) is None}
+    told = [one for one in news if one.conversation.assignee_id in heard]
+    prefetch_related_objects([one.conversation for one in told], *_SHOWN)
+    messages = [one.message for one in told if one.message is not None]
+    prefetch_related_objects(messages, "author", "reply_to", "attachments")
+    push(
+        [
+            Telling(
+                one.event, heard[one.conversation.assignee_id or 0], one.conversation, one.message
+            )
+            for one in told
+        ]
     )
 
 
