@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from conversations.channels import UnexpectedPayloadError
 
 MAX_DEPTH = 64
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,12 @@ def parse_json(body: bytes) -> Any:
 def unstorable_text(value: Any) -> str:
     """Why PostgreSQL could not keep this value's text: a sentence, or "" when it can."""
     for text in _texts(value):
-        if "\x00" in text:
+        found = _UNSTORABLE.search(text)
+        if found is None:
+            continue
+        if found.group() == "\x00":
             return "a text contains the NUL character"
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            return "a text contains half a character (a lone surrogate)"
+        return "a text contains half a character (a lone surrogate)"
     return ""
 
 
