@@ -38,7 +38,8 @@ class Line:
             return 0
 
     async def _exchange(self, made: bytes) -> int:
-        assert self._reader and self._writer
+        assert self._reader
+        assert self._writer
         self._writer.write(made)
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
