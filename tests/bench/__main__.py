@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
-from tests.bench import chain, statuses
+from tests.bench import chain, crowds, fairness, kills, statuses
 from tests.bench.bench import Bench
 from tests.bench.load import Customers, Peers
 from tests.bench.report import Report
@@ -29,7 +29,13 @@ STEPS: Mapping[str, Step] = {
     "P2": chain.latency,
     "P1": chain.sustained,
     "P4": chain.ingest,
+    "P6": crowds.at_once,
+    "P7": fairness.quiet,
+    "DL-92": fairness.noisy_tenant,
+    "P8": crowds.replies,
     "P5": statuses.sustained,
+    "P11": kills.any_process,
+    "P10": crowds.behind,
 }
 ALWAYS = ("P12", "P15")
 

@@ -25,12 +25,15 @@ class Journey:
     at_channel: dict[int, float] = field(default_factory=dict)
     duplicates: int = 0
     disorder: int = 0
+    # Those of the duplicates that the customers have seen.
+    seen_twice: int = 0
     refused: int = 0
     _last: dict[str, int] = field(default_factory=dict)
 
     def note(self, station: dict[int, float], number: int, conversation: str) -> None:
         if number in station:
             self.duplicates += 1
+            self.seen_twice += station is self.at_channel
             return
         station[number] = time.perf_counter()
         if station is self.at_agent:
@@ -55,6 +58,8 @@ class Peers:
     def __init__(self) -> None:
         self.journey = Journey()
         self.reply = True
+        # Seconds that the agent takes for an answer.
+        self.thinks = 0.0
         self._ids = itertools.count(1)
         self._runners: list[web.AppRunner] = []
 
@@ -79,6 +84,7 @@ class Peers:
         text = event["message"]["text"]
         number = int(text.rpartition("#")[2])
         self.journey.note(self.journey.at_agent, number, event["conversation"]["id"])
+        await asyncio.sleep(self.thinks)
         return web.json_response({"reply": f"answer #{number}"}) if self.reply else web.Response()
 
     async def _graph(self, request: web.Request) -> web.Response:
@@ -107,8 +113,8 @@ class Customers:
         self.numbers = itertools.count()
         self.run = int(time.time())
 
-    def webhook(self, number: int) -> tuple[bytes, dict[str, str]]:
-        customer = f"4072{number % self.contacts:07d}"
+    def webhook(self, number: int, *, customer: str = "") -> tuple[bytes, dict[str, str]]:
+        customer = customer or f"4072{number % self.contacts:07d}"
         body = json.dumps(
             {
                 "object": "whatsapp_business_account",

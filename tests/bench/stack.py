@@ -63,19 +63,26 @@ class Stack:
     @property
     def owner_url(self) -> str:
         """The database, as the owner of its tables."""
+        return self._value("DATABASE_OWNER_URL")
+
+    def _value(self, name: str) -> str:
         lines = (self.data_dir / "switchboard.env").read_text().splitlines()
         values = dict(line.split("=", 1) for line in lines if "=" in line)
-        return values["DATABASE_OWNER_URL"].strip("\"'")
+        return values[name].strip("\"'")
 
     def demo(self) -> dict[str, Any]:
+        return dict(self.run("manage.py", "demo", "--json"))
+
+    def run(self, *arguments: str) -> Any:
+        """What a Python program prints in the product's environment, read as JSON."""
         printed = subprocess.run(
-            [sys.executable, "manage.py", "demo", "--json"],
+            [sys.executable, *arguments],
             cwd=ROOT,
-            env=self.environment,
+            env={**self.environment, "DATABASE_URL": self._value("DATABASE_URL")},
             check=True,
             capture_output=True,
         ).stdout
-        return dict(json.loads(printed))
+        return json.loads(printed)
 
     def processes(self) -> dict[int, str]:
         """Pid → command line of everything below the supervisor."""

@@ -1,0 +1,183 @@
+"""P6, P8, P10, DL-94: many at once, many answers, much behind."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import time
+
+from tests.bench import seeds, wire
+from tests.bench.bench import SECONDS, Bench
+from tests.bench.load import percentile, settled
+from tests.bench.sinks import Sink
+
+CROWD, CROWD_LINES = 1000, 32
+THINKS_SECONDS = 5.0
+REPLIES_AT, REPLY_CLIENTS = 200, 16
+CALM = 2000
+BEHIND_LANES, BEHIND_EACH = 10_000, 10
+CLAIMS = 60
+PATIENCE_SECONDS = 60.0
+_numbers = itertools.count(1)
+
+
+async def at_once(bench: Bench) -> None:
+    """P6: a thousand conversations in the same moment, with an agent that takes five seconds."""
+    with bench.database() as connection:
+        first = 100_000 * next(_numbers)
+        seeds.conversations(connection, seeds.place(connection), CROWD, first=first, held=True)
+        connection.execute("ANALYZE")
+    journey = bench.fresh()
+    requests = []
+    for number in range(CROWD):
+        body, headers = bench.customers.webhook(number, customer=f"4073{first + number:07d}")
+        requests.append(wire.request(bench.inbox["hook_url"], body, headers))
+    bench.peers.thinks = THINKS_SECONDS
+    started = time.perf_counter()
+    journey.sent = dict.fromkeys(range(CROWD), started)
+    stored: list[float] = []
+    try:
+        await wire.at_rate(
+            bench.inbox["hook_url"],
+            requests,
+            1e9,
+            lambda _n, _status, _due, now: stored.append(now),
+            lines=CROWD_LINES,
+        )
+        await settled(journey, journey.at_channel, seconds=PATIENCE_SECONDS)
+    finally:
+        bench.peers.thinks = 0.0
+    at_agents = (max(journey.at_agent.values(), default=0) - started) * 1000
+    at_channel = max(journey.at_channel.values(), default=0) - started
+    lost = CROWD - len(journey.at_channel)
+    bench.report.line(
+        "P6",
+        f"{CROWD:,} at once, agent takes 5 s: all at agents / channel ({lost} lost)",
+        f"{at_agents:.0f} ms / {at_channel:.1f} s",
+        aim="≤ 250 ms / 5.6 s",
+        floor=f"all stored {(max(stored) - started) * 1000:.0f} ms",
+    )
+
+
+async def replies(bench: Bench) -> None:
+    """P8: an agent's answers through the REST API: at 200/s, and as many as one core takes."""
+    with bench.database() as connection:
+        at = seeds.place(connection)
+        first = 100_000 * next(_numbers)
+        held = seeds.conversations(connection, at, 200, first=first, held=True)
+        connection.execute("ANALYZE")
+    bench.fresh()
+    made = [
+        wire.request(f"{bench.stack.url}{path}", body, headers)
+        for path, body, headers in (
+            _reply(bench, held, n) for n in range(int(REPLIES_AT * SECONDS))
+        )
+    ]
+    calm: list[float] = []
+    refused = 0
+
+    def answered(_n: int, status: int, due: float, now: float) -> None:
+        nonlocal refused
+        calm.append((now - due) * 1000)
+        refused += status not in (200, 201, 202)
+
+    await wire.at_rate(bench.stack.url, made, REPLIES_AT, answered)
+    before = bench.stack.cpu_seconds("config.web", "postgres")
+    accepted = await _reply_flood(bench, held)
+    used = bench.stack.cpu_seconds("config.web", "postgres") - before
+    calm.sort()
+    bench.report.line(
+        "P8",
+        f"reply API per core; p99 at {REPLIES_AT}/s ({refused} refused)",
+        f"{accepted / max(used, 0.01):.0f}/s; {percentile(calm, 0.99):.0f} ms",
+        aim="≥ 700/s; ≤ 15 ms",
+        floor=f"{bench.report.insert_floor}; p50 {percentile(calm, 0.5):.0f} ms",
+    )
+
+
+def _reply(bench: Bench, held: list[int], n: int) -> tuple[str, bytes, dict[str, str]]:
+    path = f"/v1/conversations/{seeds.conversation_id(held[n % len(held)])}/messages/"
+    headers = {
+        "Authorization": f"Bearer {bench.demo['agent']['token']}",
+        "Content-Type": "application/json",
+    }
+    return path, json.dumps({"text": f"answer #{n}"}).encode(), headers
+
+
+async def _reply_flood(bench: Bench, held: list[int]) -> int:
+    """How many were accepted from clients that each wait for their answer."""
+    stop, numbers, accepted = time.perf_counter() + SECONDS, itertools.count(), 0
+
+    async def client() -> None:
+        nonlocal accepted
+        line = wire.Line(bench.stack.url)
+        while time.perf_counter() < stop:
+            path, body, headers = _reply(bench, held, next(numbers))
+            status = await line.post(wire.request(f"{bench.stack.url}{path}", body, headers))
+            accepted += status in (200, 201, 202)
+        line.close()
+
+    await asyncio.gather(*(client() for _ in range(REPLY_CLIENTS)))
+    return accepted
+
+
+async def behind(bench: Bench) -> None:
+    """P10, DL-94: a hundred thousand events wait; the claim's time, then the rate of the draining."""
+    async with Sink() as sink:
+        made = await asyncio.to_thread(bench.stack.run, "-m", "tests.bench.tenant", sink.url)
+        account, endpoints = made["account"], made["endpoints"]
+        with bench.database() as connection:
+            connection.execute("ANALYZE")
+            calm = f"calm-{time.time_ns()}-"
+            seeds.backlog(connection, account, endpoints, lanes=CALM, each=1, prefix=calm)
+            steady = await _rate(sink, most=CALM)
+            workers = bench.stack.pids("worker")
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                seeds.backlog(
+                    connection,
+                    account,
+                    endpoints,
+                    lanes=BEHIND_LANES,
+                    each=BEHIND_EACH,
+                    prefix=f"behind-{time.time_ns()}-",
+                )
+                samples = await asyncio.to_thread(
+                    bench.stack.run, "-m", "tests.bench.claims", str(CLAIMS)
+                )
+            finally:
+                for pid in workers:
+                    os.kill(pid, signal.SIGCONT)
+            drained = await _rate(sink, most=BEHIND_LANES * BEHIND_EACH)
+            seeds.clear(connection, account)
+    n = f"{BEHIND_LANES * BEHIND_EACH:,}"
+    bench.report.line(
+        "DL-94",
+        f"claim with {n} pending on {BEHIND_LANES:,} lanes, p50 / p95",
+        f"{percentile(sorted(samples), 0.5):.1f} / {percentile(sorted(samples), 0.95):.1f} ms",
+        aim="p95 < 20 ms",
+    )
+    bench.report.line(
+        "P10",
+        f"drain rate with {n} behind ({sink.disorder} out of order, {sink.doubled} doubled)",
+        f"{drained / steady:.2f} × steady",
+        aim="≥ 0.8 × steady",
+        floor=f"steady {steady:.0f}/s",
+    )
+
+
+async def _rate(sink: Sink, *, most: int) -> float:
+    """Events a second, from the first that comes until `most` have come or the time is over."""
+    before, waiting_since = sink.taken, time.perf_counter()
+    while sink.taken == before:
+        if time.perf_counter() - waiting_since > PATIENCE_SECONDS:
+            return float("nan")
+        await asyncio.sleep(0.01)
+    began, already = time.perf_counter(), sink.taken
+    while sink.taken - before < most and time.perf_counter() - began < SECONDS:
+        await asyncio.sleep(0.01)
+    return (sink.taken - already) / (time.perf_counter() - began)
