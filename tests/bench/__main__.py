@@ -84,6 +84,7 @@ async def measure(
     try:
         for mark, step in STEPS.items():
             if not wanted or mark in wanted:
+                await bench.settle()
                 await step(bench)
     finally:
         await peers.stop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,10 @@ from tests.bench.load import Customers, Journey, Peers, settled
 from tests.bench.report import Report
 from tests.bench.stack import Stack, call
 
+_BUSY = """
+SELECT 1 FROM conversations_lane
+WHERE due_at < now() + interval '1 second' OR lease_token IS NOT NULL LIMIT 1
+"""
 SECONDS = float(os.environ.get("SECONDS", "8"))
 
 
@@ -45,6 +51,13 @@ class Bench:
         await self.customers.at_rate(40, self.customers.contacts / 40)
         await settled(self.peers.journey, self.peers.journey.at_channel, seconds=60)
         self.analyze()
+
+    async def settle(self, *, seconds: float = 60.0) -> None:
+        """Wait until nothing of an earlier step is due or under way."""
+        end = time.perf_counter() + seconds
+        with self.database() as connection:
+            while connection.execute(_BUSY).fetchone() and time.perf_counter() < end:
+                await asyncio.sleep(0.2)
 
     def database(self) -> psycopg.Connection[Any]:
         """As the owner of the tables, whom no wall holds back."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -14,9 +15,10 @@ def main(urls: list[str]) -> None:
     import django
 
     django.setup()
+    from accounts.models import Account
     from tests import factories
 
-    account = factories.make_account("Bench")
+    account = Account.objects.create(name="Bench", slug=f"bench-{time.time_ns()}")
     endpoints = [factories.make_agent(account, url=url).endpoint_id for url in urls]
     sys.stdout.write(json.dumps({"account": account.pk, "endpoints": endpoints}))
 
