@@ -77,14 +77,13 @@ def test_dl_24_statuses_that_cannot_go_on_hold_up_no_customer(house, server_url)
     """Somebody holds the conversations they are about; the only other thread reads messages."""
     made(house)
     url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
-    with psycopg.connect(url) as holder:
+    with courier(threads=1), psycopg.connect(url) as holder:
         holder.execute("SELECT 1 FROM conversations_conversation FOR UPDATE")
-        with courier(threads=1):
-            bring(house, status("read"))
-            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
-            wait_for(lambda: holder.execute(waiting).fetchone())
-            bring(house, said("m1", "somebody else", "bo"))
-            wait_for(lambda: "somebody else" in texts(house), 5)
-            assert statuses(house) == ["queued"]
-            holder.rollback()
-            wait_for(lambda: statuses(house) == ["read"])
+        bring(house, status("read"))
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+        wait_for(lambda: holder.execute(waiting).fetchone())
+        bring(house, said("m1", "somebody else", "bo"))
+        wait_for(lambda: "somebody else" in texts(house), 5)
+        assert statuses(house) == ["queued"]
+        holder.rollback()
+        wait_for(lambda: statuses(house) == ["read"])
