@@ -1,7 +1,8 @@
-"""The letters of a sign-up."""
+"""Letters: of a sign-up, and to an account's owners about what does not mend itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,8 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from accounts.models import User
+from accounts.models import Member, User
+from accounts.permissions import Role
 from accounts.signing_up import code_of
 
 
@@ -28,6 +30,27 @@ def sign_up(email: str, nonce: str, language: str) -> None:
             code = code_of(nonce)
             subject = _("%(code)s is your code") % {"code": code}
             _send(email, subject, "sign_up", code=code)
+
+
+def to_owners(account_id: int, name: str, values: Mapping[str, str]) -> int:
+    """A letter named `endpoint_failing` or `endpoint_off` to each owner, in their language.
+
+    Returns how many. `values` are those of its text.
+    """
+    owners = Member.objects.select_related("user", "account").filter(
+        account_id=account_id, role=Role.OWNER, active=True, user__isnull=False
+    )
+    for owner in owners:
+        if owner.user is None:
+            continue
+        with translation.override(owner.user.language):
+            subject = {
+                "endpoint_failing": _("%(who)s does not answer"),
+                "endpoint_off": _("%(who)s was switched off"),
+            }[name] % values
+            link = settings.PUBLIC_URL + values["path"]
+            _send(owner.user.email, subject, name, account=owner.account.name, link=link, **values)
+    return len(owners)
 
 
 def _send(to: str, subject: str, name: str, **context: Any) -> None:

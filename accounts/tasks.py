@@ -44,3 +44,11 @@ def forget_old_answers() -> int:
         with account_context(account_id):
             deleted += idempotency.prune()
     return deleted
+
+
+@shared_task
+def send_owners_letter(account_id: int, name: str, values: dict[str, str]) -> int:
+    """Tell the owners of an account about an endpoint (accounts/letters.py)."""
+    from accounts import letters
+
+    return letters.to_owners(account_id, name, values)

@@ -9,13 +9,14 @@ from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.audit import audit
 from accounts.models import Member, Team
-from agents import dialects, patience
+from agents import dialects, moving, patience
 from agents.actions import (
     Action,
     AddLabels,
@@ -34,8 +35,8 @@ from agents.models import Agent
 from agents.pushing import SERVING
 from conversations import services
 from conversations.errors import DeskError, NotHolderError
-from conversations.models import Attempt, Conversation, Delivery, Endpoint, Message
-from conversations.services import Reason
+from conversations.models import Attempt, Conversation, Delivery, Message
+from conversations.services import Reason, endpoints
 from conversations.services.courtesies import acknowledge
 from conversations.services.holding import check_may_act
 from conversations.services.lines import add_line
@@ -206,20 +207,18 @@ def delivery_failed(delivery: Delivery, *, reason: str) -> None:
 
 
 def switch_off(agent: Agent, *, detail: str) -> None:
-    """Disable the endpoint at once; people get every open conversation of the agent."""
-    switched = Endpoint.objects.filter(pk=agent.endpoint_id, state=Endpoint.State.ENABLED).update(
-        state=Endpoint.State.DISABLED,
-        disabled_reason=detail[:250],
-        disabled_at=timezone.now(),
-    )
-    if switched:
+    """Disable the endpoint at once; people get every open conversation of the agent, the first in this
+    transaction (agents/moving.py)."""
+    Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    if endpoints.switch_off(agent.endpoint, detail=detail):
+        endpoints.tell_owners(agent.endpoint, endpoints.OFF, path=page_of(agent))
         audit("agent.endpoint_disabled", by=None, target=agent, reason=detail)
         logger.warning("endpoint_disabled agent=%s", agent.public_id)
-    held = Conversation.objects.held_by(agent.member).exclude(status=Conversation.Status.RESOLVED)
-    for conversation in held.order_by("id"):  # in one order, as everybody who moves several
-        patience.give_to_people(
-            lock(conversation), agent, reason=Reason.AGENT_DISABLED, detail=detail
-        )
+    moving.follow([agent], by=None)
+
+
+def page_of(agent: Agent) -> str:
+    return reverse("agent", args=[agent.public_id])
 
 
 def _agent_of(delivery: Delivery) -> Agent | None:

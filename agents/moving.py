@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts.models import Account, Member
-from accounts.tenancy import account_context
+from accounts.tenancy import account_context, current_account_id
+from agents import patience
 from agents.models import Agent
 from agents.pushing import Obstacle, obstacle
 from conversations import services
@@ -29,6 +31,20 @@ from conversations.services import Reason
 
 BATCH = 50
 PUT_AWAY = (Reason.AGENT_PAUSED, Reason.AGENT_DELETED)
+
+
+def follow(agents: Sequence[Agent], *, by: Member | None) -> int:
+    """The conversations of these locked agents go where they belong now: the first in this
+    transaction, the others by a job after it. Returns how many in all."""
+    from agents.tasks import move_rest  # which imports this module
+
+    account = Account.objects.get(pk=current_account_id())
+    number = waiting(agents, account)
+    if number and step(agents, account, by=by) < number:
+        job = (account.pk, by.pk if by else None)
+        # Not a failure of the act when no broker answers: beat finds what is left.
+        transaction.on_commit(lambda: move_rest.delay(*job), robust=True)
+    return number
 
 
 def move_rest(account_id: int, *, by_id: int | None = None) -> int:
@@ -79,6 +95,8 @@ def step(agents: Sequence[Agent], account: Account, *, by: Member | None) -> int
                 detail=reason.detail,
                 expected_epoch=conversation.assignment_epoch,
             )
+            if reason.reason == Reason.AGENT_DISABLED and conversation.waiting_since:
+                patience.tell_customer(conversation, agent)
     for conversation in lost:
         with suppress(HolderChangedError):
             services.assign(

@@ -118,8 +118,8 @@ def give_to_people(
         reason,
     )
     count_fallback(agent, reason)
-    if tell and agent.fallback_text:
-        _tell_customer(moved, agent.fallback_text)
+    if tell:
+        tell_customer(moved, agent)
     return moved
 
 
@@ -164,8 +164,10 @@ def describe_attempt(attempt: Attempt) -> str:
     return _("attempt %(n)d failed (%(what)s)") % {"n": attempt.n, "what": what[:120]}
 
 
-def _tell_customer(conversation: Conversation, text: str) -> None:
-    """Say once per conversation and day that a colleague will answer."""
+def tell_customer(conversation: Conversation, agent: Agent) -> None:
+    """Say once per conversation and day that a colleague will answer, if the agent has words for it."""
+    if not agent.fallback_text:
+        return
     told = Message.objects.filter(
         conversation=conversation,
         client_id__startswith=FALLBACK_MARK,
@@ -176,7 +178,7 @@ def _tell_customer(conversation: Conversation, text: str) -> None:
     try:
         services.post_message(
             conversation,
-            content=Content(text=text),
+            content=Content(text=agent.fallback_text),
             author=None,
             client_id=f"{FALLBACK_MARK}{conversation.assignment_epoch}",
         )

@@ -77,6 +77,16 @@ def obstacle(agent: Agent, account: Account) -> Obstacle | None:
     return None
 
 
+def failing(agent: Agent) -> Obstacle | None:
+    """Its breaker is open: nobody waits for an address that has just failed (DL-61). When the time for
+    a probe has come, whoever comes next is it."""
+    endpoint = agent.endpoint
+    shut = endpoint.breaker != Endpoint.Breaker.CLOSED
+    if not shut or endpoint.probe_at is None or endpoint.probe_at <= timezone.now():
+        return None
+    return Obstacle(Reason.AGENT_UNREACHABLE, _("it has failed too often and is tried again soon"))
+
+
 def wants_answer(message: Message | None) -> bool:
     """A customer said something, and it was not only a reaction to something else."""
     return (

@@ -5,7 +5,7 @@ What the courier and REST call with an agent's answer is in `agents.answers` and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -16,7 +16,6 @@ from django.utils.translation import gettext as _
 from accounts.audit import audit
 from accounts.models import Account, ApiToken, Member, Team
 from accounts.permissions import Role
-from accounts.tenancy import current_account_id
 from accounts.tokens import create_token
 from agents import dialects, moving
 from agents.answers import (
@@ -29,7 +28,6 @@ from agents.answers import (
     switch_off,
 )
 from agents.models import Agent, AgentInbox
-from agents.tasks import move_rest
 from conversations.errors import FieldError
 from conversations.models import Endpoint, Inbox
 from conversations.services import endpoints
@@ -142,7 +140,8 @@ def change_agent(
         if getattr(owner, key) != value:
             noted[key] = {"from": told(getattr(owner, key)), "to": told(value)}
             setattr(owner, key, value)
-    for changed in (agent.member, agent.endpoint, agent):
+    agent.endpoint.save(update_fields=["url", "timeout_s", "dialect"])  # the rest is the courier's
+    for changed in (agent.member, agent):
         changed.save()
     if inboxes is not None:
         attach(agent, inboxes)
@@ -212,10 +211,10 @@ def pause_agent(agent: Agent, *, by: Member | None) -> int:
     if agent.state == Agent.State.DELETED:
         return 0
     if agent.state == Agent.State.PAUSED:
-        return _follow([agent], by=by)
+        return moving.follow([agent], by=by)
     agent.state, agent.paused_at = Agent.State.PAUSED, timezone.now()
     agent.save(update_fields=["state", "paused_at"])
-    moved = _follow([agent], by=by)
+    moved = moving.follow([agent], by=by)
     audit("agent.paused", by=by, target=agent, changes={"moved": moved})
     return moved
 
@@ -225,10 +224,10 @@ def resume_agent(agent: Agent, *, by: Member | None) -> int:
     """The agent works again, and gets back what nobody has touched since; returns how many."""
     agent = _locked(agent)
     if agent.state != Agent.State.PAUSED:
-        return _follow([agent], by=by)
+        return moving.follow([agent], by=by)
     agent.state, agent.paused_at = Agent.State.ACTIVE, None
     agent.save(update_fields=["state", "paused_at"])
-    returned = _follow([agent], by=by)
+    returned = moving.follow([agent], by=by)
     audit("agent.resumed", by=by, target=agent, changes={"returned": returned})
     return returned
 
@@ -238,10 +237,10 @@ def pause_everywhere(account: Account, *, by: Member | None) -> int:
     """Silence all agents of the account at once; people get their conversations."""
     account = _locked_account(account)
     if account.agents_paused:
-        return _follow(moving.locked(), by=by)
+        return moving.follow(moving.locked(), by=by)
     account.agents_paused = True
     account.save(update_fields=["agents_paused"])
-    moved = _follow(moving.locked(), by=by)
+    moved = moving.follow(moving.locked(), by=by)
     audit("agents.paused_everywhere", by=by, target=account, changes={"moved": moved})
     return moved
 
@@ -251,10 +250,10 @@ def resume_everywhere(account: Account, *, by: Member | None) -> int:
     """Agents that are not paused themselves work again and get back what nobody has touched."""
     account = _locked_account(account)
     if not account.agents_paused:
-        return _follow(moving.locked(), by=by)
+        return moving.follow(moving.locked(), by=by)
     account.agents_paused = False
     account.save(update_fields=["agents_paused"])
-    returned = _follow(moving.locked(), by=by)
+    returned = moving.follow(moving.locked(), by=by)
     audit("agents.resumed_everywhere", by=by, target=account, changes={"returned": returned})
     return returned
 
@@ -267,7 +266,7 @@ def delete_agent(agent: Agent, *, by: Member | None) -> int:
     """
     agent = _locked(agent)
     if agent.state == Agent.State.DELETED:
-        return _follow([agent], by=by)
+        return moving.follow([agent], by=by)
     now = timezone.now()
     agent.state = Agent.State.DELETED
     agent.save(update_fields=["state"])
@@ -277,7 +276,7 @@ def delete_agent(agent: Agent, *, by: Member | None) -> int:
     agent.member.active = False
     agent.member.save(update_fields=["active"])
     _living_tokens(agent).update(revoked_at=now)
-    moved = _follow([agent], by=by)
+    moved = moving.follow([agent], by=by)
     audit("agent.deleted", by=by, target=agent, changes={"moved": moved})
     return moved
 
@@ -287,7 +286,7 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations."""
     agent = _locked(agent)
     if agent.state != Agent.State.DELETED:
-        return _follow([agent], by=by)
+        return moving.follow([agent], by=by)
     ended_at = agent.endpoint.disabled_at
     agent.state = Agent.State.PAUSED if agent.paused_at else Agent.State.ACTIVE
     agent.save(update_fields=["state"])
@@ -297,21 +296,9 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     agent.member.active = True
     agent.member.save(update_fields=["active"])
     agent.member.tokens.filter(revoked_at=ended_at).update(revoked_at=None)
-    returned = _follow([agent], by=by)
+    returned = moving.follow([agent], by=by)
     audit("agent.restored", by=by, target=agent, changes={"returned": returned})
     return returned
-
-
-def _follow(agents: Sequence[Agent], *, by: Member | None) -> int:
-    """The conversations of these locked agents go where they belong now: the first in this
-    transaction, the others by a job after it. Returns how many in all."""
-    account = Account.objects.get(pk=current_account_id())
-    number = moving.waiting(agents, account)
-    if number and moving.step(agents, account, by=by) < number:
-        job = (account.pk, by.pk if by else None)
-        # Not a failure of the act when no broker answers: beat finds what is left.
-        transaction.on_commit(lambda: move_rest.delay(*job), robust=True)
-    return number
 
 
 # --- Small parts ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from agents.pushing import (
     agent_of,
     agents_of,
     agents_told,
+    failing,
     obstacle,
     push,
     push_assignment,
@@ -141,7 +142,7 @@ def _tell_assignment(event: Event, conversation: Conversation, deciding: Message
     agent = agent_of(conversation.assignee)
     if agent is None:
         return
-    hindered = obstacle(agent, agent.account)
+    hindered = obstacle(agent, agent.account) or failing(agent)
     if hindered is not None:
         to_people(conversation, agent, hindered)
     else:
@@ -150,7 +151,7 @@ def _tell_assignment(event: Event, conversation: Conversation, deciding: Message
 
 def hindrance(agent: Agent, conversation: Conversation, message: Message | None) -> Obstacle | None:
     """Why this agent may not answer this message: its own state, or the message's age."""
-    hindered = obstacle(agent, agent.account)
+    hindered = obstacle(agent, agent.account) or failing(agent)
     if hindered is None and message is not None and message.sent_at is not None:
         late = timezone.now() - message.sent_at
         if late > TOO_LATE:

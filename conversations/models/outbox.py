@@ -87,6 +87,13 @@ class Endpoint(AccountModel):
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
+    def forgive(self) -> None:
+        """A clean sheet: nothing of its failures is held against it any more. Saves nothing."""
+        self.breaker, self.breaker_opened_at, self.probe_at = self.Breaker.CLOSED, None, None
+        self.breaker_wait_s = self.probe_successes = self.consecutive_failures = 0
+        self.window, self.in_flight_limit = {}, None
+        self.failing_since = self.warned_at = None
+
 
 class EndpointSecret(AccountModel):
     """A signing secret; the newest signs first, older ones until `expires_at` (DL-73)."""

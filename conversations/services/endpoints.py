@@ -9,15 +9,21 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.tasks import send_owners_letter
 from conversations.errors import FieldError
 from conversations.models import Delivery, Endpoint, EndpointSecret
 
 SECRETS_AT_MOST = 3
 GRACE = timedelta(hours=24)
 LONGEST_GRACE = timedelta(days=7)
+
+# The letters of `tell_owners`.
+FAILING, OFF = "endpoint_failing", "endpoint_off"
 
 # Says in a sentence what is wrong with a value; empty when nothing is.
 Check = Callable[[Any], str]
@@ -59,8 +65,49 @@ def switch_on(endpoint: Endpoint) -> None:
     """Call a disabled endpoint again. Nothing old is sent by itself (DL-68)."""
     endpoint.state = Endpoint.State.ENABLED
     endpoint.disabled_reason, endpoint.disabled_at = "", None
-    endpoint.consecutive_failures = 0
+    endpoint.forgive()
     endpoint.save()
+
+
+def missed(endpoint: Endpoint) -> QuerySet[Delivery]:
+    """What it did not get since it began to fail: it can be replayed when it is back (DL-68)."""
+    ended = (Delivery.State.DEAD, Delivery.State.CANCELED)
+    since = endpoint.failing_since or endpoint.disabled_at or timezone.now()
+    return Delivery.objects.filter(endpoint=endpoint, state__in=ended, created_at__gte=since)
+
+
+def switch_off(endpoint: Endpoint, *, detail: str) -> bool:
+    """Call it no more; what waits is canceled and can be replayed later (DL-67). False when it is not
+    on. Runs in the account's context.
+    """
+    on = Endpoint.objects.filter(pk=endpoint.pk, state=Endpoint.State.ENABLED)
+    endpoint.state, endpoint.disabled_reason = Endpoint.State.DISABLED, detail[:250]
+    endpoint.disabled_at = timezone.now()
+    switched = on.update(
+        state=endpoint.state,
+        disabled_reason=endpoint.disabled_reason,
+        disabled_at=endpoint.disabled_at,
+    )
+    if not switched:
+        return False
+    cancel_queue(endpoint.pk, reason=detail or "switched off")
+    return True
+
+
+def tell_owners(endpoint: Endpoint, letter: str, *, path: str) -> None:
+    """A letter about an endpoint that fails (`FAILING`) or was switched off (`OFF`), to the owners of the
+    account in context; `path` is the page about it."""
+    error = endpoint.disabled_reason or endpoint.last_error
+    values = {"who": name_of(endpoint), "url": told(endpoint.url), "error": error, "path": path}
+    job = (endpoint.account_id, letter, values)
+    # Not a failure of the act when no broker answers: the page says the same.
+    transaction.on_commit(lambda: send_owners_letter.delay(*job), robust=True)
+
+
+def name_of(endpoint: Endpoint) -> str:
+    """What people call it: a subscriber's own name, or its agent's."""
+    agent = getattr(endpoint, "agent", None)
+    return endpoint.name or (agent.name if agent is not None else endpoint.url)
 
 
 def cancel_queue(endpoint_id: int, *, reason: str) -> int:

@@ -19,6 +19,7 @@ from conversations.services.outbox import DOORBELL
 from integrations import measures
 from integrations.addresses import Policy
 from integrations.courier import (
+    breaker,
     courtesies,
     fetching,
     health,
@@ -111,6 +112,7 @@ class Courier:
             self.desk, self._begin_signals, _account_of
         )
         self.health = health.Notes()
+        self.gate = breaker.Gate(self.options.slots)
         self.used: Counter[tuple[str, int]] = Counter()
         self._held: set[UUID] = set()
         self._wake = asyncio.Event()
@@ -120,6 +122,7 @@ class Courier:
         self._jobs: set[asyncio.Task[None]] = set()
         self._done: list[Release] = []
         self._done_wake = asyncio.Event()
+        self._health_wake = asyncio.Event()
 
     async def run(self) -> None:
         """Work until `stop()` is called and everything under way has ended (DL-52)."""
@@ -130,7 +133,7 @@ class Courier:
                 (self._listen, 0.0),
                 (self._fire_timers, 0.0),
                 (self._watch, WATCH_SECONDS),
-                (self._write_health, HEALTH_SECONDS),
+                (self._write_health, 0.0),
                 (self._find_forgotten, FORGOTTEN_SECONDS),
                 (self._mark_overloads, OVERLOAD_SECONDS),
                 (self._release_done, 0.0),
@@ -260,6 +263,11 @@ class Courier:
 
     async def _start_pushes(self, claims: Sequence[Claim]) -> None:
         try:
+            held_back = await self.gate.hold_back(self.pool, claims)
+            for release in held_back:
+                self._finished(release)
+            waiting = {release.claim.token for release in held_back}
+            claims = [claim for claim in claims if claim.token not in waiting]
             started = await lanes.start_pushes(
                 self.pool, claims, courier_id=self.presence.courier_id
             )
@@ -275,6 +283,7 @@ class Courier:
             if claim.lane_id not in begun:
                 self._finished(Release(claim))
         for one in started:
+            self.gate.learn(one.job.claim.destination_id, one.target)
             subscriber = one.job.claim.kind == Lane.Kind.SUBSCRIBER
             work = self._notify(one) if subscriber else self._push(one)
             self._begin(self._guarded(one.job.claim, work))
@@ -284,20 +293,44 @@ class Courier:
             ended = await self.desk.surely(pushing.changed_hands, one)
             if ended is not None:
                 return Release(one.job.claim, result=ended)
-        pushed = await pushing.push(one, await self._client(one.job.claim))
-        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, pushed.exchange)
+        pushed = await self._call(one, pushing.push)
         result = pushing.nothing_said(pushed)
         if result is None:
             await self.settling(pushed)
         return Release(one.job.claim, result=result)
 
     async def _notify(self, one: Push) -> Release:
-        pushed = await notifying.push(one, await self._client(one.job.claim))
-        self.health.note(one.job.claim.account_id, one.delivery.endpoint_id, pushed.exchange)
+        pushed = await self._call(one, notifying.push)
         result = notifying.plain_result(pushed)
         if result is None:
             await self.desk.surely(notifying.record, pushed)
         return Release(one.job.claim, result=result)
+
+    async def _call(
+        self, one: Push, push: Callable[[Push, GuardedClient], Awaitable[Pushed]]
+    ) -> Pushed:
+        """Call the endpoint, unless its breaker says otherwise, and note how it did."""
+        claim, probe = one.job.claim, False
+        if one.target is not None and one.target.shut_for is not None:
+            probe = await breaker.take_probe(self.pool, claim.account_id, claim.destination_id)
+            if not probe:
+                return Pushed(one, pushing.BREAKER_OPEN, {})
+        self.gate.in_flight[claim.destination_id] += 1
+        try:
+            pushed = await push(one, await self._client(claim))
+        finally:
+            in_flight = self.gate.in_flight.pop(claim.destination_id)
+            if in_flight > 1:
+                self.gate.in_flight[claim.destination_id] = in_flight - 1
+        if pushed.exchange.outcome not in pushing.NOT_CALLED and self.health.note(
+            claim.account_id,
+            claim.destination_id,
+            pushed.exchange,
+            in_flight=in_flight,
+            probe=probe,
+        ):
+            self._health_wake.set()
+        return pushed
 
     async def _send(self, claim: Claim) -> Release:
         part = await self.beginning(claim)
@@ -423,6 +456,9 @@ class Courier:
             self._wake.set()
 
     async def _write_health(self) -> None:
+        """Every few seconds, and at once when a breaker may turn."""
+        await self._pause(HEALTH_SECONDS, self._health_wake)
+        self._health_wake.clear()
         for one in self.health.take():
             await self.desk.surely(health.write, *one)
 

@@ -137,7 +137,10 @@ SELECT endpoint.id, endpoint.url, endpoint.state, endpoint.timeout_s, endpoint.d
        array_agg(secret.sealed ORDER BY secret.created_at DESC, secret.id DESC)
            FILTER (WHERE secret.id IS NOT NULL),
        array_agg(secret.row_key ORDER BY secret.created_at DESC, secret.id DESC)
-           FILTER (WHERE secret.id IS NOT NULL)
+           FILTER (WHERE secret.id IS NOT NULL),
+       LEAST(endpoint.in_flight_limit, endpoint.max_in_flight),
+       CASE WHEN endpoint.breaker <> 'closed'
+            THEN GREATEST(0, extract(epoch FROM endpoint.probe_at - now()))::float END
 FROM conversations_endpoint endpoint
 LEFT JOIN conversations_endpointsecret secret
     ON secret.endpoint_id = endpoint.id AND (secret.expires_at IS NULL OR secret.expires_at > now())
@@ -232,6 +235,10 @@ class Target:
     timeout_s: int
     dialect: str
     secrets: tuple[str, ...]
+    # How many calls may be under way.
+    limit: int
+    # None: call it. Else its breaker is not closed, and a probe may go in so many seconds.
+    shut_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +360,20 @@ async def reclaim(
         return freed, len(lost)
 
 
+_UNDER_WAY: LiteralString = """
+SELECT destination_id, count(*) FROM conversations_lane
+WHERE lease_token IS NOT NULL AND kind IN ('agent', 'subscriber') AND destination_id = ANY(%s)
+GROUP BY destination_id
+"""
+
+
+async def under_way(pool: Pool, endpoints: Sequence[int]) -> dict[int, int]:
+    """How many lanes of these endpoints are leased, by all couriers (DL-90)."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(_UNDER_WAY, [list(endpoints)])
+        return dict(await cursor.fetchall())
+
+
 async def find_forgotten(pool: Pool) -> int:
     async with pool.connection() as connection:
         return (await connection.execute(_FORGOTTEN)).rowcount
@@ -368,7 +389,7 @@ def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
 def _target(account_id: int, row: tuple[Any, ...]) -> Target:
     """The endpoint of a row. A secret that does not open here is left out: whoever checks signatures
     refuses what lacks one, and no other endpoint of the batch waits for it."""
-    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys = row
+    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys, limit, shut_for = row
     secrets = []
     for one, row_key in zip(sealed or (), row_keys or (), strict=True):
         try:
@@ -377,7 +398,7 @@ def _target(account_id: int, row: tuple[Any, ...]) -> Target:
             logger.error("secret not opened endpoint=%d error=%s", endpoint_id, error)
         else:
             secrets.append(secret)
-    return Target(url, state, timeout_s, dialect, tuple(secrets))
+    return Target(url, state, timeout_s, dialect, tuple(secrets), limit, shut_for)
 
 
 def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:

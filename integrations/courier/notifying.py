@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,9 +12,16 @@ from django.utils.translation import gettext as _
 from accounts.tenancy import account_context
 from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import outbox
-from integrations.courier import pushing, recording
+from integrations.courier import breaker, pushing, recording
 from integrations.courier.lanes import Push
-from integrations.courier.pushing import GONE, NO_SECRET, SWITCHED_OFF, Pushed, outcome_of
+from integrations.courier.pushing import (
+    BREAKER_OPEN,
+    GONE,
+    NOT_CALLED,
+    SWITCHED_OFF,
+    Pushed,
+    outcome_of,
+)
 from integrations.courier.schedule import Failure, next_due, read_retry_after
 from integrations.courier.work import Result
 from integrations.http import Exchange, GuardedClient
@@ -28,7 +35,7 @@ ANSWER_BYTES = 64 * 1024
 # After so many failed attempts (about 35 minutes) the head no longer holds up what comes after it (DL-23).
 PATIENT_ATTEMPTS = 4
 # Outcomes of pushes that were never made.
-OUR_OWN = frozenset({SWITCHED_OFF.outcome, NO_SECRET.outcome, "blocked_address"})
+OUR_OWN = frozenset({*NOT_CALLED, "blocked_address"})
 OFF_REASON = "the webhook is switched off"
 GONE_REASON = "the endpoint answered 410"
 
@@ -54,12 +61,26 @@ def plain_result(pushed: Pushed) -> Result | None:
     one, exchange, headers = pushed
     if exchange.ok:
         return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
+    if exchange is BREAKER_OPEN:
+        return Result(
+            one.job,
+            State.RETRY_WAIT,
+            outcome_of(exchange.outcome, exchange, headers),
+            due_at=timezone.now() + timedelta(seconds=breaker.spread(_shut_for(one))),
+            counts=False,
+        )
     if exchange.status == GONE:
         return None
     due = _next(pushed, timezone.now())
     if due is None or one.job.n < PATIENT_ATTEMPTS:
         return _failed(pushed, due)
     return None
+
+
+def _shut_for(one: Push) -> float:
+    """Until the next probe may go; another is under way when that is no time at all."""
+    shut_for = one.target.shut_for if one.target is not None else None
+    return shut_for or float(breaker.FIRST_WAIT)
 
 
 def record(pushed: Pushed) -> None:

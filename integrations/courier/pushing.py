@@ -32,7 +32,10 @@ State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
 NOT_ASSIGNED = "not_assigned"
+# Ends without a call, which say nothing about the endpoint.
+NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open"})
 NO_SECRET = Exchange("no_secret", error="its signing secret does not open with FIELD_KEYS")
+BREAKER_OPEN = Exchange("breaker_open", error="it has failed too often and is tried again later")
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
@@ -209,7 +212,7 @@ def _is_lost(delivery: Delivery) -> bool:
 
 def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
     """When to try again; None when it is hopeless, switched off, or the patience is used up."""
-    if exchange is SWITCHED_OFF or exchange.status == GONE:
+    if exchange in (SWITCHED_OFF, BREAKER_OPEN) or exchange.status == GONE:
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     dialect = dialect_of(one.target.dialect if one.target else "")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -158,15 +159,15 @@ def switch_off(endpoint: Endpoint, *, by: Member | None, reason: str = "") -> En
     `by` is None when its own answers switched it off; then `reason` says which.
     """
     endpoint = _held(endpoint)
-    if endpoint.state == Endpoint.State.DISABLED:
-        return endpoint
-    endpoint.state = Endpoint.State.DISABLED
-    endpoint.disabled_reason, endpoint.disabled_at = reason[:250], timezone.now()
-    endpoint.save(update_fields=["state", "disabled_reason", "disabled_at"])
-    canceled = endpoints.cancel_queue(endpoint.pk, reason=reason or "switched off")
-    changes = {"canceled": canceled}
-    audit("webhook.disabled", by=by, target=endpoint, changes=changes, reason=reason)
+    if endpoints.switch_off(endpoint, detail=reason):
+        audit("webhook.disabled", by=by, target=endpoint, reason=reason)
+        if by is None:
+            endpoints.tell_owners(endpoint, endpoints.OFF, path=page_of(endpoint))
     return endpoint
+
+
+def page_of(endpoint: Endpoint) -> str:
+    return reverse("webhook", args=[endpoint.public_id])
 
 
 @transaction.atomic

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_account_people_see'),
-        ('conversations', '0007_delivery_whole'),
+        ('conversations', '0009_delivery_attention_index'),
     ]
 
     operations = [

@@ -1,0 +1,252 @@
+"""The circuit breaker of an endpoint (delivery.md 7): what a failing address still gets.
+
+    closed ──5 failures in a row, or half of 20 in a minute──▶ open ──30 s, doubling to 5 min──▶ half open
+    half open ──2 successes──▶ closed, with room for one call at a time, then 2, 4, … (DL-32)
+    half open ──1 failure──▶ open, with the wait doubled
+
+The endpoint's row is what all couriers share. `judge` writes what was seen into it; `take_probe` lets one
+call through, whoever is first. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import LiteralString
+
+from conversations.models import Endpoint, Lane
+from integrations.courier import lanes
+from integrations.courier.database import Pool
+from integrations.courier.lanes import Target
+from integrations.courier.work import Claim, Release
+from integrations.http import Exchange
+
+Breaker = Endpoint.Breaker
+
+IN_A_ROW = 5
+WINDOW_SECONDS = 60
+WINDOW_ATTEMPTS = 20
+FIRST_WAIT = 30
+LONGEST_WAIT = 300
+PROBES = 2
+# A probe whose courier died is missed after the longest call and the lease's end.
+PROBE_SECONDS = 90
+# How soon a lane is looked at again whose endpoint bears no more calls just now.
+AGAIN_SECONDS = 0.3
+# Statuses that say "too much"; with timeouts they halve what may be under way (DL-32).
+BUSY = frozenset({429, 502, 504})
+
+# How long without one success until an endpoint is switched off, and from how many failures (DL-67).
+AGENT_OFF = timedelta(hours=24)
+SUBSCRIBER_OFF = timedelta(days=5)
+SUBSCRIBER_ATTEMPTS = 10
+
+
+class Change(StrEnum):
+    """What `judge` found that somebody has to be told of, or has to act on."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    WARN = "warn"
+    SWITCH_OFF = "switch_off"
+
+
+@dataclass(slots=True)
+class Note:
+    """What one courier saw of one endpoint since the last writing."""
+
+    attempts: int = 0
+    failures: int = 0
+    # After the last success, if there was one.
+    failures_in_a_row: int = 0
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    last_error: str = ""
+    # How much was under way when it said "too much"; 0: it did not.
+    too_much: int = 0
+
+    def add(self, exchange: Exchange, now: datetime, *, in_flight: int) -> None:
+        self.attempts += 1
+        if exchange.ok:
+            self.last_success_at, self.failures_in_a_row, self.too_much = now, 0, 0
+            return
+        self.failures += 1
+        self.failures_in_a_row += 1
+        self.last_failure_at = now
+        said = f"{exchange.outcome} {exchange.status or ''}".strip()
+        self.last_error = f"{said}: {exchange.error}" if exchange.error else said
+        if exchange.status in BUSY or exchange.outcome.startswith("timeout"):
+            self.too_much = max(self.too_much, in_flight, 1)
+
+
+def judge(endpoint: Endpoint, note: Note, now: datetime) -> list[Change]:
+    """Write a note into the (locked) endpoint's columns; what came of it, in order. Saves nothing."""
+    endpoint.last_success_at = note.last_success_at or endpoint.last_success_at
+    endpoint.last_failure_at = note.last_failure_at or endpoint.last_failure_at
+    endpoint.last_error = (note.last_error or endpoint.last_error)[:250]
+    before = 0 if note.last_success_at else endpoint.consecutive_failures
+    endpoint.consecutive_failures = before + note.failures_in_a_row
+    _count(endpoint, note, now)
+    _limit(endpoint, note)
+    changes = _turn(endpoint, note, now)
+    if note.last_success_at:
+        endpoint.failing_since = endpoint.warned_at = None
+    if note.failures_in_a_row:
+        endpoint.failing_since = endpoint.failing_since or now
+    return changes + _patience_with(endpoint, now)
+
+
+def _count(endpoint: Endpoint, note: Note, now: datetime) -> None:
+    window = endpoint.window
+    if now.timestamp() - window.get("since", 0) > WINDOW_SECONDS:
+        window = {"since": now.timestamp(), "attempts": 0, "failures": 0}
+    endpoint.window = {
+        **window,
+        "attempts": window["attempts"] + note.attempts,
+        "failures": window["failures"] + note.failures,
+    }
+
+
+def _limit(endpoint: Endpoint, note: Note) -> None:
+    """Half of what was too much; after a success twice as much again, until nothing is limited."""
+    most = endpoint.max_in_flight
+    limit = endpoint.in_flight_limit
+    if note.too_much:
+        endpoint.in_flight_limit = max(1, min(limit or most, most, note.too_much) // 2)
+    elif note.last_success_at and limit is not None:
+        endpoint.in_flight_limit = None if limit * 2 >= most else limit * 2
+
+
+def _turn(endpoint: Endpoint, note: Note, now: datetime) -> list[Change]:
+    match endpoint.breaker:
+        case Breaker.CLOSED if _is_failing(endpoint, note):
+            _open(endpoint, now, wait=FIRST_WAIT)
+            return [Change.OPENED]
+        case Breaker.HALF_OPEN if note.failures_in_a_row:
+            _open(endpoint, now, wait=min(endpoint.breaker_wait_s * 2, LONGEST_WAIT))
+        case Breaker.HALF_OPEN if note.last_success_at:
+            endpoint.probe_successes += note.attempts - note.failures
+            endpoint.probe_at = now
+            if endpoint.probe_successes >= PROBES:
+                endpoint.forgive()
+                endpoint.in_flight_limit = 1
+                return [Change.CLOSED]
+    return []
+
+
+def _is_failing(endpoint: Endpoint, note: Note) -> bool:
+    window = endpoint.window
+    half = window["attempts"] >= WINDOW_ATTEMPTS and 2 * window["failures"] >= window["attempts"]
+    return endpoint.consecutive_failures >= IN_A_ROW or (half and note.failures > 0)
+
+
+def _open(endpoint: Endpoint, now: datetime, *, wait: int) -> None:
+    endpoint.breaker, endpoint.breaker_wait_s, endpoint.probe_successes = Breaker.OPEN, wait, 0
+    endpoint.breaker_opened_at = endpoint.breaker_opened_at or now
+    endpoint.probe_at = now + timedelta(seconds=wait)
+
+
+def _patience_with(endpoint: Endpoint, now: datetime) -> list[Change]:
+    """Whether its owners have to be warned, or it has failed for so long that it is switched off."""
+    if endpoint.failing_since is None or endpoint.state != Endpoint.State.ENABLED:
+        return []
+    if endpoint.kind == Endpoint.Kind.AGENT:
+        over, counts = AGENT_OFF, endpoint.breaker != Breaker.CLOSED
+    else:
+        over, counts = SUBSCRIBER_OFF, endpoint.consecutive_failures >= SUBSCRIBER_ATTEMPTS
+    failing = now - endpoint.failing_since
+    if failing >= over and counts:
+        return [Change.SWITCH_OFF]
+    if failing >= over / 2 and endpoint.warned_at is None:
+        endpoint.warned_at = now
+        return [Change.WARN]
+    return []
+
+
+# What `judge` may change; whoever saves an endpoint's row elsewhere leaves these alone.
+COLUMNS = (
+    "last_success_at", "last_failure_at", "last_error", "consecutive_failures", "breaker",
+    "breaker_opened_at", "breaker_wait_s", "probe_at", "probe_successes", "window",
+    "in_flight_limit", "failing_since", "warned_at",
+)  # fmt: skip
+
+# --- At the door ---------------------------------------------------------------------------------
+
+
+class Gate:
+    """What one courier knows of endpoints that must not be called freely: how many calls at once they
+    bear, until when they are left alone, and how many are under way here."""
+
+    def __init__(self, slots: int) -> None:
+        self.in_flight: Counter[int] = Counter()
+        self._slots = slots
+        self._limits: dict[int, int] = {}
+        self._shut: dict[int, float] = {}
+
+    def learn(self, endpoint_id: int, target: Target | None) -> None:
+        """As its row was read just now."""
+        self._limits.pop(endpoint_id, None)
+        self._shut.pop(endpoint_id, None)
+        if target is None:
+            return
+        if target.limit < self._slots:
+            self._limits[endpoint_id] = target.limit
+        if target.shut_for:
+            self._shut[endpoint_id] = time.monotonic() + target.shut_for
+
+    async def hold_back(self, pool: Pool, claims: Sequence[Claim]) -> list[Release]:
+        """Those that wait: lanes of shut subscribers until their next probe (no attempt burns), and what
+        is more than an endpoint bears at once. Agents' lanes are not kept waiting by a breaker: their
+        customers are given to people."""
+        now = time.monotonic()
+        shut = [
+            Release(claim, spread(self._shut[claim.destination_id] - now), "breaker")
+            for claim in claims
+            if claim.kind == Lane.Kind.SUBSCRIBER and self._shut.get(claim.destination_id, 0) > now
+        ]
+        waiting = {one.claim.token for one in shut}
+        limited: dict[int, list[Claim]] = {}
+        for claim in claims:
+            if claim.destination_id in self._limits and claim.token not in waiting:
+                limited.setdefault(claim.destination_id, []).append(claim)
+        if not limited:
+            return shut
+        leased = await lanes.under_way(pool, list(limited))
+        return [
+            *shut,
+            *(
+                Release(claim, spread(AGAIN_SECONDS * (1 + place / limit)), "in_flight")
+                for endpoint_id, ours in limited.items()
+                for limit in [self._limits[endpoint_id]]
+                for place, claim in enumerate(
+                    ours[max(0, len(ours) - leased.get(endpoint_id, 0) + limit) :]
+                )
+            ),
+        ]
+
+
+def spread(seconds: float) -> float:
+    """A little later each, so that they do not all come back in one moment."""
+    return min(seconds, LONGEST_WAIT) * random.uniform(1.0, 1.3)  # noqa: S311 - spreads load
+
+
+_ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
+# One at a time: the next one not before this one is judged, or was lost with its courier.
+_PROBE: LiteralString = """
+UPDATE conversations_endpoint
+SET breaker = 'half_open', probe_at = now() + %s * interval '1 second'
+WHERE id = %s AND breaker IN ('open', 'half_open') AND probe_at <= now() RETURNING id
+"""
+
+
+async def take_probe(pool: Pool, account_id: int, endpoint_id: int) -> bool:
+    """Whether this call is the one that may try whether the endpoint answers again."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(_ENTER, [str(account_id)])
+        cursor = await connection.execute(_PROBE, [PROBE_SECONDS, endpoint_id])
+        return await cursor.fetchone() is not None

@@ -1,0 +1,279 @@
+"""The circuit breaker of endpoints (delivery.md 7), their limits (DL-32, DL-90) and their end (DL-67)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts.models import AuditEntry
+from accounts.tenancy import account_context
+from agents import services as agents
+from config.celery import app
+from conversations import services
+from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
+from integrations.courier import breaker, health
+from integrations.courier.breaker import Change, Note
+from integrations.courier.lanes import Target
+from integrations.http import Exchange
+from tests import factories
+from tests.integrations.couriers import Reply, Server, courier, make_house, wait_for
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+OK, BROKEN, BUSY = Exchange("ok", 200), Exchange("http_error", 500), Exchange("http_error", 429)
+
+
+def endpoint(**columns: Any) -> Endpoint:
+    return Endpoint(account_id=1, kind="agent", url="https://a.example/", **columns)
+
+
+def seen(*exchanges: Exchange, at: datetime = NOW, in_flight: int = 1) -> Note:
+    note = Note()
+    for exchange in exchanges:
+        note.add(exchange, at, in_flight=in_flight)
+    return note
+
+
+def judged(one: Endpoint, *exchanges: Exchange, after: float = 0, **more: Any) -> list[Change]:
+    at = NOW + timedelta(seconds=after)
+    return breaker.judge(one, seen(*exchanges, at=at, **more), at)
+
+
+def test_five_failures_in_a_row_open_it_however_they_are_noted():
+    one = endpoint()
+    assert judged(one, *[BROKEN] * 4) == []
+    assert judged(one, OK, BROKEN, BROKEN) == []
+    assert judged(one, BROKEN, BROKEN) == []
+    assert judged(one, BROKEN) == [Change.OPENED]
+    assert (one.breaker, one.breaker_wait_s) == ("open", 30)
+    assert one.probe_at == NOW + timedelta(seconds=30)
+
+
+def test_half_of_twenty_in_a_minute_opens_it_and_half_of_less_does_not():
+    one = endpoint()
+    for _ in range(9):
+        assert judged(one, BROKEN, OK) == []
+    assert judged(one, OK, BROKEN) == [Change.OPENED]
+    slow = endpoint()
+    for n in range(30):
+        assert judged(slow, BROKEN, OK, after=n * 10) == []
+
+
+def test_probes_wait_twice_as_long_each_time_up_to_five_minutes_and_two_successes_close_it():
+    one = endpoint(breaker="open", breaker_wait_s=30, breaker_opened_at=NOW)
+    waits = []
+    for _ in range(5):
+        one.breaker = "half_open"  # as `take_probe` leaves it
+        judged(one, BROKEN)
+        waits.append(one.breaker_wait_s)
+    assert waits == [60, 120, 240, 300, 300]
+    one.breaker = "half_open"
+    assert judged(one, OK) == []
+    assert (one.breaker, one.probe_at) == ("half_open", NOW)
+    assert judged(one, OK) == [Change.CLOSED]
+    assert (one.breaker, one.probe_at, one.failing_since) == ("closed", None, None)
+
+
+def test_dl_32_too_much_halves_what_is_under_way_and_success_gives_it_back_in_steps():
+    one = endpoint(max_in_flight=40)
+    judged(one, BUSY, in_flight=16)
+    assert one.in_flight_limit == 8
+    judged(one, Exchange("timeout_read"), in_flight=8)
+    assert one.in_flight_limit == 4
+    limits = []
+    while one.in_flight_limit is not None:
+        judged(one, OK)
+        limits.append(one.in_flight_limit)
+    assert limits == [8, 16, 32, None]
+    closing = endpoint(breaker="half_open", breaker_wait_s=30, probe_successes=1, max_in_flight=4)
+    judged(closing, OK)
+    assert closing.in_flight_limit == 1
+    judged(closing, OK)
+    assert closing.in_flight_limit == 2
+
+
+def test_dl_67_an_agent_is_warned_of_at_half_a_day_and_switched_off_after_one():
+    one = endpoint(breaker="open", breaker_wait_s=300, failing_since=NOW)
+    one.breaker = "half_open"
+    assert judged(one, BROKEN, after=11 * 3600) == []
+    one.breaker = "half_open"
+    assert judged(one, BROKEN, after=12 * 3600) == [Change.WARN]
+    one.breaker = "half_open"
+    assert judged(one, BROKEN, after=13 * 3600) == []
+    one.breaker = "half_open"
+    assert judged(one, BROKEN, after=24 * 3600) == [Change.SWITCH_OFF]
+
+
+def test_dl_67_a_subscriber_is_switched_off_after_five_days_and_ten_attempts():
+    one = endpoint(failing_since=NOW, consecutive_failures=8, warned_at=NOW)
+    one.kind = "subscriber"
+    assert judged(one, BROKEN, after=6 * 86400) == [Change.OPENED]
+    assert judged(one, BROKEN, after=6 * 86400) == [Change.SWITCH_OFF]
+
+
+# --- On the running courier ----------------------------------------------------------------------
+
+
+def row(house: Any) -> Endpoint:
+    with house.inside():
+        return Endpoint.objects.get(pk=house.agent.endpoint_id)
+
+
+def patient(house: Any, **columns: Any) -> None:
+    """The agent's row, changed behind everybody's back: time that has passed, for example."""
+    with house.inside():
+        Endpoint.objects.filter(pk=house.agent.endpoint_id).update(**columns)
+
+
+def with_agent(house: Any, conversation: Conversation) -> bool:
+    with house.inside():
+        conversation.refresh_from_db()
+        return conversation.assignee_id == house.agent.member_id
+
+
+def nothing_under_way() -> bool:
+    return not Lane.all_accounts.filter(kind="agent", lease_token__isnull=False).exists()
+
+
+def held_by_people(house: Any) -> int:
+    with house.inside():
+        return Conversation.objects.exclude(assignee=house.agent.member).count()
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_f_09_a_failing_agent_is_left_alone_its_customers_are_with_people_and_probes_find_it_back():
+    """F-09, DL-61, DL-64: 0 live attempts but probes while it is open; new chats go to it once closed."""
+    with Server(lambda request: Reply(500)) as agent:
+        house = make_house(agent.url)
+        with courier():
+            for n in range(6):
+                house.talk(f"early{n}")
+            wait_for(lambda: row(house).breaker == "open")
+            asked = len(agent.requests)
+
+            late = house.talk("late")
+            assert not with_agent(house, late)  # at once, without an attempt
+            wait_for(nothing_under_way)
+            assert len(agent.requests) <= asked + 6  # what was under way when it opened
+
+            agent.answer = lambda request: Reply()
+            asked = len(agent.requests)
+            patient(house, probe_at=timezone.now() - timedelta(seconds=1))
+            first = house.talk("probe1")
+            wait_for(lambda: row(house).probe_successes == 1 or row(house).breaker == "closed")
+            second = house.talk("probe2")
+            wait_for(lambda: row(house).breaker == "closed")
+            assert len(agent.requests) > asked
+
+            # Its probes stay with it; who was given to people stays with people.
+            assert [with_agent(house, one) for one in (first, second, late)] == [True, True, False]
+            talk = house.talk("after")
+            wait_for(
+                lambda: Delivery.all_accounts.filter(
+                    conversation_id=talk.pk, state="delivered"
+                ).exists()
+            )
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_two_couriers_probe_one_at_a_time_and_the_others_go_to_people():
+    with Server(lambda request: Reply(500, after=0.5)) as agent:
+        house = make_house(agent.url)
+        passed = timezone.now() - timedelta(seconds=1)
+        patient(house, breaker="open", breaker_wait_s=30, probe_at=passed)
+        for n in range(8):
+            house.talk(f"visitor{n}")
+        with courier(), courier():
+            wait_for(lambda: held_by_people(house) >= 7)
+            wait_for(lambda: row(house).breaker_wait_s == 60)
+        assert len(agent.requests) == 1
+        outcomes = Attempt.all_accounts.filter(delivery__kind="agent").values_list(
+            "outcome", flat=True
+        )
+        assert set(outcomes) == {"http_error", "breaker_open"}
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_a_probe_that_died_with_its_courier_does_not_block_the_next_one():
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        lost = timezone.now() - timedelta(seconds=1)  # what `take_probe` once allowed is over
+        patient(house, breaker="half_open", breaker_wait_s=30, probe_at=lost)
+        house.talk()
+        with courier():
+            wait_for(lambda: row(house).breaker == "closed")
+        assert len(agent.requests) == 2
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_dl_90_no_more_calls_are_under_way_than_the_endpoint_bears_over_all_couriers():
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        patient(house, max_in_flight=3)
+        house.talk("first")
+        with courier() as one, courier() as other:
+            wait_for(lambda: len(agent.requests) == 2)
+            for known in (one, other):  # whoever has read its row once keeps to it
+                known.gate.learn(house.agent.endpoint_id, bearing(3))
+            agent.answer = lambda request: Reply(after=0.05)
+            for n in range(15):
+                house.talk(f"visitor{n}")
+            wait_for(lambda: len(agent.requests) == 32, 30)
+        assert agent.most_at_once <= 3
+
+
+def bearing(limit: int) -> Target:
+    return Target("", "enabled", 15, "native", (), limit)
+
+
+@pytest.fixture
+def jobs_at_once() -> Iterator[None]:
+    """Celery runs a job where it is queued; it has no broker here."""
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
+
+
+@pytest.mark.usefixtures("clean_database", "jobs_at_once")
+def test_dl_67_owners_hear_of_a_switched_off_agent_and_people_get_what_it_held():
+    house = factories.make_house()
+    conversation = factories.make_conversation(house.inbox)
+    with account_context(house.account.pk):
+        services.assign(conversation, to=house.agent.member, by=None)
+        long_ago = timezone.now() - timedelta(hours=25)
+        house.agent.endpoint.breaker = "half_open"
+        house.agent.endpoint.failing_since = house.agent.endpoint.warned_at = long_ago
+        house.agent.endpoint.save()
+    note = seen(BROKEN, at=timezone.now())
+    health.write(house.account.pk, house.agent.endpoint_id, note)
+    with account_context(house.account.pk):
+        conversation.refresh_from_db()
+        assert conversation.assignee is None
+        off = Endpoint.objects.get(pk=house.agent.endpoint_id)
+        assert off.state == "disabled"
+        assert AuditEntry.objects.filter(action="agent.endpoint_disabled").exists()
+        agents.enable_endpoint(
+            house.agent, by=house.owner
+        )  # DL-68: a clean sheet, nothing old is sent
+        on = Endpoint.objects.get(pk=house.agent.endpoint_id)
+        assert (on.state, on.breaker, on.failing_since) == ("enabled", "closed", None)
+        assert not Delivery.objects.filter(state__in=Delivery.OPEN_STATES, endpoint=on).exists()
+    assert len(mail.outbox) == 1
+    assert mail.outbox[0].to == [house.owner.user.email]
+    assert house.agent.name in mail.outbox[0].subject
+
+
+@pytest.mark.usefixtures("clean_database", "jobs_at_once")
+def test_dl_67_owners_are_warned_once_half_way():
+    house = factories.make_house()
+    with account_context(house.account.pk):
+        Endpoint.objects.filter(pk=house.agent.endpoint_id).update(
+            failing_since=timezone.now() - timedelta(hours=13)
+        )
+    for _ in range(2):
+        health.write(house.account.pk, house.agent.endpoint_id, seen(BROKEN, at=timezone.now()))
+    assert [letter.subject for letter in mail.outbox] == [f"{house.agent.name} does not answer"]
