@@ -193,6 +193,8 @@ def delivery_failed(delivery: Delivery, *, reason: str) -> None:
         return
     if delivery.event_type not in patience.ASKING or delivery.conversation_id is None:
         return
+    if delivery.replay_of_id is not None:
+        return  # nobody waits for it: customers wait for what was told at first, with its own patience
     conversation = lock(delivery.conversation_id)
     held = conversation.assignee_id == agent.member_id
     if not held or conversation.assignment_epoch != delivery.epoch:

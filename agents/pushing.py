@@ -220,7 +220,7 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
 
     An assignment that never went out needs no farewell.
     """
-    outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason="not_assigned")
+    outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason=outbox.NOT_ASSIGNED)
     told = (
         Delivery.objects.filter(
             conversation=conversation, endpoint_id=agent.endpoint_id, epoch=event.epoch - 1

@@ -76,3 +76,15 @@ class FieldError(DeskError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class NotReplayableError(WrongStateError):
+    """What ended cannot be brought once more."""
+
+    code = "not_replayable"
+
+
+class ConfirmationNeededError(WrongStateError):
+    """It may do harm, so whoever asks has to say that they mean it."""
+
+    code = "confirmation_needed"

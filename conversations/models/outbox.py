@@ -139,6 +139,7 @@ class Lane(AccountModel):
         SUBSCRIBER = "subscriber", _("subscriber")
         SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking
         MEDIA = "media", _("media")  # downloads of inbound files
+        REPLAY = "replay", _("replay")  # destination: a bulk replay; items: what it has left to put
 
     account = account_key(db_index=False)
     kind = models.CharField(max_length=10, choices=Kind)

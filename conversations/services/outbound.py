@@ -59,7 +59,7 @@ def post_message(
         if known:
             return known
     check_may_act(conversation, author, epoch=epoch)
-    _check_can_send(conversation)
+    check_can_send(conversation)
     if author is not None and author.is_person and conversation.assignee_id != author.pk:
         conversation = assign(conversation, to=author, by=author, reason=Reason.ANSWERED)
     return _say([Saying(conversation, content, author, reply_to, client_id)])[0]
@@ -76,7 +76,7 @@ def post_messages(sayings: Sequence[Saying]) -> list[Message]:
         return []
     for one in sayings:
         check_may_act(one.conversation, one.author)
-        _check_can_send(one.conversation)
+        check_can_send(one.conversation)
     return _say(sayings)
 
 
@@ -202,7 +202,8 @@ def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
     )
 
 
-def _check_can_send(conversation: Conversation) -> None:
+def check_can_send(conversation: Conversation) -> None:
+    """Whether the channel takes something now. Raises `CannotSendError`, `WindowClosedError`."""
     if conversation.inbox.state == Inbox.State.DISABLED:
         raise CannotSendError(_("This inbox is switched off. Switch it on to answer."))
     if conversation.contact.blocked:

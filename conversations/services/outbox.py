@@ -23,6 +23,8 @@ FAREWELLS = ("conversation.unassigned", "conversation.resolved", "contact.erased
 
 # How the lane of a delivery begins that is tried alone (DL-23).
 PARKED = "parked:"
+# Why something for an agent was canceled that lost the conversation.
+NOT_ASSIGNED = "not_assigned"
 
 # The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
 # lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened

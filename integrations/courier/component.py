@@ -28,6 +28,7 @@ from integrations.courier import (
     overload,
     pushing,
     reading,
+    replaying,
     sending,
     statuses,
     timing,
@@ -230,9 +231,12 @@ class Courier:
                 case Lane.Kind.AGENT | Lane.Kind.SUBSCRIBER:
                     pushes.append(claim)
                 case Lane.Kind.INBOUND:
-                    self._begin(self._read(claim, self.reading))
+                    self._begin(self._given_back(claim, self.reading(claim)))
                 case Lane.Kind.STATUS:
-                    self._begin(self._read(claim, self.reading_statuses))
+                    self._begin(self._given_back(claim, self.reading_statuses(claim)))
+                case Lane.Kind.REPLAY:
+                    step = self.desk.surely(replaying.step, claim)
+                    self._begin(self._given_back(claim, step))
                 case Lane.Kind.SEND:
                     self._begin(self._guarded(claim, self._send(claim)))
                 case Lane.Kind.MEDIA:
@@ -249,11 +253,12 @@ class Courier:
 
     # --- Lanes -------------------------------------------------------------------------------
 
-    async def _read(self, claim: Claim, reader: Together[InboxKey, Claim, float | None]) -> None:
+    async def _given_back(self, claim: Claim, work: Awaitable[float | None]) -> None:
+        """For work that gives its lane back by itself and says in how many seconds it is due again."""
         try:
-            due_in = await reader(claim)
+            due_in = await work
         except Exception:
-            logger.exception("reading broke lane=%d", claim.lane_id)
+            logger.exception("lane broke lane=%d kind=%s", claim.lane_id, claim.kind)
             await self._abandon([claim])
             return
         finally:

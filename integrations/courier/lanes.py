@@ -31,6 +31,7 @@ GROUPS: Mapping[str, str] = {
     Lane.Kind.SUBSCRIBER: "subscribers",
     Lane.Kind.MEDIA: "rest",
     Lane.Kind.SIGNAL: "rest",
+    Lane.Kind.REPLAY: "rest",
 }
 BATCH = 256
 # Longer than any attempt may take (60 s) plus 15; the heartbeat prolongs it while the courier lives.

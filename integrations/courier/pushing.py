@@ -17,7 +17,7 @@ from agents import services as agents
 from agents.dialects import Dialect
 from conversations.models import Conversation, Delivery
 from conversations.services.endpoints import cancel_queue
-from conversations.services.outbox import FAREWELLS
+from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
-NOT_ASSIGNED = "not_assigned"
 # Ends without a call, which say nothing about the endpoint.
 NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open"})
 NO_SECRET = Exchange("no_secret", error="its signing secret does not open with FIELD_KEYS")
