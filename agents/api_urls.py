@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from accounts.rest.routes import Router
-from agents import api
+from agents import api, replay_api
 
 router = Router()
 router.register("agents", api.AgentViewSet, "api-agents")
@@ -15,5 +15,8 @@ router.register(
     api.DecisionViewSet,
     "api-decisions",
 )
+router.register("deliveries", replay_api.DeliveryReplayViewSet, "api-delivery-replay")
+router.register("endpoints", replay_api.EndpointReplayViewSet, "api-endpoint-replay")
+router.register("replays", replay_api.ReplayViewSet, "api-replays")
 
 urlpatterns = [path("v1/", include(router.urls))]

@@ -178,13 +178,14 @@ class DeliverySerializer(serializers.ModelSerializer[Delivery]):
     endpoint = RefField(Endpoint, read_only=True, allow_null=True)
     conversation = RefField(Conversation, read_only=True, allow_null=True)
     message = RefField(Message, read_only=True, allow_null=True)
+    replay_of = RefField(Delivery, read_only=True, allow_null=True)
     waiting_because = serializers.SerializerMethodField()
 
     class Meta:
         model = Delivery
         fields = [
             "id", "kind", "state", "event_type", "event_id", "wire_id", "endpoint", "conversation",
-            "message", "part", "sequence", "epoch", "attempts", "due_at", "deadline_at",
+            "message", "part", "sequence", "epoch", "replay_of", "attempts", "due_at", "deadline_at",
             "waiting_because", "parked", "possible_duplicate", "provider_message_id", "dead_reason",
             "created_at", "finished_at",
         ]  # fmt: skip
