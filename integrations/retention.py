@@ -60,17 +60,20 @@ def _empty_deliveries(now: datetime) -> int:
 
 
 def _delete_deliveries(now: datetime) -> int:
-    old = Delivery.objects.filter(state__in=ENDED, finished_at__lt=now - FINISHED_DELIVERY)
+    """A first one stays as long as a replay of it: each names it."""
+    old = Delivery.objects.filter(state__in=ENDED, finished_at__lt=now - FINISHED_DELIVERY).exclude(
+        Exists(Delivery.objects.filter(replay_of=OuterRef("pk")))
+    )
     pks = list(old.values_list("pk", flat=True)[:BATCH])
     Delivery.objects.filter(pk__in=pks).delete()
     return len(pks)
 
 
 def _delete_lanes(now: datetime) -> int:
-    """Lanes of files and of parked deliveries serve once, and those of a deleted webhook no more. The
+    """Lanes of files, of bulk replays and of parked deliveries serve once, and those of a deleted webhook no more. The
     others number their events for ever and stay."""
     orphans = ~Exists(Endpoint.objects.filter(pk=OuterRef("destination_id")))
-    once = Q(kind=Lane.Kind.MEDIA) | Q(
+    once = Q(kind__in=(Lane.Kind.MEDIA, Lane.Kind.REPLAY)) | Q(
         Q(key__startswith=PARKED) | Q(orphans), kind=Lane.Kind.SUBSCRIBER
     )
     empty = Lane.objects.filter(once, due_at__isnull=True, lease_token__isnull=True).exclude(
