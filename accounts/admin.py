@@ -6,7 +6,6 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.http import HttpRequest, HttpResponse
@@ -23,7 +22,14 @@ from accounts.audit import audit
 from accounts.identity import end_other_sessions, has_second_factor
 from accounts.models import Account, AuditEntry, Member, Plan, SupportSession, Team, User
 from accounts.redaction import mask
-from accounts.staff import ContentAdmin, StaffAdmin, SuperAdmin, pretty, user_of
+from accounts.staff import (
+    ContentAdmin,
+    ReasonForm,
+    StaffAdmin,
+    SuperAdmin,
+    pretty,
+    user_of,
+)
 from accounts.tenancy import account_context
 
 # Packages bring pages of their own: what people may do is a role in an account, and second factors
@@ -31,16 +37,6 @@ from accounts.tenancy import account_context
 for foreign in (Group, EmailAddress, Authenticator):
     if admin.site.is_registered(foreign):
         admin.site.unregister(foreign)
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        max_length=250,
-        min_length=support.SHORTEST_REASON,
-        help_text=gettext_lazy("The account's owner reads it, for example a ticket number."),
-        widget=forms.Textarea(attrs={"rows": 3}),
-    )
 
 
 @admin.register(Account)

@@ -2,7 +2,8 @@
 
 Without a running visit (accounts/support.py) staff see accounts by name and nothing of what is in
 them. With one, every page runs inside that account's context, so both walls hold here as anywhere.
-Everything of an account is read-only, and secrets are in no form, list or title (SX-25).
+Everything of an account is read-only (but what ended may be sent again, with a reason), and secrets are
+in no form, list or title (SX-25).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
@@ -23,6 +25,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
@@ -104,6 +107,18 @@ def _leave(request: HttpRequest) -> HttpResponse:
     support.leave(request)
     messages.success(request, _("You have left the account."))
     return redirect("admin:index")
+
+
+class ReasonForm(forms.Form):
+    """Why staff does it, for the account's audit log."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=250,
+        min_length=support.SHORTEST_REASON,
+        help_text=gettext_lazy("The account's owner reads it, for example a ticket number."),
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
 
 
 class StaffAdmin(ModelAdmin):  # type: ignore[misc]  # unfold has no types

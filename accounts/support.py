@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -90,6 +91,22 @@ def saw(request: HttpRequest, target: object) -> None:
         _write(request, visit, "support.viewed", target=target)
 
 
+def actor(request: HttpRequest) -> dict[str, Any]:
+    """Who acts, for `audit`: the staff member of the running visit, and from where."""
+    visit = current(request)
+    if visit is None:
+        raise PermissionDenied
+    return _actor(request, visit)
+
+
+def _actor(request: HttpRequest, visit: SupportSession) -> dict[str, Any]:
+    return {
+        "actor_kind": "support",
+        "actor_name": visit.user.email,
+        "ip": ip_prefix(client_ip(request)),
+    }
+
+
 def is_stale(request: HttpRequest) -> bool:
     """Whether this staff session has been idle or open for too long; notes the use otherwise."""
     now = int(time.time())
@@ -128,12 +145,4 @@ def _write(
     request: HttpRequest, visit: SupportSession, action: str, *, target: object = None
 ) -> None:
     with account_context(visit.account):
-        audit(
-            action,
-            by=None,
-            target=target,
-            actor_kind="support",
-            actor_name=visit.user.email,
-            reason=visit.reason,
-            ip=ip_prefix(client_ip(request)),
-        )
+        audit(action, by=None, target=target, reason=visit.reason, **_actor(request, visit))

@@ -1,17 +1,30 @@
-"""Staff: agents, their rules, and why a rule decided as it did, during a visit to an account."""
+"""Staff: agents, their rules, why a rule decided as it did, and what travels, during a visit."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.redaction import mask
-from accounts.staff import ContentAdmin, pretty, table
+from accounts import support
+from accounts.redaction import mask, redact
+from accounts.staff import ContentAdmin, ReasonForm, pretty, table
+from agents import replaying
 from agents.models import Agent, AssignmentRule, Decision
 from agents.rules import describe_rule, names_of_targets
+from conversations.errors import DeskError
+from conversations.models import Delivery
+from conversations.services.replaying import why_not
 
 
 @admin.register(Agent)
@@ -100,3 +113,82 @@ def _leaf(leaf: dict[str, Any]) -> str:
         return "–"
     met = leaf.get("found") or leaf.get("actual")
     return mask(f"{leaf.get('field')} {leaf.get('op')}: {met}")
+
+
+class ReplayForm(ReasonForm):
+    confirm = forms.BooleanField(
+        label=gettext_lazy("Even if the customer may get it twice"), required=False
+    )
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ContentAdmin):
+    """What was brought where, when, and what came back; never what was in it."""
+
+    list_display = (
+        "created_at", "kind", "event_type", "destination", "state", "attempts", "dead_reason",
+    )  # fmt: skip
+    list_filter = ("kind", "state")
+    list_select_related = ("endpoint", "lane", "conversation")
+    search_fields = ("wire_id", "event_id")
+    ordering = ("-pk",)
+    fields = (
+        "created_at", "kind", "event_type", "wire_id", "event_id", "destination", "state",
+        "dead_reason", "due_at", "finished_at", "replay_of", "once_more", "tries",
+    )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("To"))
+    def destination(self, delivery: Delivery) -> str:
+        if delivery.endpoint is None:
+            return f"{delivery.kind} {delivery.lane.destination_id}"
+        return urlsplit(delivery.endpoint.url).hostname or ""
+
+    @admin.display(description=gettext_lazy("Attempts"))
+    def tries(self, delivery: Delivery) -> SafeString:
+        rows: list[list[Any]] = [
+            [
+                attempt.n,
+                f"{localtime(attempt.started_at):%d.%m.%Y %H:%M:%S}",
+                attempt.outcome,
+                attempt.status or "–",
+                "–" if attempt.latency_ms is None else f"{attempt.latency_ms} ms",
+                redact(attempt.error),
+            ]
+            for attempt in delivery.attempt_log.order_by("n")
+        ]
+        return table(["No", "At", "Outcome", "Status", "Took", "Error"], rows)
+
+    @admin.display(description=gettext_lazy("Send again"))
+    def once_more(self, delivery: Delivery) -> SafeString | str:
+        if sentence := why_not(delivery):
+            return sentence
+        url = reverse("admin:delivery_replay", args=[delivery.pk])
+        return format_html('<a class="staff-link" href="{}">{}</a>', url, _("Replay with a reason"))
+
+    def get_urls(self) -> list[URLPattern]:
+        replay = self.admin_site.admin_view(self.replay)
+        own = [path("<int:pk>/replay/", replay, name="delivery_replay")]
+        return [*own, *super().get_urls()]
+
+    def replay(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for the reason, then send it again (DL-80)."""
+        delivery = get_object_or_404(self.get_queryset(request), pk=pk)
+        form = ReplayForm(request.POST or None)
+        if form.is_valid():
+            reason, confirm = form.cleaned_data["reason"], form.cleaned_data["confirm"]
+            try:
+                again = replaying.replay(
+                    delivery, by=None, confirm=confirm, reason=reason, **support.actor(request)
+                )
+            except DeskError as error:
+                form.add_error(None, error.message)
+            else:
+                return redirect("admin:conversations_delivery_change", again.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Send %(name)s again") % {"name": delivery},
+            "form": form,
+        }
+        return TemplateResponse(
+            request, "admin/replay_delivery.html", context, status=422 if form.errors else 200
+        )

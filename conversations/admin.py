@@ -1,9 +1,6 @@
-"""Staff: what was said, by whom it is held, and what travels, during a visit to an account."""
+"""Staff: what was said, and by whom it is held, during a visit to an account."""
 
 from __future__ import annotations
-
-from typing import Any
-from urllib.parse import urlsplit
 
 from django.contrib import admin
 from django.template.loader import render_to_string
@@ -11,9 +8,9 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy
 
-from accounts.redaction import mask, redact
+from accounts.redaction import mask
 from accounts.staff import ContentAdmin, pretty, table
-from conversations.models import Contact, Conversation, Delivery, Inbox, Message
+from conversations.models import Contact, Conversation, Inbox, Message
 
 SHOWN = 200
 
@@ -125,41 +122,3 @@ class ConversationAdmin(ContentAdmin):
     def masked(self, row: Conversation) -> Conversation:
         mask_contact(row.contact)
         return row
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(ContentAdmin):
-    """What was brought where, when, and what came back; never what was in it."""
-
-    list_display = (
-        "created_at", "kind", "event_type", "destination", "state", "attempts", "dead_reason",
-    )  # fmt: skip
-    list_filter = ("kind", "state")
-    list_select_related = ("endpoint", "lane", "conversation")
-    search_fields = ("wire_id", "event_id")
-    ordering = ("-pk",)
-    fields = (
-        "created_at", "kind", "event_type", "wire_id", "event_id", "destination", "state",
-        "dead_reason", "due_at", "finished_at", "tries",
-    )  # fmt: skip
-
-    @admin.display(description=gettext_lazy("To"))
-    def destination(self, delivery: Delivery) -> str:
-        if delivery.endpoint is None:
-            return f"{delivery.kind} {delivery.lane.destination_id}"
-        return urlsplit(delivery.endpoint.url).hostname or ""
-
-    @admin.display(description=gettext_lazy("Attempts"))
-    def tries(self, delivery: Delivery) -> SafeString:
-        rows: list[list[Any]] = [
-            [
-                attempt.n,
-                f"{localtime(attempt.started_at):%d.%m.%Y %H:%M:%S}",
-                attempt.outcome,
-                attempt.status or "–",
-                "–" if attempt.latency_ms is None else f"{attempt.latency_ms} ms",
-                redact(attempt.error),
-            ]
-            for attempt in delivery.attempt_log.order_by("n")
-        ]
-        return table(["No", "At", "Outcome", "Status", "Took", "Error"], rows)

@@ -339,6 +339,38 @@ def test_leaving_needs_a_post(shop, support):
 # --- Superusers --------------------------------------------------------------------------------------
 
 
+def test_support_sends_what_ended_again_with_a_reason(shop, support):
+    """DL-80: the one act of staff in an account; its owner reads who it was and why."""
+    conversation = services.assign(shop.conversation, to=shop.agent.member, by=shop.owner)
+    told = Delivery.objects.filter(kind="agent", conversation=conversation)
+    told.update(state="delivered", attempts=1)
+    first = told.order_by("pk")[0]
+    page = reverse("admin:delivery_replay", args=[first.pk])
+    assert support.get(page).status_code == 403
+    enter(support, shop.account)
+    shown = support.get(reverse("admin:conversations_delivery_change", args=[first.pk]))
+    assert page in shown.content.decode()
+    assert support.get(page).status_code == 200
+    assert support.post(page, {"reason": "why"}).status_code == 422
+    assert not Delivery.objects.filter(replay_of=first).exists()
+    assert support.post(page, {"reason": REASON}).status_code == 302
+    again = Delivery.objects.get(replay_of=first)
+    entry = AuditEntry.objects.get(action="delivery.replayed")
+    assert (entry.actor_kind, entry.actor_name) == ("support", support.user.email)
+    assert (entry.reason, entry.changes) == (REASON, {"replay": again.public_id})
+    refused = support.post(page, {"reason": REASON})
+    assert refused.status_code == 422
+    assert "on its way again already" in refused.content.decode()
+
+
+def test_support_sends_nothing_again_in_an_account_it_does_not_visit(shop, support):
+    other = factories.make_account("Other")
+    first = Delivery.objects.order_by("pk")[0]
+    enter(support, other)
+    page = reverse("admin:delivery_replay", args=[first.pk])
+    assert support.post(page, {"reason": REASON}).status_code == 404
+
+
 def test_support_cannot_manage_accounts_users_or_plans(shop, support):
     account = reverse("admin:accounts_account_change", args=[shop.account.pk])
     assert support.get(account).status_code == 200
