@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from agents.views import agents, deliveries, rules
+from agents.views import agents, deliveries, replays, rules
 
 urlpatterns = [
     path("", include("agents.api_urls")),
@@ -22,7 +22,11 @@ urlpatterns = [
     path("agents/<str:public_id>/delete/", agents.delete, name="delete_agent"),
     path("agents/<str:public_id>/restore/", agents.restore, name="restore_agent"),
     path("deliveries/", deliveries.deliveries, name="deliveries"),
+    path("deliveries/replay/", replays.replay_many, name="replay_many"),
     path("deliveries/<str:public_id>/", deliveries.delivery, name="delivery"),
+    path("deliveries/<str:public_id>/replay/", replays.replay_delivery, name="replay_delivery"),
+    path("replays/<str:public_id>/", replays.progress, name="replay_progress"),
+    path("replays/<str:public_id>/cancel/", replays.cancel, name="cancel_replay"),
     path("rules/", rules.rules, name="rules"),
     path("rules/new/", rules.create, name="create_rule"),
     path("rules/<str:public_id>/", rules.rule, name="rule"),

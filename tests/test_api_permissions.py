@@ -19,7 +19,7 @@ from accounts.tenancy import account_context
 from agents import rules
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Conversation, Delivery, Endpoint, Inbox, Label, Message
+from conversations.models import Conversation, Delivery, Endpoint, Inbox, Label, Message, Replay
 from tests.api import Caller
 from tests.factories import make_conversation, make_webhook
 
@@ -168,8 +168,9 @@ def things(api: SimpleNamespace) -> dict[str, str]:
         )
         webhook = make_webhook(house.account)
         rows = [
-            webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact, message,
-            rule, invitation, Label.objects.get(), Delivery.objects.first(),
+            webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact,
+            message, rule, invitation, Replay.objects.create(endpoint=webhook), Label.objects.get(),
+            Delivery.objects.first(),
             ApiToken.objects.filter(account=house.account).first(),
         ]  # fmt: skip
     found = {row.public_id.split("_")[0]: row.public_id for row in rows}

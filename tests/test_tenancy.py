@@ -31,7 +31,14 @@ from accounts.tenancy import AccountModel, NoAccountError, account_context, curr
 from accounts.tokens import create_token
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Attachment, CallbackToken, Delivery, InboxRoute, Message
+from conversations.models import (
+    Attachment,
+    CallbackToken,
+    Delivery,
+    InboxRoute,
+    Message,
+    Replay,
+)
 from integrations import routes
 from tests import factories
 
@@ -342,6 +349,7 @@ KINDS = {
     "conversations": "conversation",
     "deliveries": "delivery",
     "drafts": "message",
+    "endpoints": "endpoint",
     "files": "attachment",
     "inbox": "conversation",
     "inboxes": "inbox",
@@ -351,6 +359,7 @@ KINDS = {
     "members": "member",
     "messages": "message",
     "people": "member",
+    "replays": "replay",
     "rules": "rule",
     "teams": "team",
     "tokens": "token",
@@ -415,6 +424,8 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         "attachment": attachment.public_id,
         "contact": conversation.contact.public_id,
         "conversation": conversation.public_id,
+        "endpoint": house.agent.endpoint.public_id,
+        "replay": Replay.objects.create(endpoint=house.agent.endpoint).public_id,
         "delivery": Delivery.objects.filter(conversation=conversation)[0].public_id,
         "draft": draft.public_id,
         "inbox": house.inbox.public_id,

@@ -13,15 +13,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import done, find, show
 from accounts.permissions import Permission
-from agents import addresses, checklist, dialects, health, rules, services
+from agents import addresses, checklist, dialects, health, replaying, rules, services
 from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
 from agents.views.deliveries import rows
 from conversations.models import Delivery, in_sight
+from conversations.services.replaying import missed
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 RECENT = 8
+# The agent's page after its address was switched on again, which offers what it missed (DL-68).
+AFTERWARDS = "enabled"
 
 
 def living() -> QuerySet[Agent]:
@@ -104,6 +107,8 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
         "token": found.member.tokens.filter(revoked_at__isnull=True).order_by("-pk").first(),
         "secrets": list(found.endpoint.secrets.all()),
         "deliveries": list(deliveries.order_by("-pk")[:RECENT]),
+        "job": replaying.running(found.endpoint),
+        "missed": missed(found.endpoint_id).count() if AFTERWARDS in request.GET else 0,
     }
     return show(request, "agents/agent.html", context)
 
@@ -143,7 +148,9 @@ def rotate_token(request: MemberRequest, public_id: str) -> HttpResponse:
 def enable(request: MemberRequest, public_id: str) -> HttpResponse:
     """Its endpoint was switched off by its own answers; try it again."""
     services.enable_endpoint(find_agent(public_id), by=request.member)
-    return done(request, _("The address is called again."), "agent", public_id)
+    response = done(request, _("The address is called again."), "agent", public_id)
+    response["Location"] += f"?{AFTERWARDS}"
+    return response
 
 
 # --- Pausing and deleting ------------------------------------------------------------------------

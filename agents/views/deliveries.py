@@ -16,8 +16,10 @@ from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import find, show
 from accounts.permissions import Permission
 from accounts.redaction import HIDDEN
+from agents import replaying
 from agents.models import Agent
 from conversations.models import Attempt, Delivery, Endpoint, Lane, in_sight
+from conversations.services.replaying import ended_as, is_doubtful, replays_of, why_not
 
 PAGE = 50
 # What people look for here; read receipts, typing and downloads only with `kind=all`.
@@ -64,7 +66,8 @@ def waiting_because(delivery: Delivery) -> str:
 def rows(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """With all that a row of the table shows, in a constant number of queries."""
     attempts = Attempt.objects.order_by("-n").only("delivery_id", "n", "latency_ms", "status")
-    return deliveries.select_related("conversation__contact", "endpoint", "lane").prefetch_related(
+    related = ("conversation__contact", "endpoint", "lane")
+    return deliveries.select_related(*related).prefetch_related(
         Prefetch("attempt_log", queryset=attempts)
     )
 
@@ -91,8 +94,22 @@ def deliveries(request: MemberRequest) -> HttpResponse:
         "states": [("waiting", _("waiting")), *Delivery.State.choices],
         "agents": agents,
         "webhooks": webhooks,
+        **_again(request),
     }
     return show(request, "agents/deliveries.html", context)
+
+
+def _again(request: MemberRequest) -> dict[str, Any]:
+    """Beside one address: the bulk replay that is under way, or how many given up could be sent again."""
+    endpoint = Endpoint.objects.filter(pk=_decoded("end", request.GET.get("endpoint", ""))).first()
+    if endpoint is None:
+        return {}
+    job = replaying.running(endpoint)
+    if job is not None or not can(request, Permission.DELIVERIES_REPLAY):
+        return {"job": job}
+    asked = (request.GET.get("state"), request.GET.get("conversation", ""))
+    dead = ended_as(endpoint.pk, Delivery.State.DEAD)
+    return {"again": dead.count() if asked == (Delivery.State.DEAD, "") else 0}
 
 
 def _narrowed(query: dict[str, str]) -> QuerySet[Delivery]:
@@ -126,7 +143,7 @@ def _decoded(prefix: str, public_id: str) -> int:
 @require_safe
 def delivery(request: MemberRequest, public_id: str) -> HttpResponse:
     seen = in_sight(Delivery.objects.all(), request.member, or_none=True)
-    found = find(rows(seen), "dlv", public_id)
+    found = find(rows(seen).select_related("replay_of", "message"), "dlv", public_id)
     attempts = list(Attempt.objects.filter(delivery=found).order_by("n"))
     # The log is for supervisors too; what was said in it is for those who may send it again.
     reads = can(request, Permission.DELIVERIES_REPLAY)
@@ -141,6 +158,9 @@ def delivery(request: MemberRequest, public_id: str) -> HttpResponse:
         "agent": Agent.objects.select_related("member").filter(endpoint=found.endpoint).first()
         if found.endpoint_id
         else None,
+        "replays": list(replays_of(found)),
+        "replayable": reads and not why_not(found),
+        "doubtful": found.kind == Lane.Kind.SEND and is_doubtful(found),
     }
     return show(request, "agents/delivery.html", context)
 

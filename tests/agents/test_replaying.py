@@ -34,6 +34,7 @@ from conversations.models import (
     Replay,
 )
 from conversations.services.replaying import missed
+from tests.accounts.test_entry import logged_in
 from tests.agents.lane import deliveries
 from tests.api import callers, code_of
 from tests.factories import make_agent, make_conversation
@@ -544,3 +545,83 @@ def test_a_bulk_replay_ends_when_its_address_is_switched_off(
     assert not replaying.step(job.pk)
     job.refresh_from_db()
     assert (job.state, job.put) == (Replay.State.CANCELED, 0)
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_delivery_sends_it_again_and_links_both_ways(
+    house: SimpleNamespace, question: Delivery
+) -> None:
+    client = logged_in(house.admin)
+    page = f"/deliveries/{question.public_id}/"
+    assert f"{page}replay/" in client.get(page).content.decode()
+    answer = client.post(f"{page}replay/", follow=True)
+    again = Delivery.objects.get(replay_of=question)
+    assert answer.redirect_chain[-1][0] == f"/deliveries/{again.public_id}/"
+    assert "on its way again" in answer.content.decode()
+    assert f'href="{page}"' in answer.content.decode()
+    original = client.get(page).content.decode()
+    assert f'href="/deliveries/{again.public_id}/"' in original
+    refused = client.post(f"{page}replay/", follow=True).content.decode()
+    assert "on its way again already" in refused
+    assert f"{page}replay/" not in logged_in(house.supervisor).get(page).content.decode()
+
+
+def test_the_page_of_a_doubtful_message_asks_before_it_sends_a_second_copy(
+    house: SimpleNamespace, refused: Delivery
+) -> None:
+    """DL-82"""
+    client, page = logged_in(house.owner), f"/deliveries/{refused.public_id}/"
+    assert 'name="confirm"' not in client.get(page).content.decode()
+    Delivery.objects.filter(pk=refused.pk).update(possible_duplicate=True)
+    shown = client.get(page).content.decode()
+    assert 'name="confirm"' in shown
+    assert "the customer gets it a second time" in shown
+    client.post(f"{page}replay/")
+    assert replayed() == []
+    client.post(f"{page}replay/", {"confirm": "1"})
+    assert replayed() == [refused.pk]
+
+
+def test_what_an_address_did_not_get_is_replayed_from_the_list(
+    house: SimpleNamespace, unheard: list[Delivery]
+) -> None:
+    client, endpoint = logged_in(house.admin), house.agent.endpoint.public_id
+    page = f"/deliveries/?endpoint={endpoint}&state=dead"
+    shown = client.get(page).content.decode()
+    assert "8 events were given up" in shown
+    assert "/deliveries/replay/" in shown
+    assert "/deliveries/replay/" not in client.get("/deliveries/?state=dead").content.decode()
+    supervisor = logged_in(house.supervisor)
+    assert "/deliveries/replay/" not in supervisor.get(page).content.decode()
+    answer = client.post(
+        "/deliveries/replay/", {"endpoint": endpoint, "state": "dead"}, follow=True
+    )
+    job = Replay.objects.get()
+    assert (job.filters["state"], job.total) == ("dead", 8)
+    assert "0 of 8" in answer.content.decode()
+    replaying.step(job.pk)
+    line = supervisor.get(f"/replays/{job.public_id}/", headers={"hx-request": "true"})
+    assert "8 of 8" in line.content.decode()
+    assert "<html" not in line.content.decode()
+    Replay.objects.update(state="running")
+    assert "8 of 8" in client.get(page).content.decode()
+    client.post(f"/replays/{job.public_id}/cancel/")
+    job.refresh_from_db()
+    assert job.state == Replay.State.CANCELED
+    Endpoint.objects.update(state="disabled")
+    refusal = client.post("/deliveries/replay/", {"endpoint": endpoint}, follow=True)
+    assert "switched off" in refusal.content.decode()
+
+
+def test_an_address_that_is_switched_on_again_offers_what_it_missed(
+    house: SimpleNamespace, unheard: list[Delivery]
+) -> None:
+    """DL-68: nothing old is sent by itself."""
+    Endpoint.objects.filter(pk=house.agent.endpoint_id).update(state="disabled")
+    client, page = logged_in(house.owner), f"/agents/{house.agent.public_id}/"
+    answer = client.post(f"{page}enable/", follow=True).content.decode()
+    assert "Replay 8 missed" in answer
+    assert replayed() == []
+    assert "Replay 8 missed" not in client.get(page).content.decode()

@@ -1,0 +1,61 @@
+"""Sending again what has ended, from the pages of deliveries and agents."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.auth import MemberRequest, member_required
+from accounts.pages import done, find, refused
+from accounts.permissions import Permission
+from agents import replaying
+from agents.views.deliveries import rows
+from conversations.errors import DeskError
+from conversations.models import Delivery, Endpoint, Replay, in_sight
+from conversations.services.replaying import ENDED
+
+
+@member_required(Permission.DELIVERIES_REPLAY)
+@require_POST
+def replay_delivery(request: MemberRequest, public_id: str) -> HttpResponse:
+    seen = in_sight(Delivery.objects.all(), request.member, or_none=True)
+    found = find(rows(seen), "dlv", public_id)
+    confirm = request.POST.get("confirm") == "1"
+    try:
+        again = replaying.replay(found, by=request.member, confirm=confirm)
+    except DeskError as error:
+        return refused(request, error.message, "delivery", public_id)
+    return done(request, _("It is on its way again."), "delivery", again.public_id)
+
+
+@member_required(Permission.DELIVERIES_REPLAY)
+@require_POST
+def replay_many(request: MemberRequest) -> HttpResponse:
+    """What an address missed, or what ended otherwise, once more."""
+    endpoint = find(Endpoint.objects.all(), "end", request.POST.get("endpoint", ""))
+    state = request.POST.get("state", "")
+    if state not in ENDED:
+        state = replaying.MISSED
+    try:
+        job = replaying.start(endpoint, by=request.member, state=state)
+    except DeskError as error:
+        return refused(request, error.message, "deliveries")
+    return done(request, _("They are being sent again."), "replay_progress", job.public_id)
+
+
+@member_required(Permission.DELIVERIES_READ)
+@require_safe
+def progress(request: MemberRequest, public_id: str) -> HttpResponse:
+    """How far a bulk replay is: a line for the page that shows it, or a page of its own."""
+    job = find(Replay.objects.select_related("endpoint"), "rpl", public_id)
+    page = "_replay_progress" if request.htmx else "replay"  # type: ignore[attr-defined]  # django-htmx
+    return render(request, f"agents/{page}.html", {"job": job})
+
+
+@member_required(Permission.DELIVERIES_REPLAY)
+@require_POST
+def cancel(request: MemberRequest, public_id: str) -> HttpResponse:
+    job = replaying.cancel(find(Replay.objects.all(), "rpl", public_id), by=request.member)
+    return done(request, _("Nothing more is sent again."), "replay_progress", job.public_id)
