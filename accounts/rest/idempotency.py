@@ -52,9 +52,20 @@ def once(request: Request, act: Callable[[], Answer]) -> Answer:
     key = request.headers.get(HEADER)
     if key is None:
         return act()
+    return run_once(owner_of(request), key, fingerprint(request), act)
+
+
+def run_once(
+    owner: str, key: str, digest: bytes, act: Callable[[], Answer], *, life: timedelta = LIFE
+) -> Answer:
+    """Run `act` unless `owner` used this key already within `life`; `digest` is of what was sent.
+
+    What `act` raises is not remembered. In the account's context. Raises `ValidationError`,
+    `KeyReusedError`.
+    """
     if not 0 < len(key) <= 200 or not key.isprintable():
         raise ValidationError({HEADER: _("One to 200 printable characters.")})
-    row, replay = _claim(request, key)
+    row, replay = _claim(owner, key, digest, life)
     if replay:
         return _again(row)
     answer = act()
@@ -67,17 +78,15 @@ def prune() -> int:
     return IdempotencyKey.objects.filter(created_at__lt=timezone.now() - LIFE).delete()[0]
 
 
-def _claim(request: Request, key: str) -> tuple[IdempotencyKey, bool]:
-    digest = fingerprint(request)
-    owner = owner_of(request)
+def _claim(owner: str, key: str, digest: bytes, life: timedelta) -> tuple[IdempotencyKey, bool]:
     row, created = IdempotencyKey.objects.get_or_create(
         token_key=owner, key=key, defaults={"body_sha256": digest}
     )
     if created:
         return row, False
-    if row.created_at < timezone.now() - LIFE:
+    if row.created_at < timezone.now() - life:
         row.delete()
-        return _claim(request, key)
+        return _claim(owner, key, digest, life)
     if bytes(row.body_sha256) != digest:
         raise KeyReusedError
     return row, True
