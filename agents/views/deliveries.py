@@ -15,7 +15,7 @@ from accounts import ids
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import find, show
 from accounts.permissions import Permission
-from accounts.redaction import HIDDEN
+from accounts.redaction import HIDDEN, hide_callbacks
 from agents import replaying
 from agents.models import Agent
 from conversations.models import Attempt, Delivery, Endpoint, Lane, in_sight
@@ -152,7 +152,7 @@ def delivery(request: MemberRequest, public_id: str) -> HttpResponse:
         "tone": TONES.get(found.state, ""),
         "attempts": attempts,
         "reads": reads,
-        "body": _readable(found.body) if reads else "",
+        "body": hide_callbacks(_readable(found.body)) if reads else "",
         "waiting": waiting_because(found),
         "curl": curl(found, attempts[-1] if attempts else None) if reads else "",
         "agent": Agent.objects.select_related("member").filter(endpoint=found.endpoint).first()
@@ -187,5 +187,6 @@ def curl(delivery: Delivery, attempt: Attempt | None) -> str:
         for name, value in headers.items()
         if str(value) != HIDDEN and name.lower() not in ("host", "content-length")
     ]
-    lines.append(f"  --data-binary {shlex.quote(delivery.body.decode(errors='replace'))}")
+    body = hide_callbacks(delivery.body.decode(errors="replace"))
+    lines.append(f"  --data-binary {shlex.quote(body)}")
     return " \\\n".join(lines)

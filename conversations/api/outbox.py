@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
+from accounts.redaction import hide_callbacks
 from accounts.rest.filters import RefFilter, SinceFilter
 from accounts.rest.views import AccountViewSet
 from conversations.models import (
@@ -113,5 +114,6 @@ class DeliveryViewSet(AccountViewSet):
         delivery = self.find(self.get_queryset().prefetch_related(log), id)
         delivery.request_body = None
         if self.may(P.DELIVERIES_REPLAY):
-            delivery.request_body = delivery.body.decode("utf-8", errors="replace")
+            body = delivery.body.decode("utf-8", errors="replace")
+            delivery.request_body = hide_callbacks(body)
         return Response(DeliveryDetailSerializer(delivery).data)

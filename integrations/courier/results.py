@@ -11,6 +11,7 @@ from typing import Any, LiteralString, NamedTuple
 from accounts import metrics
 from accounts.ids import encode
 from accounts.models import Account
+from accounts.redaction import hide_callbacks
 from conversations.models import Conversation, Delivery
 from integrations.courier.work import Outcome, Result
 
@@ -99,7 +100,7 @@ def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any
         "request_headers": [_redacted(outcome.request_headers) for outcome in outcomes],
         "response_headers": [_kept(outcome.response_headers) for outcome in outcomes],
         "bodies": [
-            _clean(outcome.response_body[:EXCERPT].decode("utf-8", "replace"))
+            _clean(hide_callbacks(outcome.response_body[:EXCERPT].decode("utf-8", "replace")))
             for outcome in outcomes
         ],
     }
