@@ -167,13 +167,13 @@ def _settle(
     conversation: Conversation, agent: Agent, answer: Answer, delivery: Delivery, *, late: bool
 ) -> str:
     if late:
-        return _withhold(conversation, agent, answer, reason="late")
+        return withhold(conversation, agent, answer, reason="late")
     try:
         apply_answer(
             conversation, agent, answer, epoch=delivery.epoch, client_prefix=delivery.wire_id
         )
     except NotHolderError:
-        return _withhold(conversation, agent, answer, reason="stale_epoch")
+        return withhold(conversation, agent, answer, reason="stale_epoch")
     return "ok"
 
 
@@ -243,7 +243,7 @@ def _answered(deliveries: Sequence[Delivery]) -> set[str]:
     return set(answered.values_list("wire_id", flat=True))
 
 
-def _withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:
+def withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:
     """Keep the words as drafts for whoever holds it now; everything else is dropped (DL-39)."""
     for action in answer.actions:
         if isinstance(action, Say) and conversation.contact.erased_at is None:

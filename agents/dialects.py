@@ -38,6 +38,8 @@ class Occasion:
     history: Sequence[Message] = ()
     # Who held it before an assignment.
     previous: Member | None = None
+    # Where the agent may answer this later (delivery.md 12); empty unless its dialect wants a callback.
+    reply_url: str = ""
 
 
 class Dialect:
@@ -48,6 +50,8 @@ class Dialect:
     event_types: ClassVar[frozenset[str]]
     default_timeout_s: ClassVar[int] = 15
     max_attempts: ClassVar[int | None] = None
+    # Whether what asks for an answer brings an address for a later one (`Occasion.reply_url`).
+    wants_callback: ClassVar[bool] = False
 
     def build(self, occasion: Occasion) -> bytes | None:
         """The request body, or None when this dialect says nothing about this event."""

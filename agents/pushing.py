@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.utils import timezone
@@ -18,7 +18,7 @@ from agents import dialects, patience
 from agents.dialects import Occasion
 from agents.models import Agent
 from conversations.models import Conversation, Delivery, Endpoint, Event, Lane, Message
-from conversations.services import Reason, outbox
+from conversations.services import Reason, callbacks, outbox
 from conversations.services.courtesies import acknowledge_many
 from conversations.services.inbound import SILENT_KINDS
 from conversations.services.outbox import LaneName, Place
@@ -26,6 +26,8 @@ from conversations.services.outbox import LaneName, Place
 HISTORY = 20
 # Unanswered messages that follow an assignment; older ones stand in the history.
 FOLLOWING = 20
+# What brings a reply address, in dialects that want one.
+ANSWERED_LATER = frozenset({"conversation.assigned", "message.created"})
 # What serving a conversation needs to know of an agent.
 SERVING = ("member", "endpoint", "fallback_team", "account")
 
@@ -135,20 +137,36 @@ def push(tellings: Sequence[Telling]) -> None:
         ],
     )
     deliveries: list[Delivery] = []
+    issued: list[callbacks.Issued] = []
     skipped: Counter[int] = Counter()
     for one, taken in zip(heard, places, strict=True):
         # Who is not spoken to leaves no gap in the lane's numbers.
         place = Place(taken.lane_id, taken.sequence - skipped[taken.lane_id])
-        body = dialects.get(one.agent.dialect).build(_occasion(one, place))
+        until = _callback_until(one)
+        token = callbacks.new_token() if until else ""
+        body = dialects.get(one.agent.dialect).build(_occasion(one, place, token))
         if body is None:
             skipped[place.lane_id] += 1
-        else:
-            deliveries.append(_delivery(one, place, body))
+            continue
+        delivery = _delivery(one, place, body)
+        deliveries.append(delivery)
+        if until:
+            issued.append(callbacks.Issued(token, delivery, until))
     outbox.put_many(deliveries)
     outbox.give_back(skipped)
+    callbacks.keep(issued)
 
 
-def _occasion(one: Telling, place: Place) -> Occasion:
+def _callback_until(one: Telling) -> datetime | None:
+    """Until when this may be answered through a callback; None where none is offered."""
+    wanted = dialects.get(one.agent.dialect).wants_callback
+    if not wanted or one.event.type not in ANSWERED_LATER:
+        return None
+    until = callbacks.end_of(one.conversation, one.message)
+    return until if until > timezone.now() else None
+
+
+def _occasion(one: Telling, place: Place, token: str) -> Occasion:
     return Occasion(
         event=one.event,
         agent=one.agent,
@@ -158,6 +176,7 @@ def _occasion(one: Telling, place: Place) -> Occasion:
         message=one.message,
         history=one.history,
         previous=one.previous,
+        reply_url=callbacks.url_of(token) if token else "",
     )
 
 

@@ -8,8 +8,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import Account
-from accounts.tenancy import account_context
-from conversations.models import Delivery, Endpoint, Lane
+from accounts.tenancy import account_context, current_account_id
+from conversations.models import CallbackToken, Delivery, Endpoint, Lane
 from conversations.services.outbox import PARKED
 from integrations.models import Receipt
 
@@ -17,6 +17,8 @@ from integrations.models import Receipt
 RECEIPT_BODY = timedelta(days=30)
 DELIVERED_BODY = timedelta(days=7)
 FINISHED_DELIVERY = timedelta(days=30)
+# A reply address that is over is known for a while, so that it is told from one that never was (410).
+EXPIRED_CALLBACK = timedelta(days=7)
 BATCH = 2000
 
 State = Delivery.State
@@ -25,7 +27,13 @@ ENDED = (State.DELIVERED, State.DEAD, State.CANCELED)
 
 def prune() -> dict[str, int]:
     """Forget what is old in every account, in small transactions; how many rows of each kind."""
-    counts = {"receipt_bodies": 0, "delivery_bodies": 0, "deliveries": 0, "lanes": 0}
+    counts = {
+        "receipt_bodies": 0,
+        "delivery_bodies": 0,
+        "deliveries": 0,
+        "lanes": 0,
+        "callbacks": 0,
+    }
     now = timezone.now()
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True):
         for name, step in (
@@ -33,6 +41,7 @@ def prune() -> dict[str, int]:
             ("delivery_bodies", _empty_deliveries),
             ("deliveries", _delete_deliveries),
             ("lanes", _delete_lanes),
+            ("callbacks", _delete_callbacks),
         ):
             while True:
                 with account_context(account_id):
@@ -81,4 +90,13 @@ def _delete_lanes(now: datetime) -> int:
     )
     pks = list(empty.values_list("pk", flat=True)[:BATCH])
     Lane.objects.filter(pk__in=pks).delete()
+    return len(pks)
+
+
+def _delete_callbacks(now: datetime) -> int:
+    over = CallbackToken.objects.filter(
+        account=current_account_id(), expires_at__lt=now - EXPIRED_CALLBACK
+    )
+    pks = list(over.values_list("pk", flat=True)[:BATCH])
+    CallbackToken.objects.filter(pk__in=pks).delete()
     return len(pks)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from integrations import knocking, media, testing, tickets, views
+from integrations import callbacks, knocking, media, testing, tickets, views
 from integrations.tracing import views as tracing
 
 urlpatterns = [
     path("", include("integrations.api_urls")),
+    path("api/callback/<str:token>", callbacks.CallbackView.as_view(), name="callback"),
     path("live-ticket/", tickets.renew, name="live_ticket"),
     path("media/<str:signed>", media.serve, name="media"),
     path("setup/", views.setup, name="setup"),

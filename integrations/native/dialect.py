@@ -38,6 +38,8 @@ class NativeDialect(Dialect):
         }
     )
 
+    wants_callback: ClassVar[bool] = True
+
     def build(self, occasion: Occasion) -> bytes:
         event, conversation, agent = occasion.event, occasion.conversation, occasion.agent
         body: dict[str, Any] = {
@@ -53,6 +55,8 @@ class NativeDialect(Dialect):
             "contact": contact_json(conversation),
             **self._particulars(occasion),
         }
+        if occasion.reply_url:
+            body["reply_url"] = occasion.reply_url
         return encode(body)
 
     def _particulars(self, occasion: Occasion) -> dict[str, Any]:

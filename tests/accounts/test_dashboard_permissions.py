@@ -15,7 +15,7 @@ WITHOUT = {
     "sign_up", "sign_up_code", "login", "login_code", "logout", "password_reset",
     "password_reset_confirm", "invitation", "accounts", "create_account", "no-account",
     "switch_account", "mailbox", "letter", "profile", "security", "change_password", "factor_on",
-    "factor_off", "recovery_codes", "prove", "login_link", "media", "ui",
+    "factor_off", "recovery_codes", "prove", "login_link", "media", "ui", "callback",
 }  # fmt: skip
 
 
