@@ -15,6 +15,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, NotFound, Throttled, UnsupportedMediaType
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -66,11 +67,22 @@ class NotStoredError(APIException):
         super().__init__(_("Your answer could not be stored. Send it again."))
 
 
+class JsonAnyway(BaseContentNegotiation):
+    """What an agent says it accepts is no reason to refuse its answer."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 class CallbackView(APIView):
     """POST only: a link preview must have no effect (bad input 52)."""
 
     authentication_classes = ()
     permission_classes = ()
+    content_negotiation_class = JsonAnyway
     http_method_names = ["post"]
     schema = None  # no part of `/v1/`; docs/agents.md describes it
 

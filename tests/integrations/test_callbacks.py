@@ -253,6 +253,10 @@ def test_an_answer_is_json(asked: Asked, kind: str) -> None:
     assert asked.said() == []
 
 
+def test_what_an_agent_accepts_does_not_matter(asked: Asked) -> None:
+    assert asked.post(headers={"accept": "text/plain"}).status_code == 200
+
+
 def test_an_unreadable_answer_is_told_what_is_wrong(asked: Asked) -> None:
     answer = asked.post({"actions": [{"type": "dance"}]})
     assert (answer.status_code, code_of(answer)) == (400, "unreadable_answer")
