@@ -19,6 +19,8 @@ VICTIMS = {
     "beat": "config.beat",
     "database": "bin/postgres",
 }
+# Long enough for something to be said behind the kill.
+LASTS_SECONDS = max(6.0, SECONDS)
 AGAIN_SECONDS = 0.2
 PATIENCE_SECONDS = 90.0
 
@@ -29,7 +31,7 @@ async def any_process(bench: Bench) -> None:
     for name, word in VICTIMS.items():
         journey = bench.fresh()
         sending = asyncio.create_task(_write(bench, journey))
-        await asyncio.sleep(SECONDS / 3)
+        await asyncio.sleep(LASTS_SECONDS / 3)
         killed = time.perf_counter()
         for pid in bench.stack.pids(word)[:1]:
             os.kill(pid, signal.SIGKILL)
@@ -57,7 +59,7 @@ def _back(journey: Journey, killed: float) -> float:
 async def _write(bench: Bench, journey: Journey) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         began, tasks = time.perf_counter(), []
-        for n in range(int(RATE * SECONDS)):
+        for n in range(int(RATE * LASTS_SECONDS)):
             await asyncio.sleep(max(0.0, began + n / RATE - time.perf_counter()))
             tasks.append(asyncio.create_task(_bring(bench, journey, session)))
         await asyncio.gather(*tasks)
