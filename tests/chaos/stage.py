@@ -27,6 +27,8 @@ from tests.fakes.graph.server import Call, FakeGraph
 T = TypeVar("T")
 STATUSES = ("delivered",)
 GAUGE_RATE, GAUGE_SECONDS = 20.0, 4.0
+# Two messages a second any machine keeps up with.
+SLOWEST_RATE = 2.0
 STATUS_WAITS = (0.3, 0.7, 1.5, 3.0, 3.0, 3.0, 5.0, 5.0, 5.0, 5.0)
 
 
@@ -150,7 +152,7 @@ class Stage:
         talk = self.world.loop.start(
             self.customers.talk(
                 names,
-                rate=rate * self.world.pace,
+                rate=max(rate * self.world.pace, min(rate, SLOWEST_RATE)),
                 seconds=seconds * self.world.length,
                 first=first,
             )
