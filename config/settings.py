@@ -363,6 +363,7 @@ UNFOLD = {
                     _staff_page("Rules", "rule", "agents_assignmentrule", _CONTENT),
                     _staff_page("Decisions", "account_tree", "agents_decision", _CONTENT),
                     _staff_page("Deliveries", "local_shipping", "conversations_delivery", _CONTENT),
+                    _staff_page("Endpoints", "webhook", "conversations_endpoint", _CONTENT),
                     _staff_page("Receipts", "receipt_long", "integrations_receipt", _CONTENT),
                     {
                         "title": "Trace",

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.redaction import mask
 from accounts.staff import ContentAdmin, pretty, table
-from conversations.models import Contact, Conversation, Inbox, Message
+from conversations.models import Contact, Conversation, Endpoint, Inbox, Message
 
 SHOWN = 200
 
@@ -122,3 +122,29 @@ class ConversationAdmin(ContentAdmin):
     def masked(self, row: Conversation) -> Conversation:
         mask_contact(row.contact)
         return row
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ContentAdmin):
+    """Where events are brought: the addresses of agents and the webhooks of integrators."""
+
+    list_display = ("place", "name", "kind", "state", "last_success_at", "last_failure")
+    list_filter = ("kind", "state")
+    ordering = ("kind", "name", "pk")
+    fields = (
+        "place", "name", "kind", "state", "disabled_reason", "disabled_at", "events",
+        "strict_order", "timeout_s", "breaker", "consecutive_failures", "last_success_at",
+        "last_failure", "created_at",
+    )  # fmt: skip
+
+    @admin.display(description=gettext_lazy("URL"))
+    def place(self, endpoint: Endpoint) -> str:
+        return endpoint.place
+
+    @admin.display(description=gettext_lazy("Events"))
+    def events(self, endpoint: Endpoint) -> str:
+        return ", ".join(endpoint.event_types) or "all"
+
+    @admin.display(description=gettext_lazy("Last failure"))
+    def last_failure(self, endpoint: Endpoint) -> str:
+        return f"{endpoint.last_failure_at or '–'} {mask(endpoint.last_error)}"

@@ -88,6 +88,9 @@ def shop(house: SimpleNamespace) -> SimpleNamespace:
     _token, house.token = create_token(house.owner, kind="pat", name="mine")
     house.secret = EndpointSecret.objects.get(endpoint=house.agent.endpoint).value
     AuditEntry.objects.create(actor_kind="user", actor_name="Olga", action="test.done")
+    factories.make_webhook(
+        house.account, name=f"{CANARY} webhook", url="https://crm.example.com/?key=hush-key"
+    )
     return house
 
 
