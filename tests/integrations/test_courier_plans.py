@@ -31,9 +31,9 @@ _DELIVERIES = """
 INSERT INTO conversations_delivery
     (account_id, lane_id, kind, schedule, wire_id, event_id, event_type, part, sequence, epoch,
      state, attempts, due_at, body_sealed, content_type, possible_duplicate, provider_message_id,
-     dead_reason, created_at)
+     dead_reason, parked, created_at)
 SELECT account_id, id, 'agent', 'live', 'w' || id || '-' || n, '', 'test', 0, n, 0, %s, %s, now(),
-       '', '', false, '', '', now()
+       '', '', false, '', '', false, now()
 FROM conversations_lane, generate_series(%s::int, %s::int) n WHERE key = 'plan' ORDER BY n, id
 """
 
