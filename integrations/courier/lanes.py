@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from accounts import metrics
 from accounts.sealing import SealError
@@ -51,7 +51,7 @@ WITH RECURSIVE pair AS (
         SELECT kind, account_id FROM conversations_lane
         WHERE due_at IS NOT NULL AND (kind, account_id) > (pair.kind, pair.account_id)
         ORDER BY kind, account_id LIMIT 1) following
-), share AS (
+),{counting} share AS (
     SELECT pair.kind, pair.account_id, room.slots, room.free, room.cap,
            COALESCE(used.n, 0) AS used, count(*) OVER (PARTITION BY room.slots) AS accounts
     FROM pair
@@ -62,16 +62,16 @@ WITH RECURSIVE pair AS (
         ON used.slots = room.slots AND used.account_id = pair.account_id
     WHERE room.free > 0 AND COALESCE(used.n, 0) < room.cap
 ), candidate AS MATERIALIZED (
-    SELECT lane.id, lane.due_at, share.account_id, share.slots, share.free, share.cap, share.used
+    SELECT lane.id, lane.due_at, lane.destination_id, share.*
     FROM share CROSS JOIN LATERAL (
-        SELECT id, due_at FROM conversations_lane
+        SELECT id, due_at, destination_id FROM conversations_lane
         WHERE kind = share.kind AND account_id = share.account_id AND due_at <= now()
-          AND lease_token IS NULL
+          AND lease_token IS NULL {passing}
         ORDER BY due_at LIMIT LEAST(share.free, GREATEST(4, %(batch)s / share.accounts))
         FOR UPDATE SKIP LOCKED) lane
 ), ranked AS (
     SELECT *, used + row_number() OVER (PARTITION BY slots, account_id ORDER BY due_at) AS rank
-    FROM candidate
+    FROM {candidates}
 ), chosen AS (
     SELECT id FROM (
         SELECT id, free, row_number() OVER (PARTITION BY slots ORDER BY rank, due_at) AS place
@@ -85,6 +85,29 @@ FROM chosen, set_config('synchronous_commit', 'off', true) unflushed
 WHERE lane.id = chosen.id
 RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token
 """
+CLAIM: LiteralString = _CLAIM.format(counting="", passing="", candidates="candidate")
+# The same where some endpoints may be full (DL-90): leases are counted, whoever holds them; lanes of full
+# endpoints are passed over, so that they hold up nobody, and of the others no more are taken than fit.
+CLAIM_COUNTING: LiteralString = _CLAIM.format(
+    counting="""
+limited AS MATERIALIZED (
+    SELECT kind, destination_id, most - COALESCE(leased.n, 0) AS room
+    FROM unnest(%(limited_kinds)s::text[], %(limited)s::bigint[], %(limits)s::int[])
+        AS endpoint (kind, destination_id, most)
+    LEFT JOIN (
+        SELECT kind, destination_id, count(*) AS n FROM conversations_lane
+        WHERE lease_token IS NOT NULL GROUP BY kind, destination_id) leased
+        USING (kind, destination_id)
+),""",
+    passing="""
+          AND (kind, destination_id) NOT IN (
+              SELECT kind, destination_id FROM limited WHERE room <= 0)""",
+    candidates="""(
+        SELECT candidate.*, limited.room,
+               row_number() OVER (PARTITION BY kind, destination_id ORDER BY due_at) AS turn
+        FROM candidate LEFT JOIN limited USING (kind, destination_id)) counted
+    WHERE room IS NULL OR turn <= room""",
+)
 
 # The head of each claimed lane goes IN_FLIGHT and its attempt is opened, committed before any byte
 # is sent (DL-40). Heads are found by their lanes, then locked by their keys, and only then looked at:
@@ -131,6 +154,9 @@ WHERE head.lane_id = ANY(%s) AND head.state = 'in_flight' AND EXISTS (
       AND apart.state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
       AND apart.parked AND apart.sequence < head.sequence)
 """
+
+# Whoever counts leases waits for the others who do, so that two couriers never fill one place.
+_COUNT_ALONE: LiteralString = "SELECT pg_advisory_xact_lock(8, 0)"
 
 _ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 _ENDPOINTS: LiteralString = """
@@ -254,30 +280,63 @@ class Push:
     overtakes: bool = False
 
 
+class Limit(NamedTuple):
+    """How many lanes of an endpoint may be leased at once, by all couriers."""
+
+    kind: str
+    endpoint_id: int
+    most: int
+
+
 @metrics.timed("switchboard_claim_seconds")
 async def claim(
-    pool: Pool, *, courier_id: int, rooms: Mapping[str, Room], used: Counter[tuple[str, int]]
+    pool: Pool,
+    *,
+    courier_id: int,
+    rooms: Mapping[str, Room],
+    used: Counter[tuple[str, int]],
+    limits: Sequence[Limit] = (),
 ) -> list[Claim]:
     """Lease due lanes, as many as there is room for; at most about `BATCH` per group."""
+    arguments = claim_arguments(courier_id, rooms, used, limits)
+    async with pool.connection() as connection:
+        if not limits:
+            cursor = await connection.execute(CLAIM, arguments)
+        else:
+            async with connection.pipeline(), connection.transaction():
+                await connection.execute(_COUNT_ALONE)
+                cursor = await connection.execute(CLAIM_COUNTING, arguments)
+        return [Claim(*row) for row in await cursor.fetchall()]
+
+
+def claim_arguments(
+    courier_id: int,
+    rooms: Mapping[str, Room],
+    used: Mapping[tuple[str, int], int],
+    limits: Sequence[Limit],
+) -> dict[str, Any]:
     kinds = list(GROUPS)
     held = [(group, account, n) for (group, account), n in used.items() if n > 0]
-    async with pool.connection() as connection:
-        cursor = await connection.execute(
-            _CLAIM,
-            {
-                "courier": courier_id,
-                "lease": LEASE_SECONDS,
-                "batch": BATCH,
-                "kinds": kinds,
-                "groups": [GROUPS[kind] for kind in kinds],
-                "free": [min(rooms[GROUPS[kind]].free, BATCH) for kind in kinds],
-                "caps": [rooms[GROUPS[kind]].per_account for kind in kinds],
-                "used_groups": [group for group, _account, _n in held],
-                "used_accounts": [account for _group, account, _n in held],
-                "used": [n for _group, _account, n in held],
-            },
-        )
-        return [Claim(*row) for row in await cursor.fetchall()]
+    return {
+        "courier": courier_id,
+        "lease": LEASE_SECONDS,
+        "batch": BATCH,
+        "kinds": kinds,
+        "groups": [GROUPS[kind] for kind in kinds],
+        "free": [min(rooms[GROUPS[kind]].free, BATCH) for kind in kinds],
+        "caps": [rooms[GROUPS[kind]].per_account for kind in kinds],
+        "used_groups": [group for group, _account, _n in held],
+        "used_accounts": [account for _group, account, _n in held],
+        "used": [n for _group, _account, n in held],
+        **_limits(limits),
+    }
+
+
+def _limits(limits: Sequence[Limit]) -> dict[str, Any]:
+    if not limits:
+        return {}
+    kinds, endpoints, most = zip(*limits, strict=True)
+    return {"limited_kinds": list(kinds), "limited": list(endpoints), "limits": list(most)}
 
 
 async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) -> list[Push]:
