@@ -13,16 +13,18 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import LiteralString
+from uuid import UUID
 
 from conversations.models import Endpoint, Lane
 from integrations.courier import lanes
 from integrations.courier.database import Pool
-from integrations.courier.lanes import Target
+from integrations.courier.lanes import Bearing, Limit, Push
 from integrations.courier.work import Claim, Release
 from integrations.http import Exchange
 
@@ -36,6 +38,8 @@ LONGEST_WAIT = 300
 PROBES = 2
 # A probe whose courier died is missed after the longest call and the lease's end.
 PROBE_SECONDS = 90
+# Why a lane waits whose endpoint's breaker is not closed.
+SHUT = "breaker"
 # How soon a lane is looked at again whose endpoint bears no more calls just now.
 AGAIN_SECONDS = 0.3
 # Statuses that say "too much"; with timeouts they halve what may be under way (DL-32).
@@ -45,6 +49,8 @@ BUSY = frozenset({429, 502, 504})
 AGENT_OFF = timedelta(hours=24)
 SUBSCRIBER_OFF = timedelta(days=5)
 SUBSCRIBER_ATTEMPTS = 10
+# Half of the way, where it is shortest.
+SOONEST_WARNING = AGENT_OFF / 2
 
 
 class Change(StrEnum):
@@ -69,9 +75,16 @@ class Note:
     last_error: str = ""
     # How much was under way when it said "too much"; 0: it did not.
     too_much: int = 0
+    # Of the probes among them; what else comes back while it is half open began before it was shut.
+    probes_passed: int = 0
+    probes_failed: int = 0
 
-    def add(self, exchange: Exchange, now: datetime, *, in_flight: int) -> None:
+    def add(
+        self, exchange: Exchange, now: datetime, *, in_flight: int, probe: bool = False
+    ) -> None:
         self.attempts += 1
+        self.probes_passed += probe and exchange.ok
+        self.probes_failed += probe and not exchange.ok
         if exchange.ok:
             self.last_success_at, self.failures_in_a_row, self.too_much = now, 0, 0
             return
@@ -82,6 +95,22 @@ class Note:
         self.last_error = f"{said}: {exchange.error}" if exchange.error else said
         if exchange.status in BUSY or exchange.outcome.startswith("timeout"):
             self.too_much = max(self.too_much, in_flight, 1)
+
+
+def must_open(note: Note) -> bool:
+    """Whether what one courier saw is enough by itself; so it is not written a moment later."""
+    half = note.attempts >= WINDOW_ATTEMPTS and 2 * note.failures >= note.attempts
+    return note.failures_in_a_row == IN_A_ROW or (half and note.failures_in_a_row > 0)
+
+
+def bearing_of(endpoint: Endpoint, now: datetime) -> Bearing:
+    """What the endpoint bears, as `lanes.read_bearings` would read it."""
+    limit = endpoint.in_flight_limit
+    most = endpoint.max_in_flight
+    shut_for = None
+    if endpoint.breaker != Breaker.CLOSED:
+        shut_for = max(0.0, ((endpoint.probe_at or now) - now).total_seconds())
+    return Bearing(min(limit or most, most), limit is not None, shut_for)
 
 
 def judge(endpoint: Endpoint, note: Note, now: datetime) -> list[Change]:
@@ -96,9 +125,11 @@ def judge(endpoint: Endpoint, note: Note, now: datetime) -> list[Change]:
     changes = _turn(endpoint, note, now)
     if note.last_success_at:
         endpoint.failing_since = endpoint.warned_at = None
+        if endpoint.breaker != Breaker.CLOSED:
+            endpoint.breaker_opened_at = now
     if note.failures_in_a_row:
         endpoint.failing_since = endpoint.failing_since or now
-    return changes + _patience_with(endpoint, now)
+    return changes + patience_with(endpoint, now)
 
 
 def _count(endpoint: Endpoint, note: Note, now: datetime) -> None:
@@ -127,10 +158,10 @@ def _turn(endpoint: Endpoint, note: Note, now: datetime) -> list[Change]:
         case Breaker.CLOSED if _is_failing(endpoint, note):
             _open(endpoint, now, wait=FIRST_WAIT)
             return [Change.OPENED]
-        case Breaker.HALF_OPEN if note.failures_in_a_row:
+        case Breaker.HALF_OPEN if note.probes_failed:
             _open(endpoint, now, wait=min(endpoint.breaker_wait_s * 2, LONGEST_WAIT))
-        case Breaker.HALF_OPEN if note.last_success_at:
-            endpoint.probe_successes += note.attempts - note.failures
+        case Breaker.HALF_OPEN if note.probes_passed:
+            endpoint.probe_successes += note.probes_passed
             endpoint.probe_at = now
             if endpoint.probe_successes >= PROBES:
                 endpoint.forgive()
@@ -151,18 +182,19 @@ def _open(endpoint: Endpoint, now: datetime, *, wait: int) -> None:
     endpoint.probe_at = now + timedelta(seconds=wait)
 
 
-def _patience_with(endpoint: Endpoint, now: datetime) -> list[Change]:
-    """Whether its owners have to be warned, or it has failed for so long that it is switched off."""
-    if endpoint.failing_since is None or endpoint.state != Endpoint.State.ENABLED:
+def patience_with(endpoint: Endpoint, now: datetime) -> list[Change]:
+    """Whether its owners have to be warned, or it has failed for so long that it is switched off: an
+    agent whose breaker is open for a day without one success, a subscriber that fails for five (DL-67)."""
+    agent = endpoint.kind == Endpoint.Kind.AGENT
+    since = endpoint.breaker_opened_at if agent else endpoint.failing_since
+    if since is None or endpoint.state != Endpoint.State.ENABLED:
         return []
-    if endpoint.kind == Endpoint.Kind.AGENT:
-        over, counts = AGENT_OFF, endpoint.breaker != Breaker.CLOSED
-    else:
-        over, counts = SUBSCRIBER_OFF, endpoint.consecutive_failures >= SUBSCRIBER_ATTEMPTS
-    failing = now - endpoint.failing_since
-    if failing >= over and counts:
+    over = AGENT_OFF if agent else SUBSCRIBER_OFF
+    attempts = 0 if agent else SUBSCRIBER_ATTEMPTS
+    failing, failed = now - since, endpoint.consecutive_failures
+    if failing >= over and failed >= attempts:
         return [Change.SWITCH_OFF]
-    if failing >= over / 2 and endpoint.warned_at is None:
+    if failing >= over / 2 and failed >= attempts / 2 and endpoint.warned_at is None:
         endpoint.warned_at = now
         return [Change.WARN]
     return []
@@ -178,56 +210,136 @@ COLUMNS = (
 # --- At the door ---------------------------------------------------------------------------------
 
 
+ENDPOINT_KINDS = frozenset({Lane.Kind.AGENT, Lane.Kind.SUBSCRIBER})
+
+
+@dataclass(slots=True)
+class Known:
+    """What a courier knows of an endpoint since it last read its row."""
+
+    kind: str
+    limit: int
+    # Until when it is left alone, on our own clock; None: its breaker is closed.
+    shut_until: float | None
+
+
 class Gate:
-    """What one courier knows of endpoints that must not be called freely: how many calls at once they
-    bear, until when they are left alone, and how many are under way here."""
+    """What stands between claimed lanes and their endpoints: how many calls at once they bear, until when
+    they are left alone, how many of their lanes are leased here and how many calls are under way."""
 
-    def __init__(self, slots: int) -> None:
-        self.in_flight: Counter[int] = Counter()
-        self._slots = slots
-        self._limits: dict[int, int] = {}
-        self._shut: dict[int, float] = {}
+    def __init__(self) -> None:
+        self._held: Counter[int] = Counter()
+        self._calls: Counter[int] = Counter()
+        # Claims that have won the right to try an endpoint whose breaker is not closed.
+        self._probes: set[UUID] = set()
+        self._known: dict[int, Known] = {}
 
-    def learn(self, endpoint_id: int, target: Target | None) -> None:
-        """As its row was read just now."""
-        self._limits.pop(endpoint_id, None)
-        self._shut.pop(endpoint_id, None)
-        if target is None:
-            return
-        if target.limit < self._slots:
-            self._limits[endpoint_id] = target.limit
-        if target.shut_for:
-            self._shut[endpoint_id] = time.monotonic() + target.shut_for
+    def take(self, claim: Claim) -> None:
+        if claim.kind in ENDPOINT_KINDS:
+            self._held[claim.destination_id] += 1
+
+    def give_back(self, claim: Claim) -> None:
+        if claim.kind in ENDPOINT_KINDS:
+            _take_one(self._held, claim.destination_id)
+            self._probes.discard(claim.token)
+
+    @contextmanager
+    def calling(self, claim: Claim) -> Iterator[Callable[[], int]]:
+        """Around a call; gives a function that says how many are under way to its endpoint from here."""
+        self._calls[claim.destination_id] += 1
+        try:
+            yield lambda: self._calls[claim.destination_id]
+        finally:
+            _take_one(self._calls, claim.destination_id)
+
+    async def may_probe(self, pool: Pool, one: Push) -> bool:
+        """Whether this call may try whether a shut endpoint answers again."""
+        claim = one.job.claim
+        if not one.is_shut or claim.token in self._probes:
+            return one.is_shut
+        return await take_probe(pool, claim.account_id, claim.destination_id)
+
+    def learn_from(self, one: Push) -> None:
+        """Its endpoint's row was read when it was started."""
+        if one.target is not None:
+            self._remember(one.job.claim, one.target.bearing)
+
+    def learn(self, endpoint_id: int, bearing: Bearing) -> None:
+        """The row of an endpoint was written just now."""
+        if (known := self._known.get(endpoint_id)) is not None:
+            known.limit, known.shut_until = bearing.limit, _until(bearing)
+
+    def _remember(self, claim: Claim, bearing: Bearing) -> None:
+        known = Known(claim.kind, bearing.limit, _until(bearing))
+        self._known[claim.destination_id] = known
+
+    def limits(self, couriers: int) -> list[Limit]:
+        """Those endpoints for which leases must be counted before more are taken: the others cannot go
+        over their limit as long as each of so many couriers keeps below its part of it."""
+        return [
+            Limit(known.kind, endpoint_id, known.limit)
+            for endpoint_id, known in self._known.items()
+            if (self._held[endpoint_id] + lanes.BATCH) * couriers > known.limit
+        ]
 
     async def hold_back(self, pool: Pool, claims: Sequence[Claim]) -> list[Release]:
-        """Those that wait: lanes of shut subscribers until their next probe (no attempt burns), and what
-        is more than an endpoint bears at once. Agents' lanes are not kept waiting by a breaker: their
-        customers are given to people."""
-        now = time.monotonic()
-        shut = [
-            Release(claim, spread(self._shut[claim.destination_id] - now), "breaker")
-            for claim in claims
-            if claim.kind == Lane.Kind.SUBSCRIBER and self._shut.get(claim.destination_id, 0) > now
-        ]
-        waiting = {one.claim.token for one in shut}
-        limited: dict[int, list[Claim]] = {}
+        """The claims that have to wait: of shut subscribers all but the probe, so that no attempt burns,
+        and of endpoints met for the first time what is more than they bear. Agents' lanes are not kept
+        waiting by a breaker: their customers are given to people."""
+        strangers = [claim for claim in claims if claim.destination_id not in self._known]
+        # What is shut may have been opened by another courier, or by its owners.
+        await self._look(pool, [*strangers, *(claim for claim in claims if self._waits(claim))])
+        waiting = await self._over_limit(pool, strangers) if strangers else []
+        shut: dict[int, list[Claim]] = {}
         for claim in claims:
-            if claim.destination_id in self._limits and claim.token not in waiting:
-                limited.setdefault(claim.destination_id, []).append(claim)
-        if not limited:
-            return shut
-        leased = await lanes.under_way(pool, list(limited))
-        return [
-            *shut,
-            *(
-                Release(claim, spread(AGAIN_SECONDS * (1 + place / limit)), "in_flight")
-                for endpoint_id, ours in limited.items()
-                for limit in [self._limits[endpoint_id]]
-                for place, claim in enumerate(
-                    ours[max(0, len(ours) - leased.get(endpoint_id, 0) + limit) :]
-                )
-            ),
-        ]
+            if self._waits(claim):
+                shut.setdefault(claim.destination_id, []).append(claim)
+        for ours in shut.values():
+            waiting += await self._wait_for_probe(pool, ours)
+        return list({one.claim.token: one for one in waiting}.values())
+
+    async def _look(self, pool: Pool, claims: Sequence[Claim]) -> None:
+        """Read the endpoints of these claims."""
+        by_endpoint = {claim.destination_id: claim for claim in claims}
+        for endpoint_id, bearing in (await lanes.read_bearings(pool, claims)).items():
+            self._remember(by_endpoint[endpoint_id], bearing)
+
+    def _waits(self, claim: Claim) -> bool:
+        known = self._known.get(claim.destination_id)
+        shut = known is not None and known.shut_until is not None
+        return shut and claim.kind == Lane.Kind.SUBSCRIBER
+
+    async def _over_limit(self, pool: Pool, strangers: Sequence[Claim]) -> list[Release]:
+        """Those that were leased before anybody here knew their endpoints' limits."""
+        over = []
+        leased = await lanes.leased(pool, list({claim.destination_id for claim in strangers}))
+        for endpoint_id, n in leased.items():
+            known = self._known.get(endpoint_id)
+            ours = [claim for claim in strangers if claim.destination_id == endpoint_id]
+            too_many = max(0, n - known.limit) if known is not None else 0
+            over += ours[max(0, len(ours) - too_many) :]
+        return [Release(claim, spread(AGAIN_SECONDS), "in_flight") for claim in over]
+
+    async def _wait_for_probe(self, pool: Pool, claims: list[Claim]) -> list[Release]:
+        """All of one shut endpoint's, but that which has won the right to try it."""
+        wait = (self._known[claims[0].destination_id].shut_until or 0) - time.monotonic()
+        if wait <= 0:
+            probe = await lanes.oldest(pool, claims)
+            if await take_probe(pool, probe.account_id, probe.destination_id):
+                self._probes.add(probe.token)
+                claims = [claim for claim in claims if claim is not probe]
+            wait = PROBE_SECONDS  # until that one is judged; its success rings for the next one
+        return [Release(claim, spread(wait), SHUT) for claim in claims]
+
+
+def _until(bearing: Bearing) -> float | None:
+    return None if bearing.shut_for is None else time.monotonic() + bearing.shut_for
+
+
+def _take_one(counter: Counter[int], key: int) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
 
 
 def spread(seconds: float) -> float:

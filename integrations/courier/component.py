@@ -113,7 +113,7 @@ class Courier:
             self.desk, self._begin_signals, _account_of
         )
         self.health = health.Notes()
-        self.gate = breaker.Gate(self.options.slots)
+        self.gate = breaker.Gate()
         self.used: Counter[tuple[str, int]] = Counter()
         self._held: set[UUID] = set()
         self._wake = asyncio.Event()
@@ -185,12 +185,14 @@ class Courier:
                 await self._pause(WATCH_SECONDS)
                 continue
             self._wake.clear()
+            limits = self.gate.limits(self.presence.couriers)
             try:
                 claims = await lanes.claim(
                     self.pool,
                     courier_id=self.presence.courier_id,
                     rooms=self._rooms(),
                     used=self.used,
+                    limits=limits,
                 )
             except DATABASE_ERRORS as error:
                 logger.warning("claiming failed error=%s again_in=%.1f", error, backoff)
@@ -201,7 +203,8 @@ class Courier:
             metrics.mark(measures.SWEEP)
             self._swept.set()
             self._dispatch(claims)
-            if len(claims) < lanes.BATCH:
+            # What is limited may have stood in front of what is not.
+            if len(claims) < lanes.BATCH and not (claims and limits):
                 await self._pause(SWEEP_SECONDS, self._wake)
 
     def _rooms(self) -> dict[str, Room]:
@@ -227,6 +230,7 @@ class Courier:
         for claim in claims:
             self.used[GROUPS[claim.kind], claim.account_id] += 1
             self._held.add(claim.token)
+            self.gate.take(claim)
             match claim.kind:
                 case Lane.Kind.AGENT | Lane.Kind.SUBSCRIBER:
                     pushes.append(claim)
@@ -288,7 +292,7 @@ class Courier:
             if claim.lane_id not in begun:
                 self._finished(Release(claim))
         for one in started:
-            self.gate.learn(one.job.claim.destination_id, one.target)
+            self.gate.learn_from(one)
             subscriber = one.job.claim.kind == Lane.Kind.SUBSCRIBER
             work = self._notify(one) if subscriber else self._push(one)
             self._begin(self._guarded(one.job.claim, work))
@@ -315,25 +319,23 @@ class Courier:
         self, one: Push, push: Callable[[Push, GuardedClient], Awaitable[Pushed]]
     ) -> Pushed:
         """Call the endpoint, unless its breaker says otherwise, and note how it did."""
-        claim, probe = one.job.claim, False
-        if one.target is not None and one.target.shut_for is not None:
-            probe = await breaker.take_probe(self.pool, claim.account_id, claim.destination_id)
-            if not probe:
-                return Pushed(one, pushing.BREAKER_OPEN, {})
-        self.gate.in_flight[claim.destination_id] += 1
-        try:
+        claim, probe = one.job.claim, await self.gate.may_probe(self.pool, one)
+        if one.is_shut and not probe:
+            return Pushed(one, pushing.BREAKER_OPEN, {})
+        with self.gate.calling(claim) as under_way:
             pushed = await push(one, await self._client(claim))
-        finally:
-            in_flight = self.gate.in_flight.pop(claim.destination_id)
-            if in_flight > 1:
-                self.gate.in_flight[claim.destination_id] = in_flight - 1
-        if pushed.exchange.outcome not in pushing.NOT_CALLED and self.health.note(
+            in_flight = under_way()
+        if pushed.exchange.outcome in pushing.NOT_CALLED or one.target is None:
+            return pushed
+        urgent = self.health.note(
             claim.account_id,
             claim.destination_id,
             pushed.exchange,
             in_flight=in_flight,
             probe=probe,
-        ):
+            limited=one.target.bearing.limited,
+        )
+        if urgent:
             self._health_wake.set()
         return pushed
 
@@ -394,6 +396,7 @@ class Courier:
 
     def _free(self, claim: Claim) -> None:
         self._held.discard(claim.token)
+        self.gate.give_back(claim)
         key = (GROUPS[claim.kind], claim.account_id)
         self.used[key] -= 1
         if self.used[key] <= 0:
@@ -464,8 +467,11 @@ class Courier:
         """Every few seconds, and at once when a breaker may turn."""
         await self._pause(HEALTH_SECONDS, self._health_wake)
         self._health_wake.clear()
-        for one in self.health.take():
-            await self.desk.surely(health.write, *one)
+        for account_id, endpoint_id, note in self.health.take():
+            bearing = await self.desk.surely(health.write, account_id, endpoint_id, note)
+            if bearing is not None:
+                self.gate.learn(endpoint_id, bearing)
+        self._wake.set()
 
     async def _find_forgotten(self) -> None:
         found = await lanes.find_forgotten(self.pool)

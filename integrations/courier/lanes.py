@@ -165,9 +165,9 @@ SELECT endpoint.id, endpoint.url, endpoint.state, endpoint.timeout_s, endpoint.d
            FILTER (WHERE secret.id IS NOT NULL),
        array_agg(secret.row_key ORDER BY secret.created_at DESC, secret.id DESC)
            FILTER (WHERE secret.id IS NOT NULL),
-       LEAST(endpoint.in_flight_limit, endpoint.max_in_flight),
+       LEAST(endpoint.in_flight_limit, endpoint.max_in_flight), endpoint.in_flight_limit IS NOT NULL,
        CASE WHEN endpoint.breaker <> 'closed'
-            THEN GREATEST(0, extract(epoch FROM endpoint.probe_at - now()))::float END
+            THEN GREATEST(0, extract(epoch FROM COALESCE(endpoint.probe_at, now()) - now()))::float END
 FROM conversations_endpoint endpoint
 LEFT JOIN conversations_endpointsecret secret
     ON secret.endpoint_id = endpoint.id AND (secret.expires_at IS NULL OR secret.expires_at > now())
@@ -253,6 +253,16 @@ WHERE due_at IS NULL AND lease_token IS NULL AND blocked_reason = '' AND id IN (
 """
 
 
+class Bearing(NamedTuple):
+    """What an endpoint bears just now."""
+
+    # How many calls may be under way, and whether that is less than its settings say.
+    limit: int
+    limited: bool
+    # None: call it. Else its breaker is not closed, and a probe may go in so many seconds.
+    shut_for: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """An endpoint as it is now, with its live secrets, newest first."""
@@ -262,10 +272,7 @@ class Target:
     timeout_s: int
     dialect: str
     secrets: tuple[str, ...]
-    # How many calls may be under way.
-    limit: int
-    # None: call it. Else its breaker is not closed, and a probe may go in so many seconds.
-    shut_for: float | None = None
+    bearing: Bearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +285,11 @@ class Push:
     target: Target | None
     # An earlier one of its conversation waits apart.
     overtakes: bool = False
+
+    @property
+    def is_shut(self) -> bool:
+        """Its endpoint's breaker is not closed."""
+        return self.target is not None and self.target.bearing.shut_for is not None
 
 
 class Limit(NamedTuple):
@@ -420,18 +432,49 @@ async def reclaim(
         return freed, len(lost)
 
 
-_UNDER_WAY: LiteralString = """
+_LEASED: LiteralString = """
 SELECT destination_id, count(*) FROM conversations_lane
 WHERE lease_token IS NOT NULL AND kind IN ('agent', 'subscriber') AND destination_id = ANY(%s)
 GROUP BY destination_id
 """
+# By the first thing that waits on each.
+_OLDEST: LiteralString = """
+SELECT claimed.id FROM unnest(%s::bigint[]) AS claimed (id) CROSS JOIN LATERAL (
+    SELECT id FROM conversations_delivery WHERE lane_id = claimed.id
+      AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
+    ORDER BY sequence LIMIT 1) head
+ORDER BY head.id LIMIT 1
+"""
 
 
-async def under_way(pool: Pool, endpoints: Sequence[int]) -> dict[int, int]:
+async def read_bearings(pool: Pool, claims: Sequence[Claim]) -> dict[int, Bearing]:
+    """What the endpoints of these claims bear, by their ids."""
+    accounts: dict[int, set[int]] = {}
+    for one in claims:
+        accounts.setdefault(one.account_id, set()).add(one.destination_id)
+    found: dict[int, Bearing] = {}
+    for account_id, endpoints in accounts.items():
+        async with pool.connection() as connection, connection.transaction():
+            await connection.execute(_ENTER, [str(account_id)])
+            cursor = await connection.execute(_ENDPOINTS, [list(endpoints)])
+            found |= {row[0]: Bearing(*row[-3:]) for row in await cursor.fetchall()}
+    return found
+
+
+async def leased(pool: Pool, endpoints: Sequence[int]) -> dict[int, int]:
     """How many lanes of these endpoints are leased, by all couriers (DL-90)."""
     async with pool.connection() as connection:
-        cursor = await connection.execute(_UNDER_WAY, [list(endpoints)])
+        cursor = await connection.execute(_LEASED, [list(endpoints)])
         return dict(await cursor.fetchall())
+
+
+async def oldest(pool: Pool, claims: Sequence[Claim]) -> Claim:
+    """The claim whose delivery has waited longest."""
+    async with pool.connection() as connection:
+        cursor = await connection.execute(_OLDEST, [[one.lane_id for one in claims]])
+        row = await cursor.fetchone()
+    by_lane = {one.lane_id: one for one in claims}
+    return by_lane[row[0]] if row else claims[0]
 
 
 async def find_forgotten(pool: Pool) -> int:
@@ -449,7 +492,7 @@ def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
 def _target(account_id: int, row: tuple[Any, ...]) -> Target:
     """The endpoint of a row. A secret that does not open here is left out: whoever checks signatures
     refuses what lacks one, and no other endpoint of the batch waits for it."""
-    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys, limit, shut_for = row
+    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys, *bearing = row
     secrets = []
     for one, row_key in zip(sealed or (), row_keys or (), strict=True):
         try:
@@ -458,7 +501,7 @@ def _target(account_id: int, row: tuple[Any, ...]) -> Target:
             logger.error("secret not opened endpoint=%d error=%s", endpoint_id, error)
         else:
             secrets.append(secret)
-    return Target(url, state, timeout_s, dialect, tuple(secrets), limit, shut_for)
+    return Target(url, state, timeout_s, dialect, tuple(secrets), Bearing(*bearing))
 
 
 def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:

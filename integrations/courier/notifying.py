@@ -79,7 +79,7 @@ def plain_result(pushed: Pushed) -> Result | None:
 
 def _shut_for(one: Push) -> float:
     """Until the next probe may go; another is under way when that is no time at all."""
-    shut_for = one.target.shut_for if one.target is not None else None
+    shut_for = one.target.bearing.shut_for if one.target is not None else None
     return shut_for or float(breaker.FIRST_WAIT)
 
 

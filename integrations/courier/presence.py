@@ -42,6 +42,7 @@ SELECT courier.id FROM conversations_courier courier WHERE NOT EXISTS (
     WHERE locktype = 'advisory' AND classid = %s::oid AND objid::bigint = courier.id AND objsubid = 2 AND granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
+_COUNT: LiteralString = "SELECT count(*) FROM conversations_courier"
 _LEAVE: LiteralString = """
 DELETE FROM conversations_courier WHERE id = ANY(%s) AND NOT EXISTS (
     SELECT 1 FROM conversations_lane
@@ -63,6 +64,8 @@ class Presence:
         self._lock: Connection | None = None
         # Once unseen may be a moment without a connection; twice in a row is death.
         self._unseen: set[int] = set()
+        # How many are alive, with this one.
+        self.couriers = 1
 
     async def enter(self) -> None:
         """Take an id and its lock. Raises the database's errors."""
@@ -71,6 +74,7 @@ class Presence:
             cursor = await connection.execute(_ENTER, [self._host, self._pid])
             self.courier_id, clock = await cursor.fetchone() or (0, asked)
             self._compare(clock, asked)
+            [[self.couriers]] = await (await connection.execute(_COUNT)).fetchall()
         await self._hold_lock()
 
     async def beat(self, held: Collection[UUID]) -> None:
@@ -99,6 +103,8 @@ class Presence:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_SILENT, [Courier.ADVISORY_CLASS])
             silent = {row[0] for row in await cursor.fetchall()} - {self.courier_id}
+            [[known]] = await (await connection.execute(_COUNT)).fetchall()
+        self.couriers = max(1, known - len(silent))
         dead = sorted(silent & self._unseen)
         self._unseen = silent
         freed, lost = await lanes.reclaim(self._pool, dead=dead)

@@ -23,6 +23,7 @@ from accounts.tenancy import account_context
 from agents.patience import unanswered_over_patience
 from conversations.models import Conversation, Endpoint
 from integrations import measures
+from integrations.courier import health
 from integrations.courier.desk import Desk
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class Seen:
 
 
 async def patrol(desk: Desk) -> None:
-    """If it is time: see that nobody waits over patience, and how the breakers are; say so."""
+    """If it is time: see that nobody waits over patience, what endpoints have failed for too long, and how
+    the breakers are; say so."""
     if not await desk.run(measures.take_turn, "patrol", every=EVERY):
         return
     accounts = await desk.run(_accounts)
@@ -55,6 +57,7 @@ async def patrol(desk: Desk) -> None:
 
 def look_after(accounts: Sequence[int], found: Seen) -> None:
     for account_id in accounts:
+        health.look_after(account_id)
         with account_context(account_id):
             waiting = unanswered_over_patience()
             breakers = Endpoint.objects.order_by().values_list("breaker").annotate(Count("pk"))

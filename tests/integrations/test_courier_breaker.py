@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core import mail
@@ -16,12 +19,15 @@ from agents import services as agents
 from config.celery import app
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
+from conversations.services import outbox
 from integrations.courier import breaker, health
 from integrations.courier.breaker import Change, Note
-from integrations.courier.lanes import Target
+from integrations.courier.database import Pool
+from integrations.courier.work import Claim
 from integrations.http import Exchange
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, wait_for
+from tests.integrations.test_courier_faults import start_process
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 OK, BROKEN, BUSY = Exchange("ok", 200), Exchange("http_error", 500), Exchange("http_error", 429)
@@ -31,10 +37,10 @@ def endpoint(**columns: Any) -> Endpoint:
     return Endpoint(account_id=1, kind="agent", url="https://a.example/", **columns)
 
 
-def seen(*exchanges: Exchange, at: datetime = NOW, in_flight: int = 1) -> Note:
+def seen(*exchanges: Exchange, at: datetime = NOW, in_flight: int = 1, probe: bool = False) -> Note:
     note = Note()
     for exchange in exchanges:
-        note.add(exchange, at, in_flight=in_flight)
+        note.add(exchange, at, in_flight=in_flight, probe=probe)
     return note
 
 
@@ -68,14 +74,28 @@ def test_probes_wait_twice_as_long_each_time_up_to_five_minutes_and_two_successe
     waits = []
     for _ in range(5):
         one.breaker = "half_open"  # as `take_probe` leaves it
-        judged(one, BROKEN)
+        judged(one, BROKEN, probe=True)
         waits.append(one.breaker_wait_s)
     assert waits == [60, 120, 240, 300, 300]
     one.breaker = "half_open"
-    assert judged(one, OK) == []
+    assert judged(one, OK, probe=True) == []
     assert (one.breaker, one.probe_at) == ("half_open", NOW)
-    assert judged(one, OK) == [Change.CLOSED]
+    assert judged(one, OK, probe=True) == [Change.CLOSED]
     assert (one.breaker, one.probe_at, one.failing_since) == ("closed", None, None)
+
+
+def test_what_began_before_it_was_shut_and_ends_while_it_is_probed_is_no_probe():
+    one = endpoint(breaker="half_open", breaker_wait_s=30, breaker_opened_at=NOW)
+    assert judged(one, BROKEN, Exchange("timeout_read")) == []
+    assert judged(one, OK, OK) == []
+    assert (one.breaker, one.breaker_wait_s, one.probe_successes) == ("half_open", 30, 0)
+
+
+def test_what_one_courier_alone_saw_is_written_at_once_when_it_is_enough():
+    assert not breaker.must_open(seen(*[BROKEN] * 4))
+    assert breaker.must_open(seen(OK, *[BROKEN] * 5))
+    assert not breaker.must_open(seen(*[BROKEN, OK] * 9, BROKEN))
+    assert breaker.must_open(seen(*[BROKEN, OK] * 10, BROKEN))
 
 
 def test_dl_32_too_much_halves_what_is_under_way_and_success_gives_it_back_in_steps():
@@ -90,22 +110,32 @@ def test_dl_32_too_much_halves_what_is_under_way_and_success_gives_it_back_in_st
         limits.append(one.in_flight_limit)
     assert limits == [8, 16, 32, None]
     closing = endpoint(breaker="half_open", breaker_wait_s=30, probe_successes=1, max_in_flight=4)
-    judged(closing, OK)
+    judged(closing, OK, probe=True)
     assert closing.in_flight_limit == 1
     judged(closing, OK)
     assert closing.in_flight_limit == 2
 
 
 def test_dl_67_an_agent_is_warned_of_at_half_a_day_and_switched_off_after_one():
-    one = endpoint(breaker="open", breaker_wait_s=300, failing_since=NOW)
-    one.breaker = "half_open"
-    assert judged(one, BROKEN, after=11 * 3600) == []
-    one.breaker = "half_open"
-    assert judged(one, BROKEN, after=12 * 3600) == [Change.WARN]
-    one.breaker = "half_open"
-    assert judged(one, BROKEN, after=13 * 3600) == []
-    one.breaker = "half_open"
-    assert judged(one, BROKEN, after=24 * 3600) == [Change.SWITCH_OFF]
+    one = endpoint(breaker="half_open", breaker_wait_s=300, breaker_opened_at=NOW)
+    after = {}
+    for hours in (11, 12, 13, 24):
+        one.breaker = "half_open"
+        after[hours] = judged(one, BROKEN, after=hours * 3600, probe=True)
+    assert after == {11: [], 12: [Change.WARN], 13: [], 24: [Change.SWITCH_OFF]}
+
+
+def test_dl_67_one_success_gives_an_agent_another_day():
+    one = endpoint(breaker="half_open", breaker_wait_s=300, breaker_opened_at=NOW, warned_at=NOW)
+    judged(one, OK, after=20 * 3600, probe=True)
+    assert judged(one, BROKEN, after=25 * 3600, probe=True) == []
+    assert breaker.patience_with(one, NOW + timedelta(hours=32)) == [Change.WARN]
+    assert breaker.patience_with(one, NOW + timedelta(hours=45)) == [Change.SWITCH_OFF]
+
+
+def test_an_agent_that_failed_twice_in_a_quiet_day_is_not_warned_of():
+    one = endpoint()
+    assert judged(one, BROKEN) == judged(one, BROKEN, after=13 * 3600) == []
 
 
 def test_dl_67_a_subscriber_is_switched_off_after_five_days_and_ten_attempts():
@@ -214,20 +244,12 @@ def test_dl_90_no_more_calls_are_under_way_than_the_endpoint_bears_over_all_cour
     with Server(lambda request: Reply()) as agent:
         house = make_house(agent.url)
         patient(house, max_in_flight=3)
-        house.talk("first")
-        with courier() as one, courier() as other:
-            wait_for(lambda: len(agent.requests) == 2)
-            for known in (one, other):  # whoever has read its row once keeps to it
-                known.gate.learn(house.agent.endpoint_id, bearing(3))
+        with courier(), courier():
             agent.answer = lambda request: Reply(after=0.05)
             for n in range(15):
                 house.talk(f"visitor{n}")
-            wait_for(lambda: len(agent.requests) == 32, 30)
+            wait_for(lambda: len(agent.requests) == 30, 30)
         assert agent.most_at_once <= 3
-
-
-def bearing(limit: int) -> Target:
-    return Target("", "enabled", 15, "native", (), limit)
 
 
 @pytest.fixture
@@ -245,11 +267,10 @@ def test_dl_67_owners_hear_of_a_switched_off_agent_and_people_get_what_it_held()
     with account_context(house.account.pk):
         services.assign(conversation, to=house.agent.member, by=None)
         long_ago = timezone.now() - timedelta(hours=25)
-        house.agent.endpoint.breaker = "half_open"
-        house.agent.endpoint.failing_since = house.agent.endpoint.warned_at = long_ago
-        house.agent.endpoint.save()
-    note = seen(BROKEN, at=timezone.now())
-    health.write(house.account.pk, house.agent.endpoint_id, note)
+        Endpoint.objects.filter(pk=house.agent.endpoint_id).update(
+            breaker="open", breaker_opened_at=long_ago, failing_since=long_ago, warned_at=long_ago
+        )
+    health.look_after(house.account.pk)  # nothing calls it any more, so nothing else would notice
     with account_context(house.account.pk):
         conversation.refresh_from_db()
         assert conversation.assignee is None
@@ -272,8 +293,118 @@ def test_dl_67_owners_are_warned_once_half_way():
     house = factories.make_house()
     with account_context(house.account.pk):
         Endpoint.objects.filter(pk=house.agent.endpoint_id).update(
-            failing_since=timezone.now() - timedelta(hours=13)
+            breaker="open",
+            breaker_opened_at=timezone.now() - timedelta(hours=13),
+            failing_since=timezone.now() - timedelta(hours=13),
         )
     for _ in range(2):
-        health.write(house.account.pk, house.agent.endpoint_id, seen(BROKEN, at=timezone.now()))
+        health.look_after(house.account.pk)
+    health.write(house.account.pk, house.agent.endpoint_id, seen(BROKEN, at=timezone.now()))
     assert [letter.subject for letter in mail.outbox] == [f"{house.agent.name} does not answer"]
+
+
+@pytest.mark.usefixtures("clean_database", "jobs_at_once")
+def test_f_12_owners_hear_at_once_of_an_agent_that_is_gone():
+    with Server(lambda request: Reply(410)) as agent:
+        house = make_house(agent.url)
+        owner = factories.make_person(house.account, role="owner")
+        with courier():
+            conversation = house.talk()
+            wait_for(lambda: row(house).state == "disabled")
+            wait_for(nothing_under_way)
+    assert not with_agent(house, conversation)
+    assert owner.user is not None
+    assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
+    with house.inside():
+        assert AuditEntry.objects.filter(action="agent.endpoint_disabled").count() == 1
+
+
+# --- Subscribers wait ----------------------------------------------------------------------------
+
+
+def subscriber_lanes(house: Any, n: int) -> tuple[Endpoint, list[Claim]]:
+    """A subscriber with something waiting on each of `n` lanes, newest lane first, all leased."""
+    with house.inside():
+        subscriber = Endpoint.objects.create(kind="subscriber", dialect="native", url="https://s/")
+        claims = []
+        for number in range(n):
+            place = outbox.take_place(
+                account_id=house.account.pk,
+                kind=Lane.Kind.SUBSCRIBER,
+                destination_id=subscriber.pk,
+                key=f"talk{number}",
+            )
+            outbox.put(place, kind="subscriber", schedule="durable", wire_id=f"evt_{number}")
+            claims.append(
+                Claim(place.lane_id, house.account.pk, "subscriber", subscriber.pk, uuid4())
+            )
+        for claim in claims:
+            Lane.objects.filter(pk=claim.lane_id).update(lease_token=claim.token, due_at=None)
+    return subscriber, claims[::-1]
+
+
+def held_back(gate: breaker.Gate, claims: list[Claim]) -> dict[int, Any]:
+    """The waits of those that are held back, by lane."""
+
+    async def run() -> Any:
+        pool = Pool(1, "test")
+        try:
+            return await gate.hold_back(pool, claims)
+        finally:
+            await pool.close()
+
+    return {one.claim.lane_id: one for one in asyncio.run(run())}
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_a_shut_subscriber_gets_the_oldest_as_a_probe_and_the_others_wait_without_an_attempt():
+    house = make_house()
+    subscriber, claims = subscriber_lanes(house, 4)
+    with house.inside():
+        Endpoint.objects.filter(pk=subscriber.pk).update(
+            breaker="open", breaker_wait_s=30, probe_at=timezone.now() + timedelta(seconds=20)
+        )
+    waiting = held_back(breaker.Gate(), claims)
+    assert len(waiting) == 4
+    assert all(one.reason == "breaker" and 19 < one.wait_seconds < 27 for one in waiting.values())
+    with house.inside():
+        Endpoint.objects.filter(pk=subscriber.pk).update(probe_at=timezone.now())
+    one, other = breaker.Gate(), breaker.Gate()
+    oldest = claims[-1].lane_id
+    assert held_back(one, claims).keys() == {claim.lane_id for claim in claims} - {oldest}
+    assert len(held_back(other, claims)) == 4  # one probe at a time, over all couriers
+    assert not Attempt.all_accounts.exists()
+    # It passes: what waits is looked at now, and one more goes.
+    Lane.all_accounts.update(lease_token=None, blocked_reason="breaker", due_at=None)
+    probed = seen(OK, at=timezone.now(), probe=True)
+    bearing = health.write(house.account.pk, subscriber.pk, probed)
+    assert bearing is not None
+    assert bearing.shut_for == 0
+    assert not Lane.all_accounts.filter(kind="subscriber", due_at__isnull=True).exists()
+    one.learn(subscriber.pk, bearing)
+    assert len(held_back(one, claims)) == 3
+    health.write(house.account.pk, subscriber.pk, probed)
+    assert held_back(breaker.Gate(), claims) == {}
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_a_probe_that_is_killed_with_its_courier_is_missed_and_another_goes():
+    with Server(lambda request: Reply(after=60)) as agent:
+        house = make_house(agent.url)
+        due = timezone.now() - timedelta(seconds=1)
+        patient(house, breaker="open", breaker_wait_s=30, probe_at=due)
+        house.talk()
+        process = start_process()
+        try:
+            wait_for(lambda: agent.at_once == 1, 30)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        missed_at = row(house).probe_at
+        assert missed_at is not None
+        assert 60 < (missed_at - timezone.now()).total_seconds() <= breaker.PROBE_SECONDS
+        patient(house, probe_at=due)  # that time has passed
+        agent.answer = lambda request: Reply()
+        house.talk("other")
+        with courier():
+            wait_for(lambda: row(house).breaker == "closed")

@@ -19,7 +19,7 @@ from tests.integrations.couriers import make_house
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
-ROOMS = {"live": Room(2000, 1000), "reading": Room(100, 100), "rest": Room(64, 32)}
+ROOMS = dict.fromkeys(lanes.GROUPS.values(), Room(2000, 1000))
 ENDPOINT, OTHER = 11, 12
 
 _LANES = """
