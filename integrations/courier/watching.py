@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.db.models import Count
 
 from accounts import metrics
@@ -57,7 +58,7 @@ async def patrol(desk: Desk) -> None:
 
 def look_after(accounts: Sequence[int], found: Seen) -> None:
     for account_id in accounts:
-        health.look_after(account_id)
+        _look_after_endpoints(account_id)
         with account_context(account_id):
             waiting = unanswered_over_patience()
             breakers = Endpoint.objects.order_by().values_list("breaker").annotate(Count("pk"))
@@ -70,6 +71,16 @@ def look_after(accounts: Sequence[int], found: Seen) -> None:
                 len(waiting),
                 ",".join(encode(Conversation.public_id, pk) for pk in waiting[:NAMED]),
             )
+
+
+def _look_after_endpoints(account_id: int) -> None:
+    """What breaks in one account keeps nobody from looking after the others."""
+    try:
+        health.look_after(account_id)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("endpoints not looked after account=%d", account_id)
 
 
 def _accounts() -> list[int]:

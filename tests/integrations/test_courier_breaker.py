@@ -20,7 +20,7 @@ from config.celery import app
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import outbox
-from integrations.courier import breaker, health
+from integrations.courier import breaker, health, watching
 from integrations.courier.breaker import Change, Note
 from integrations.courier.database import Pool
 from integrations.courier.work import Claim
@@ -270,7 +270,8 @@ def test_dl_67_owners_hear_of_a_switched_off_agent_and_people_get_what_it_held()
         Endpoint.objects.filter(pk=house.agent.endpoint_id).update(
             breaker="open", breaker_opened_at=long_ago, failing_since=long_ago, warned_at=long_ago
         )
-    health.look_after(house.account.pk)  # nothing calls it any more, so nothing else would notice
+    # Nothing calls it any more, so nothing else would notice.
+    watching.look_after([house.account.pk], watching.Seen())
     with account_context(house.account.pk):
         conversation.refresh_from_db()
         assert conversation.assignee is None
@@ -298,7 +299,7 @@ def test_dl_67_owners_are_warned_once_half_way():
             failing_since=timezone.now() - timedelta(hours=13),
         )
     for _ in range(2):
-        health.look_after(house.account.pk)
+        watching.look_after([house.account.pk], watching.Seen())
     health.write(house.account.pk, house.agent.endpoint_id, seen(BROKEN, at=timezone.now()))
     assert [letter.subject for letter in mail.outbox] == [f"{house.agent.name} does not answer"]
 
