@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 
 State = Delivery.State
 ROOT = Path(__file__).parents[2]
-ROOMS = {"live": Room(100, 50), "reading": Room(10, 10), "rest": Room(10, 5)}
+ROOMS = dict.fromkeys(lanes.GROUPS.values(), Room(100, 50))
 
 
 def start_process(*command, broker=""):
