@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -67,13 +66,6 @@ def switch_on(endpoint: Endpoint) -> None:
     endpoint.disabled_reason, endpoint.disabled_at = "", None
     endpoint.forgive()
     endpoint.save()
-
-
-def missed(endpoint: Endpoint) -> QuerySet[Delivery]:
-    """What it did not get since it began to fail: it can be replayed when it is back (DL-68)."""
-    ended = (Delivery.State.DEAD, Delivery.State.CANCELED)
-    since = endpoint.failing_since or endpoint.disabled_at or timezone.now()
-    return Delivery.objects.filter(endpoint=endpoint, state__in=ended, created_at__gte=since)
 
 
 def switch_off(endpoint: Endpoint, *, detail: str) -> bool:
