@@ -7,7 +7,7 @@ source is few rows behind an index of its own; what has been seen (`Dismissal`) 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -151,13 +151,35 @@ def calling(found: Iterable[Thing]) -> int:
     return sum(thing.kind not in QUIET for thing in found)
 
 
-def alarm(found: Iterable[Thing]) -> Item | None:
-    """What every page says: customers have waited for long and nobody has them (F-35)."""
+def alarm(found: Sequence[Thing]) -> Item | None:
+    """What every page says: customers have waited for long and nobody has them (F-35), else that an address
+    was switched off because it failed (DL-67), which nobody did on purpose."""
     long_ago = timezone.now() - ALARM_AFTER
     waiting = next((thing for thing in found if thing.kind == "waiting"), None)
-    if waiting is None or waiting.since is None or waiting.since > long_ago:
+    if waiting is not None and waiting.since is not None and waiting.since <= long_ago:
+        return _waiting(waiting)
+    return _switched_off(
+        {thing.subject_id: thing for thing in found if thing.kind == "endpoint_off"}
+    )
+
+
+def _switched_off(off: Mapping[int, Thing]) -> Item | None:
+    """The latest of these endpoints that was switched off by its failures, with the page about it."""
+    if not off:
         return None
-    return _waiting(waiting)
+    failed = Endpoint.objects.select_related("agent__member").filter(pk__in=off)
+    latest = failed.exclude(disabled_reason="").order_by("-disabled_at").first()
+    if latest is None:
+        return None
+    item = _of_endpoint(off[latest.pk], latest)
+    return replace(item, acts=[Act(_("See why"), _page_of(latest))])
+
+
+def _page_of(endpoint: Endpoint) -> str:
+    agent: Agent | None = getattr(endpoint, "agent", None)
+    if agent is not None:
+        return reverse("agent", args=[agent.public_id])
+    return f"{reverse('deliveries')}?endpoint={endpoint.public_id}"
 
 
 def items() -> list[Item]:
@@ -291,7 +313,7 @@ def _of_endpoint(thing: Thing, endpoint: Endpoint) -> Item:
     public_id, error = endpoint.public_id, endpoint.last_error
     agent: Agent | None = getattr(endpoint, "agent", None)
     log = f"{reverse('deliveries')}?endpoint={public_id}"
-    page = reverse("agent", args=[agent.public_id]) if agent else log
+    page = _page_of(endpoint)
     name = {"name": name_of(endpoint), "n": thing.number}
     off = endpoint.disabled_reason or error
     tone, title, meaning, todo, act = {

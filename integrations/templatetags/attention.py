@@ -25,7 +25,12 @@ def attention_count(context: template.Context) -> int:
 @register.simple_tag(takes_context=True)
 def attention_alarm(context: template.Context) -> attention.Item | None:
     """`{% attention_alarm as alarm %}`: the one that every page has to say, if there is one."""
-    return attention.alarm(_things(context["request"]))
+    request = context["request"]
+    found = _things(request)
+    if not found:
+        return None
+    with account_context(request.account):
+        return attention.alarm(found)
 
 
 def _things(request: HttpRequest) -> Sequence[attention.Thing]:

@@ -240,6 +240,23 @@ def test_who_waits_with_a_team_or_not_for_long_is_no_alarm(house: SimpleNamespac
     assert kinds() == []
 
 
+def test_dl_67_every_page_says_that_an_address_was_switched_off_by_its_failures(
+    house: SimpleNamespace,
+) -> None:
+    client, page_of_it = logged_in(house.owner), reverse("agent", args=[house.agent.public_id])
+    banner = f'<a href="{page_of_it}">See why</a>'
+    its = Endpoint.objects.filter(pk=house.agent.endpoint_id)
+    its.update(state="disabled", disabled_at=timezone.now())
+    assert banner not in client.get(reverse("team")).content.decode()  # somebody's wish
+    its.update(disabled_reason="its endpoint answered 410 Gone")
+    html = client.get(reverse("team")).content.decode()
+    assert banner in html
+    assert f"{house.agent.name} is switched off." in html
+    assert banner not in logged_in(house.person).get(reverse("team")).content.decode()
+    agents.enable_endpoint(house.agent, by=house.owner)
+    assert banner not in client.get(reverse("team")).content.decode()
+
+
 def test_owners_and_admins_only_and_nothing_of_another_account(house: SimpleNamespace) -> None:
     """SX-08, SX-20"""
     died(house.agent.endpoint)
