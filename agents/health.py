@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from accounts.tenancy import current_account_id
 from agents.models import Agent
-from agents.pushing import obstacle
+from agents.pushing import failing, obstacle
 from conversations.models import Conversation
 
 # Attempts in their order of time are attempts in their order of id; the day is cut off by time.
@@ -83,6 +83,8 @@ def _state(agent: Agent, account: Account, attempts: int, errors: int) -> tuple[
     if hindered is not None:
         tone = "" if account.agents_paused else "danger"
         return tone, _("gets nothing"), hindered.detail
+    if (shut := failing(agent)) is not None:
+        return "danger", _("failing"), f"{shut.detail}: {agent.endpoint.last_error}"
     if agent.endpoint.consecutive_failures:
         return "danger", _("failing"), agent.endpoint.last_error
     if not attempts:

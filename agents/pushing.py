@@ -86,7 +86,9 @@ def failing(agent: Agent) -> Obstacle | None:
     shut = endpoint.breaker != Endpoint.Breaker.CLOSED
     if not shut or endpoint.probe_at is None or endpoint.probe_at <= timezone.now():
         return None
-    return Obstacle(Reason.AGENT_UNREACHABLE, _("it has failed too often and is tried again soon"))
+    at = timezone.localtime(endpoint.probe_at).strftime("%H:%M:%S %Z")
+    why = _("it has failed too often and is tried again at %(time)s") % {"time": at}
+    return Obstacle(Reason.AGENT_UNREACHABLE, why)
 
 
 def wants_answer(message: Message | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from accounts.tokens import find_token
 from agents import addresses, rules
 from agents.models import Agent, AssignmentRule, RuleVersion
 from conversations import services
-from conversations.models import Attempt, Conversation, Delivery
+from conversations.models import Attempt, Conversation, Delivery, Endpoint
 from tests import factories
 from tests.accounts.test_entry import logged_in
 
@@ -37,6 +38,24 @@ def held_by_agent(house: SimpleNamespace) -> Conversation:
 
 
 # --- Agents --------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_failing_agent_says_when_it_is_tried_again(house: SimpleNamespace) -> None:
+    """DL-61: while its breaker is open, its customers are with people at once, for the same reason."""
+    endpoint = house.agent.endpoint
+    endpoint.breaker, endpoint.last_error = Endpoint.Breaker.OPEN, "http_error 500"
+    endpoint.probe_at = timezone.now().replace(second=45) + timedelta(minutes=2)
+    endpoint.save()
+    when = timezone.localtime(endpoint.probe_at).strftime("%H:%M:%S %Z")
+    page = logged_in(house.owner).get(reverse("agent", args=[house.agent.public_id]))
+    # In the reader's time zone.
+    assert re.search(r"tried again at \d\d:\d\d:45 \w+: http_error 500", page.content.decode())
+    conversation = held_by_agent(house)
+    conversation.refresh_from_db()
+    assert conversation.assignee is None
+    latest = conversation.assignments.latest("epoch")
+    assert latest.reason == "agent_unreachable"
+    assert latest.detail.endswith(f"tried again at {when}")
 
 
 def test_a_new_agent_shows_token_and_secret_once_and_gets_new_chats(
