@@ -66,6 +66,7 @@ class World:
             retry_delays=STATUS_WAITS,
         )
         self.graph.start()
+        self.database = Database("")
         self._spare: list[House] = []
         # What share of their rate and length loads have, and what anything may take here anyway.
         self.pace, self.length, self.slack = 1.0, 1.0, 0.0
@@ -76,7 +77,8 @@ class World:
         """Play on this product from now on."""
         self.product, self.directory = product, directory
         self.broker = broker or Broker()
-        self.database = Database(product.owner_url)
+        self.database.close()
+        self.database.url = product.owner_url
         self._spare = []
 
     def house(self, spare: int = 1) -> House:
@@ -116,6 +118,7 @@ class World:
         return time.monotonic() - began, max(waits, default=0.0)
 
     def close(self) -> None:
+        self.database.close()
         self.loop.run(self.agents.stop())
         self.graph.stop()
         self.loop.close()
