@@ -90,7 +90,8 @@ def lost(books: Books, expected: Expectation) -> list[str]:
     acked = [one.key for one in books.sent if one.acked_at is not None]
     stations: list[tuple[str, set[Key]]] = [("in the database", _keys(_inbound(books.stored)))]
     if expected.to_agent:
-        stations.append(("at the agent", _keys(one for one in books.seen if one.status < 300)))
+        thanked = [one for one in books.seen if 200 <= one.status < 300]
+        stations.append(("at the agent", _keys(thanked)))
     if expected.to_customer:
         stations.append(("at the customer", _keys(one for one in books.asked if one.taken)))
     missing = [

@@ -155,7 +155,7 @@ def tell(report: Report) -> None:
 
 def table(reports: Sequence[Report]) -> str:
     """All of it for people."""
-    rows = [("id", "what", "lost", "reord.", "dup. marked/not", "again", "recovery p50/max", "")]
+    rows = [("id", "what", "lost", "order", "dup. marked/not", "again", "recovery p50/max", "")]
     for one in reports:
         recovery = "" if one.recovery_max is None else f"{one.recovery_p50} / {one.recovery_max} s"
         rows.append(

@@ -39,7 +39,7 @@ class Product(Protocol):
 
 
 class Whole:
-    """`make run` in a directory of its own; `variant` names a broken one (tests/chaos/variants)."""
+    """`make run` in a directory of its own."""
 
     def __init__(self, directory: Path, **environment: str) -> None:
         self.stack = Stack(directory / "data", **environment)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.chaos.judge import Expectation, Verdict, judge
 from tests.chaos.ledgers import ECHO, Asked, Books, Brought, Fault, Seen, Sent, Stored, text_of
 
@@ -67,9 +69,10 @@ def test_a_message_that_no_agent_saw_is_lost_unless_none_was_to_see_it():
     assert not judge(books, Expectation(to_agent=False)).red
 
 
-def test_a_request_that_the_agent_refused_did_not_bring_the_message():
+@pytest.mark.parametrize("status", [500, 0])
+def test_a_request_that_the_agent_refused_or_never_answered_brought_nothing(status):
     books = clean_books()
-    books.seen = [*books.seen[:-1], replace(books.seen[-1], status=500)]
+    books.seen = [*books.seen[:-1], replace(books.seen[-1], status=status)]
     assert "40700100002:3 not at the agent" in reasons(books)
 
 
