@@ -80,6 +80,8 @@ class World:
         self.database.close()
         self.database.url = product.owner_url
         self._spare = []
+        # Another database counts its houses from the beginning, and their numbers come again.
+        self.graph.calls.clear()
 
     def house(self, spare: int = 1) -> House:
         """A house nobody has used; `spare` are made at once when there is none."""
