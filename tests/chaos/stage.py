@@ -29,6 +29,8 @@ STATUSES = ("delivered",)
 GAUGE_RATE, GAUGE_SECONDS = 20.0, 4.0
 # Two messages a second any machine keeps up with.
 SLOWEST_RATE = 2.0
+# How long nothing may happen before it counts as rest.
+QUIET_SECONDS = 0.7
 STATUS_WAITS = (0.3, 0.7, 1.5, 3.0, 3.0, 3.0, 5.0, 5.0, 5.0, 5.0)
 
 
@@ -278,9 +280,13 @@ class Stage:
         self.notes.append(text)
 
     def settle(self, seconds: float = 30.0) -> bool:
-        """Wait until everything has come to its end."""
-        account = self.house.account_id
-        return bool(self.wait_for(lambda: self.database.is_quiet(account), seconds))
+        """Wait until everything has come to its end, and no status comes after it for a while."""
+        account, end = self.house.account_id, time.monotonic() + seconds
+        while self.wait_for(lambda: self.database.is_quiet(account), end - time.monotonic()):
+            time.sleep(QUIET_SECONDS)
+            if self.database.is_quiet(account):
+                return True
+        return False
 
     # --- Judging -----------------------------------------------------------------------------
 
