@@ -187,18 +187,18 @@ def give_back(limit: Limit, key: str, *, cost: float = 1) -> None:
 
 _EMPTY = """
 INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
-VALUES (%(key)s, LEAST(0, 1 - %(wait)s::float * %(rate)s), clock_timestamp())
+VALUES (%(key)s, %(tokens)s, clock_timestamp())
 ON CONFLICT (key) DO UPDATE
     SET tokens = LEAST(EXCLUDED.tokens, bucket.tokens), updated_at = EXCLUDED.updated_at
 """
 
 
-def empty(limit: Limit, key: str, *, seconds: float = 0) -> None:
-    """Nothing can be taken for so many seconds; without a number, until it has filled up again."""
+def empty(limit: Limit, key: str, *, seconds: float | None = None) -> None:
+    """Nothing can be taken for so many seconds; without a number, until it has filled up again from
+    less than nothing."""
+    tokens = -1.0 if seconds is None else min(0.0, 1 - seconds * limit.per_second)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _EMPTY, {"key": _key(limit.name, key), "wait": seconds, "rate": limit.per_second}
-        )
+        cursor.execute(_EMPTY, {"key": _key(limit.name, key), "tokens": tokens})
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,10 @@ class Account(models.Model):
     agents_paused = models.BooleanField(default=False)
     # What happens to a plain text of which nobody knows whether it arrived (DL-42).
     on_uncertain = models.CharField(
-        max_length=14, choices=OnUncertain, default=OnUncertain.RESEND_ONCE
+        max_length=14,
+        choices=OnUncertain,
+        default=OnUncertain.RESEND_ONCE,
+        db_default=OnUncertain.RESEND_ONCE.value,
     )
     # Since when more waits here than the soft limit allows; the courier writes it (DL-93).
     overloaded_since = models.DateTimeField(null=True, blank=True, editable=False)

@@ -91,10 +91,12 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
     @extend_schema(request=AgentChangeSerializer, responses=AgentSerializer)
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
         """With `If-Match`, only if nobody has changed it since (412)."""
-        agent = self.get_object()
         self.find(Agent.objects.all(), id, lock=True)
+        agent = self.get_object()
         check_match(request, tag_of(agent))
         given = self.shape(AgentChangeSerializer, partial=True)
+        if given.get("url", agent.endpoint.url) != agent.endpoint.url:
+            self.require_fresh()  # whoever redirects events reads every conversation
         services.change_agent(agent, by=self.member, **given)
         return self._show(self.get_object())
 

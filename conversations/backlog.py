@@ -21,7 +21,7 @@ SELECT kind, state, count(*) FROM conversations_delivery
 WHERE state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held') GROUP BY kind, state
 UNION ALL
 SELECT kind, 'pending', count(*) FROM conversations_lane
-WHERE kind = 'inbound' AND due_at IS NOT NULL GROUP BY kind
+WHERE kind IN ('inbound', 'status') AND due_at IS NOT NULL GROUP BY kind
 """
 _OLDEST: LiteralString = """
 SELECT kind, extract(epoch FROM now() - min(due_at))::float FROM conversations_lane
@@ -34,7 +34,7 @@ WHERE courier_id IS NOT NULL AND lease_token IS NOT NULL AND kind = ANY(%s)
 
 
 def open_deliveries() -> dict[tuple[str, str], int]:
-    """How many have not ended, by (kind, state); of kind inbound: lanes with receipts to be read."""
+    """How many have not ended, by (kind, state); of kinds inbound and status: lanes with receipts to be read."""
     with connection.cursor() as cursor:
         cursor.execute(_OPEN)
         return {(kind, state): n for kind, state, n in cursor.fetchall()}

@@ -91,8 +91,9 @@ def _row(line: Line) -> list[Any]:
         format_html("<strong>{}</strong>", mask(line.title)) if line.marked else mask(line.title)
     )
     links = format_html_join(" ", "{}", [(_way(link),) for link in line.links])
-    # Why somebody got a conversation may be said in the customer's own words.
-    detail = "" if line.kind == "assignment" else redact(line.detail)
+    # Why somebody got a conversation may be said in the customer's own words, and a platform's id of a
+    # message may hold their number.
+    detail = "" if line.kind in ("assignment", "message") else redact(line.detail)
     return [at, title, redact(line.outcome), detail, ids, links]
 
 

@@ -77,6 +77,7 @@ FROM conversations_delivery dead
 LEFT JOIN integrations_dismissal seen ON seen.account_id = %(account)s
      AND seen.kind = 'dead_letters' AND seen.subject_id = dead.endpoint_id
 WHERE dead.account_id = %(account)s AND dead.state = 'dead' AND dead.endpoint_id IS NOT NULL
+  AND dead.schedule <> 'once'
   AND finished_at > greatest(now() - interval '30 days', seen.at)
   AND NOT EXISTS (SELECT 1 FROM conversations_delivery replay WHERE replay.replay_of_id = dead.id)
   AND NOT EXISTS (SELECT 1 FROM agents_agent

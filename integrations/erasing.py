@@ -8,7 +8,14 @@ from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
 from conversations.messages import DeliveryStatus
-from conversations.models import AddressIdentifier, Contact, Conversation, Lane, Message
+from conversations.models import (
+    AddressIdentifier,
+    Contact,
+    Conversation,
+    Delivery,
+    Lane,
+    Message,
+)
 from integrations.models import Receipt
 
 State = Receipt.State
@@ -27,24 +34,26 @@ def forget_receipts(contact: Contact, conversations: Sequence[Conversation]) -> 
         key__in=list(names.values_list("value", flat=True)),
     )
     receipts = Receipt.objects.filter(lane_id__in=list(lanes.values_list("pk", flat=True)))
-    receipts.filter(state=State.NEW).update(state=State.IGNORED)
     for found in (receipts, _of_messages(conversations)):
+        found.filter(state=State.NEW).update(state=State.IGNORED)
         found.update(body_packed=b"", headers={}, result="")
     lanes.update(key=Concat(Value("erased:"), Cast(F("pk"), CharField())))
 
 
 def _of_messages(conversations: Sequence[Conversation]) -> QuerySet[Receipt]:
-    said = Message.objects.filter(conversation__in=conversations).exclude(external_id="")
-    keys = [
-        key
-        for external_id in said.values_list("external_id", flat=True)
-        for key in _keys(external_id)
-    ]
+    said = Message.objects.filter(conversation__in=conversations)
+    # The later parts of a message have ids of their own.
+    parts = Delivery.objects.filter(conversation__in=conversations, kind=Lane.Kind.SEND)
+    named = {
+        *said.values_list("external_id", flat=True),
+        *parts.values_list("provider_message_id", flat=True),
+    }
+    keys = [key for external_id in named - {""} for key in _keys(external_id)]
     inboxes = {conversation.inbox_id for conversation in conversations}
     return Receipt.objects.filter(inbox__in=inboxes, dedupe_key__in=keys)
 
 
 def _keys(external_id: str) -> list[str]:
     """The dedupe keys of a message, of its echo and of its statuses (DL-13)."""
-    statuses = [f"s:{external_id}:{status}" for status in DeliveryStatus]
+    statuses = [f"s:{external_id}:{status}" for status in (*DeliveryStatus, "played")]
     return [f"m:{external_id}", f"e:{external_id}", *statuses]

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='account',
             name='on_uncertain',
-            field=models.CharField(choices=[('resend_once', 'send it once more'), ('hold_for_human', 'leave it to a person')], default='resend_once', max_length=14),
+            field=models.CharField(choices=[('resend_once', 'send it once more'), ('hold_for_human', 'leave it to a person')], db_default='resend_once', default='resend_once', max_length=14),
         ),
         migrations.AddField(
             model_name='account',

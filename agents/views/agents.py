@@ -114,7 +114,7 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
 
 
 @judges_address
-@member_required(Permission.AGENTS_WRITE)
+@member_required(Permission.AGENTS_WRITE, fresh=True)
 @page
 def change(request: MemberRequest, public_id: str, *, objection: str) -> HttpResponse:
     found = find_agent(public_id)

@@ -233,7 +233,7 @@ class Delivery(AccountModel):
     )
     possible_duplicate = models.BooleanField(default=False)
     # It is tried alone, so that what came after it need not wait (DL-23).
-    parked = models.BooleanField(default=False)
+    parked = models.BooleanField(default=False, db_default=False)
     request_started_at = models.DateTimeField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=250, blank=True)
     dead_reason = models.CharField(max_length=250, blank=True)

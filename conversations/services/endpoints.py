@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.tasks import send_owners_letter
 from conversations.errors import FieldError
 from conversations.models import Delivery, Endpoint, EndpointSecret
+from conversations.services import outbox
 
 SECRETS_AT_MOST = 3
 GRACE = timedelta(hours=24)
@@ -105,9 +106,8 @@ def name_of(endpoint: Endpoint) -> str:
 def cancel_queue(endpoint_id: int, *, reason: str) -> int:
     """Cancel what still waits for an endpoint; what is under way ends by itself. Returns how many."""
     waiting = (Delivery.State.PENDING, Delivery.State.RETRY_WAIT)
-    return Delivery.objects.filter(endpoint_id=endpoint_id, state__in=waiting).update(
-        state=Delivery.State.CANCELED, dead_reason=reason[:250], finished_at=timezone.now()
-    )
+    queue = Delivery.objects.filter(endpoint_id=endpoint_id, state__in=waiting)
+    return outbox.cancel(queue, reason=reason)
 
 
 # --- What may be kept ----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.audit import audit
@@ -27,7 +28,7 @@ from conversations.models import (
     Message,
     Timer,
 )
-from conversations.services import events
+from conversations.services import events, outbox
 from conversations.services.holding import resolve
 from conversations.services.locking import lock_many
 from conversations.signals import contact_erased
@@ -72,7 +73,7 @@ def erase_contact(contact: Contact, *, by: Member) -> None:
     _wipe_contact(contact)
     for conversation in conversations:
         conversation.contact = contact
-        events.record(conversation, EVENT, actor=by)
+        events.record(conversation, "contact.erased", actor=by)
     audit("contact.erased", by=by, target=contact, changes={"conversations": len(conversations)})
 
 
@@ -89,6 +90,7 @@ def erase_latecomers() -> int:
             conversations = list(lock_many(list(pks)).values())
             contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
             _forget_addresses(contact)
+            _cancel(conversations)
             _wipe(conversations)
     return len(contacts)
 
@@ -103,9 +105,7 @@ def _forget_addresses(contact: Contact) -> None:
 def _cancel(conversations: Sequence[Conversation]) -> None:
     """What is under way comes back to a lane that has nothing left for it (`sending`, `pushing`)."""
     waiting = (State.PENDING, State.RETRY_WAIT, State.UNCERTAIN, State.HELD)
-    Delivery.objects.filter(conversation__in=conversations, state__in=waiting).update(
-        state=State.CANCELED, dead_reason=ERASED, finished_at=timezone.now()
-    )
+    outbox.cancel(_spoken(conversations).filter(state__in=waiting), reason=ERASED)
     Timer.objects.filter(conversation__in=conversations).delete()
 
 
@@ -119,9 +119,8 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
     messages = Message.objects.filter(conversation__in=conversations)
     spoken = messages.exclude(direction=Message.Direction.SYSTEM)
     spoken.update(text="", content={}, error_text="", deleted_at=timezone.now())
-    deliveries = Delivery.objects.filter(conversation__in=conversations)
-    deliveries.update(body_sealed=b"")
-    Attempt.objects.filter(delivery__in=deliveries).update(
+    _spoken(conversations).update(body_sealed=b"")
+    Attempt.objects.filter(delivery__conversation__in=conversations).update(
         response_body="", error="", request_headers={}, response_headers={}
     )
     Assignment.objects.filter(conversation__in=conversations).update(detail="", summary="")
@@ -131,6 +130,11 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
     with connection.cursor() as cursor:
         for statement, kept in ((_WIPE_EVENTS, KEPT_FACTS), (_WIPE_LINES, KEPT_OF_LINES)):
             cursor.execute(statement, [kept, [one.pk for one in conversations]])
+
+
+def _spoken(conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
+    """Their deliveries, without those that tell others to forget as well."""
+    return Delivery.objects.filter(conversation__in=conversations).exclude(event_type=EVENT)
 
 
 def _wipe_contact(contact: Contact) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from accounts import metrics
@@ -138,6 +138,17 @@ def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: st
         .update(state=Delivery.State.CANCELED, dead_reason=reason, finished_at=timezone.now())
     )
     count_ended(canceled, Lane.Kind.AGENT, Delivery.Schedule.LIVE)
+    return canceled
+
+
+def cancel(deliveries: QuerySet[Delivery], *, reason: str) -> int:
+    """Cancel all of these, which are open; returns how many."""
+    kinds = list(deliveries.order_by().values_list("kind", "schedule").annotate(n=Count("pk")))
+    canceled = deliveries.update(
+        state=Delivery.State.CANCELED, dead_reason=reason[:250], finished_at=timezone.now()
+    )
+    for kind, schedule, n in kinds:
+        count_ended(n, kind, schedule)
     return canceled
 
 

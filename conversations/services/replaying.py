@@ -21,9 +21,10 @@ from conversations.errors import ConfirmationNeededError, NotReplayableError
 from conversations.messages import DeliveryStatus
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message
 from conversations.services import events, outbox
+from conversations.services.erasing import ERASED
 from conversations.services.locking import lock
 from conversations.services.outbound import check_can_send
-from conversations.services.outbox import NOT_ASSIGNED, LaneName
+from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED, LaneName
 from conversations.services.sending import go_on
 
 State = Delivery.State
@@ -77,10 +78,11 @@ def missed(endpoint_id: int) -> QuerySet[Delivery]:
 
     What was taken back because somebody else got the conversation is not missed.
     """
+    taken_back = (NOT_ASSIGNED, ERASED)
     return _not_made_up_for(
-        _firsts(endpoint_id).filter(
-            Q(state=State.DEAD) | Q(state=State.CANCELED) & ~Q(dead_reason=NOT_ASSIGNED)
-        )
+        _firsts(endpoint_id)
+        .exclude(kind=Lane.Kind.AGENT, event_type__in=FAREWELLS)  # it holds them no more
+        .filter(Q(state=State.DEAD) | Q(state=State.CANCELED) & ~Q(dead_reason__in=taken_back))
     )
 
 
@@ -92,9 +94,8 @@ def ended_as(endpoint_id: int, state: str) -> QuerySet[Delivery]:
 
 
 def _firsts(endpoint_id: int) -> QuerySet[Delivery]:
-    return Delivery.objects.filter(
-        endpoint=endpoint_id, kind__in=EVENTS, replay_of__isnull=True
-    ).order_by("pk")
+    firsts = Delivery.objects.filter(endpoint=endpoint_id, kind__in=EVENTS, replay_of__isnull=True)
+    return firsts.exclude(schedule=Delivery.Schedule.ONCE).order_by("pk")  # without tests
 
 
 def _not_made_up_for(rows: QuerySet[Delivery]) -> QuerySet[Delivery]:

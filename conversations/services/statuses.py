@@ -209,5 +209,6 @@ def settle_uncertain(message: Message, update: StatusUpdate) -> None:
     if settled:
         schedule, delivered = Delivery.Schedule.SEND, State.DELIVERED
         outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
-        Lane.objects.filter(deliveries__message=message).update(due_at=timezone.now())
+        lanes = Lane.objects.filter(kind=Lane.Kind.SEND, deliveries__message=message)
+        lanes.update(due_at=timezone.now())
         outbox.ring(Lane.Kind.SEND)

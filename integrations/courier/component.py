@@ -335,9 +335,24 @@ class Courier:
             probe=probe,
             limited=one.target.bearing.limited,
         )
-        if urgent:
+        if probe:  # judged before its lane goes on: what follows on it must know
+            note = self.health.take_one(claim.account_id, claim.destination_id)
+            if note is not None:
+                await self._judge(claim.account_id, claim.destination_id, note)
+                self._wake.set()
+        elif urgent:
             self._health_wake.set()
         return pushed
+
+    async def _judge(self, account_id: int, endpoint_id: int, note: breaker.Note) -> None:
+        """Write what was seen of one endpoint; that one breaks must not lose what others showed."""
+        try:
+            bearing = await self.desk.surely(health.write, account_id, endpoint_id, note)
+        except Exception:
+            logger.exception("endpoint not judged endpoint=%d", endpoint_id)
+            return
+        if bearing is not None:
+            self.gate.learn(endpoint_id, bearing)
 
     async def _send(self, claim: Claim) -> Release:
         part = await self.beginning(claim)
@@ -468,9 +483,7 @@ class Courier:
         await self._pause(HEALTH_SECONDS, self._health_wake)
         self._health_wake.clear()
         for account_id, endpoint_id, note in self.health.take():
-            bearing = await self.desk.surely(health.write, account_id, endpoint_id, note)
-            if bearing is not None:
-                self.gate.learn(endpoint_id, bearing)
+            await self._judge(account_id, endpoint_id, note)
         self._wake.set()
 
     async def _find_forgotten(self) -> None:

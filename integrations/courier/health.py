@@ -51,6 +51,9 @@ class Notes:
         note.add(exchange, timezone.now(), in_flight=in_flight, probe=probe)
         return probe or (limited and exchange.ok) or note.too_much > 0 or breaker.must_open(note)
 
+    def take_one(self, account_id: int, endpoint_id: int) -> Note | None:
+        return self._notes.pop((account_id, endpoint_id), None)
+
     def take(self) -> Iterator[tuple[int, int, Note]]:
         notes, self._notes = self._notes, {}
         for (account_id, endpoint_id), note in notes.items():
@@ -60,7 +63,9 @@ class Notes:
 def write(account_id: int, endpoint_id: int, note: Note) -> Bearing | None:
     """Judge an endpoint by what was seen, and do what follows from it; what it bears from now on."""
     with account_context(account_id):
-        endpoint = Endpoint.objects.select_for_update().filter(pk=endpoint_id).first()
+        # Not against new deliveries that name it (`no_key`): every event of the account would wait.
+        locked = Endpoint.objects.select_for_update(no_key=True)
+        endpoint = locked.filter(pk=endpoint_id).first()
         if endpoint is None:
             return None
         now = database_now()
@@ -80,7 +85,7 @@ def look_after(account_id: int) -> None:
         enabled = Endpoint.objects.filter(state=Endpoint.State.ENABLED)
         suspects = enabled.filter(failing_since__lt=database_now() - breaker.SOONEST_WARNING)
         ended = []
-        for endpoint in suspects.select_for_update().order_by("pk"):
+        for endpoint in suspects.select_for_update(no_key=True).order_by("pk"):
             changes = breaker.patience_with(endpoint, database_now())
             endpoint.save(update_fields=["warned_at"])
             _tell(endpoint, changes)

@@ -17,6 +17,7 @@ from integrations.courier.lanes import Push
 from integrations.courier.pushing import (
     BREAKER_OPEN,
     GONE,
+    NO_BODY,
     NOT_CALLED,
     SWITCHED_OFF,
     Pushed,
@@ -113,7 +114,7 @@ def _failed(pushed: Pushed, due: datetime | None) -> Result:
 def _next(pushed: Pushed, now: datetime) -> datetime | None:
     """When to try again; None when the attempts are used up, or it is switched off or deleted."""
     one, exchange, _headers = pushed
-    if exchange is SWITCHED_OFF:
+    if exchange in (SWITCHED_OFF, NO_BODY):
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     failure = Failure(exchange.outcome, exchange.status, asked)

@@ -28,7 +28,7 @@ WITH open AS (
     WHERE state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held') GROUP BY account_id
 ), unread AS (
     SELECT account_id, count(*) AS n FROM conversations_lane
-    WHERE kind = 'inbound' AND due_at <= now() GROUP BY account_id
+    WHERE kind IN ('inbound', 'status') AND due_at <= now() GROUP BY account_id
 ), load AS (
     SELECT account.id, account.overloaded_since IS NOT NULL AS marked, GREATEST(
         COALESCE(open.n, 0)::float / %(deliveries)s, COALESCE(unread.n, 0)::float / %(unread)s) AS share

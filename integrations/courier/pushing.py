@@ -16,7 +16,6 @@ from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
 from conversations.models import Conversation, Delivery
-from conversations.services.endpoints import cancel_queue
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
@@ -32,9 +31,11 @@ State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
 # Ends without a call, which say nothing about the endpoint.
-NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open"})
+NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open", "no_body"})
 NO_SECRET = Exchange("no_secret", error="its signing secret does not open with FIELD_KEYS")
 BREAKER_OPEN = Exchange("breaker_open", error="it has failed too often and is tried again later")
+# What was under way while its contact was erased (F-32).
+NO_BODY = Exchange("no_body", error="what was in it has been erased")
 SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
 
 
@@ -45,6 +46,8 @@ async def push(one: Push, http: GuardedClient, *, max_bytes: int = ANSWER_BYTES)
         return Pushed(one, SWITCHED_OFF, {})
     if not target.secrets:
         return Pushed(one, NO_SECRET, {})
+    if not one.delivery.body_sealed and one.delivery.conversation_id is not None:
+        return Pushed(one, NO_BODY, {})
     delivery, body = one.delivery, one.delivery.body
     headers = push_headers(
         dialect_of(target.dialect),
@@ -195,9 +198,6 @@ def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) ->
             "push given up delivery=%d reason=%s after=%d", one.job.delivery_id, reason, one.job.n
         )
         agents.delivery_failed(one.delivery, reason=reason)
-        if exchange.status == GONE:
-            # Whoever runs the agent has taken it down; nothing more is brought there (DL-33).
-            cancel_queue(one.delivery.endpoint_id or 0, reason="the endpoint answered 410")
 
 
 def _is_lost(delivery: Delivery) -> bool:
@@ -211,7 +211,7 @@ def _is_lost(delivery: Delivery) -> bool:
 
 def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
     """When to try again; None when it is hopeless, switched off, or the patience is used up."""
-    if exchange in (SWITCHED_OFF, BREAKER_OPEN) or exchange.status == GONE:
+    if exchange in (SWITCHED_OFF, BREAKER_OPEN, NO_BODY) or exchange.status == GONE:
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     dialect = dialect_of(one.target.dialect if one.target else "")

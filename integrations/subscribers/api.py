@@ -78,10 +78,12 @@ class WebhookViewSet(ListModelMixin, AccountViewSet):
     @extend_schema(request=WebhookChangeSerializer, responses=WebhookSerializer)
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
         """With `If-Match`, only if nobody has changed it since (412). What waits goes to the new address."""
-        endpoint = self.get_object()
         self.find(services.subscribers(), id, lock=True)
+        endpoint = self.get_object()
         check_match(request, tag_of(endpoint))
         given = self.shape(WebhookChangeSerializer, partial=True)
+        if given.get("url", endpoint.url) != endpoint.url:
+            self.require_fresh()
         services.change_subscriber(endpoint, by=self.member, **given)
         return self._show(self.get_object())
 

@@ -111,7 +111,9 @@ def _bodies(recorded: Sequence[Recorded], account: Account) -> dict[str, dict[st
     """What is said of each event, by its id; in a constant number of queries."""
     conversations = [one.conversation for one in recorded]
     messages = [one.message for one in recorded if one.message is not None]
-    prefetch_related_objects(conversations, "labels")
+    prefetch_related_objects(
+        conversations, "inbox", "address", "contact", "assignee", "team", "labels"
+    )
     prefetch_related_objects(messages, "author", "reply_to", "attachments")
     bodies = {one.event.id: body_of(one, account) for one in recorded}
     for conversation in conversations:

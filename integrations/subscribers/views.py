@@ -103,7 +103,7 @@ def _living_secrets(endpoint: Endpoint) -> QuerySet[Any]:
 
 
 @judges_address
-@member_required(Permission.WEBHOOKS_WRITE)
+@member_required(Permission.WEBHOOKS_WRITE, fresh=True)
 @page
 def change(request: MemberRequest, public_id: str, *, objection: str) -> HttpResponse:
     found = find_webhook(public_id)

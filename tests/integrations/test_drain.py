@@ -102,7 +102,7 @@ def test_a_second_signal_leaves_what_is_under_way_to_the_others(command, second)
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.7)
             process.send_signal(second)
-            process.wait(5)
+            process.wait(20)
         finally:
             process.kill()
             process.wait()
