@@ -83,7 +83,8 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
         "change_agent": (
             reverse("change_agent", args=[agent]),
             {
-                "name": "Nora",
+                "name": "Lumi",
+                "dialect": "native",
                 "url": "https://93.184.215.15/",
                 "patience_s": "90",
                 "timeout_s": "15",
