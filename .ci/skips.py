@@ -22,6 +22,7 @@ PRESENT = {
     "redis": found("redis-server"),
     "rabbitmq": found("rabbitmq-server"),
     "xgettext": found("xgettext"),
+    "nginx": found("nginx"),
     "root": os.geteuid() == 0,
     "linux": sys.platform == "linux",
 }

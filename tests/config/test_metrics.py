@@ -383,8 +383,8 @@ def test_dl_65_is_cheap(waiting: Conversation, django_assert_max_num_queries: An
         about: dict[str, Any] = {"account": waiting.account_id, "now": timezone.now()}
         cursor.execute(f"EXPLAIN {patience._OVER_PATIENCE}", about)
         plan = "\n".join(row[0] for row in cursor.fetchall())
-    # Only what agents hold is read; whether by the index's second column is the planner's taste here.
-    assert re.search(r"conv_open_by_assignee(.*\n){1,3}.*assignee_id = ANY", plan), plan
+    # Found by who holds them; which index serves best, no planner can say of so few rows.
+    assert re.search(r"Index Scan using conv_(.*\n){1,3}.*assignee_id = ANY", plan), plan
 
 
 def test_accounts_are_named_only_where_the_operator_wants_it(
