@@ -206,7 +206,8 @@ def redirects(stage: Stage) -> None:
     followed = [path for path in stage.world.agents.unknown if path in ours]
     stage.want(not followed, "a redirect was followed")
     statuses = {one.status for tries in pushes(stage).values() for one in tries}
-    stage.want(statuses == {302}, f"the attempts stand with {statuses}")
+    # None: an open breaker let it go to people without a request.
+    stage.want({302} <= statuses <= {302, None}, f"the attempts stand with {statuses}")
 
 
 @scenario("F-15", "the agent's name leads to 127.0.0.1 at the second attempt")

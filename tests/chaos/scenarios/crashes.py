@@ -16,6 +16,8 @@ from tests.chaos.stage import Stage
 
 MOVING_SECONDS = 5.0
 IN_FLIGHT = 16
+# One failure more in a row would open the agent's breaker, which is another line's matter (F-09).
+MAY_FAIL = 4
 
 
 @scenario("F-01", "kill -9 web under load")
@@ -175,7 +177,7 @@ def pause_worker(stage: Stage) -> None:
     """What the paused one comes back with is a failure that arrived: were it believed, the message
     would be brought a third time, after those that followed it."""
     stage.agent.behave = _fails_late_then_answers
-    names = [stage.customers.name() for _ in range(6)]
+    names = [stage.customers.name() for _ in range(MAY_FAIL)]
     for name in names:
         stage.say(name, 1)
     held = stage.wait_for(lambda: stage.agent.now >= len(names))

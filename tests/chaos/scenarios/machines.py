@@ -13,6 +13,7 @@ from tests.chaos.agent import NOTHING, Event, Reaction, echo
 from tests.chaos.ledgers import Sent, text_of
 from tests.chaos.playing import CannotPlayError, scenario
 from tests.chaos.scenarios.agents import JITTER, SCHEDULE, pushes, talk_once
+from tests.chaos.scenarios.crashes import MAY_FAIL
 from tests.chaos.stage import Stage
 from tests.fakes.graph import hooks
 
@@ -89,11 +90,11 @@ def _fill(path: Path) -> None:
 def wrong_clock(stage: Stage) -> None:
     """Due times are the database's: nothing goes early or late, and what is signed can be verified."""
     library = _clock_library(stage.world.directory)
-    stage.agent.behave = _fails_twice
+    stage.agent.behave = _fails_once
     for hours in (-1, 1):
         environment = {"LD_PRELOAD": str(library), "CHAOS_CLOCK_SHIFT": str(hours * HOUR)}
         with stage.more_couriers(1, **environment):
-            talk_once(stage, 6)
+            talk_once(stage, MAY_FAIL)
             stage.want(stage.settle(60), f"nothing comes to an end beside a clock at {hours:+d} h")
     allowed = 1 + stage.world.slack
     for tries in pushes(stage).values():
@@ -103,10 +104,10 @@ def wrong_clock(stage: Stage) -> None:
             stage.want(fits, f"a retry came after {gap:.1f} s, the schedule says {wait:g}")
 
 
-def _fails_twice(event: Event) -> Reaction:
+def _fails_once(event: Event) -> Reaction:
     if not event.is_question:
         return NOTHING
-    return Reaction(500) if event.seen.attempt <= 2 else echo(event)
+    return Reaction(500) if event.seen.attempt == 1 else echo(event)
 
 
 def _clock_library(directory: Path) -> Path:
