@@ -64,9 +64,10 @@ def erase_contact(contact: Contact, *, by: Member) -> None:
         return
     pks = Conversation.objects.filter(contact=contact).order_by("pk").values_list("pk", flat=True)
     conversations = list(lock_many(list(pks)).values())
+    _cancel(conversations)
     for conversation in conversations:
         resolve(conversation, by=None)
-    _cancel(conversations)
+    _cancel(conversations)  # what the resolving had to say
     contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
     _forget_addresses(contact)
     _wipe(conversations)
