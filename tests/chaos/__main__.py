@@ -61,6 +61,7 @@ class Run:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.world, self.directory = world, directory
+        directory.chmod(0o711)  # or the database's own user would live, and stay, elsewhere
         self.reports: list[Report] = []
 
     def lines(self, names: Sequence[str], *, broker: str) -> None:
@@ -77,7 +78,6 @@ class Run:
         """Play one line on a product whose disk may be filled, where we may make one."""
         disk = self.directory / "disk"
         disk.mkdir(exist_ok=True)
-        self.directory.chmod(0o711)  # or the database's own user would live elsewhere
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=777", "tmpfs", str(disk)]
         if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
             self.lines([name], broker="pgmq")
