@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 
 Names = tuple[Identifier, ...]
+# What they are known by, and what they call themselves.
+Person = tuple[Names, str]
 Known = Mapping[Identifier, Address]
 # A name that can go to somebody else tomorrow: kept, but it does not tell who is writing.
 CHANGING_KINDS = frozenset({"username"})
@@ -18,46 +21,74 @@ def find_address(inbox: Inbox, identifiers: Names) -> Address | None:
     return _first_known(identifiers, _known(inbox, identifiers))
 
 
-def addresses_of(inbox: Inbox, people: Sequence[tuple[Names, str]]) -> list[Address]:
+def addresses_of(inbox: Inbox, people: Sequence[Person]) -> list[Address]:
     """The address of each (identifiers, name), in this order; unknown ones are made, unknown
     identifiers are added, and an empty name or phone number is filled in."""
     known = _known(inbox, {one for identifiers, _name in people for one in identifiers})
-    found = []
-    for identifiers, name in people:
-        address = _first_known(identifiers, known)
-        if address is None:
-            address = find_or_create_address(inbox, identifiers, name=name)
-        else:
-            _complete(inbox, address, identifiers, known, name)
+    found = [_first_known(identifiers, known) for identifiers, _name in people]
+    strangers = [one for one, address in zip(people, found, strict=True) if address is None]
+    if strangers:
+        known |= _make(inbox, strangers, known)
+        found = [_first_known(identifiers, known) for identifiers, _name in people]
+    addresses = [address for address in found if address is not None]
+    for address, (identifiers, name) in zip(addresses, people, strict=True):
+        _complete(inbox, address, identifiers, known, name)
         address.inbox = inbox
-        found.append(address)
-    return found
+    return addresses
 
 
 def find_or_create_address(inbox: Inbox, identifiers: Names, *, name: str = "") -> Address:
     """The address behind any of `identifiers`, completed by them and by `name`."""
-    known = _known(inbox, identifiers)
-    address = _first_known(identifiers, known)
-    if address is not None:
-        _complete(inbox, address, identifiers, known, name)
-        return address
-    address = _create_address(inbox, identifiers, name)
-    add_identifiers(inbox, address, identifiers)
-    if faster := _faster(inbox, address, identifiers):
-        address.contact.delete()  # and the address with it: nobody could ever be reached there
-        return faster
-    return address
+    return addresses_of(inbox, [(identifiers, name)])[0]
 
 
 def add_identifiers(inbox: Inbox, address: Address, identifiers: Iterable[Identifier]) -> None:
     """More names of an address; those that belong to somebody stay with them."""
+    _add_names(inbox, [(address, one) for one in identifiers])
+
+
+def _add_names(inbox: Inbox, named: Iterable[tuple[Address, Identifier]]) -> None:
+    """Inserted in one order everywhere, so that two batches never wait for each other."""
     AddressIdentifier.objects.bulk_create(
         [
             AddressIdentifier(inbox=inbox, address=address, kind=one.kind, value=one.value)
-            for one in identifiers
+            for address, one in sorted(named, key=lambda pair: (pair[1].kind, pair[1].value))
         ],
         ignore_conflicts=True,
     )
+
+
+def _make(inbox: Inbox, strangers: Sequence[Person], known: Known) -> dict[Identifier, Address]:
+    """Addresses for people whom none of `known` names, by what each is known by from now on."""
+    made: dict[Identifier, Address] = {}
+    new: list[tuple[Address, Names]] = []
+    for identifiers, name in strangers:
+        if _first_known(identifiers, made) is None:
+            contact = Contact()
+            _fill_in(contact, identifiers, name)
+            new.append((Address(inbox=inbox, contact=contact), identifiers))
+            made |= {one: new[-1][0] for one in identifiers if one not in {*known, *made}}
+    Contact.objects.bulk_create([address.contact for address, _identifiers in new])
+    Address.objects.bulk_create([address for address, _identifiers in new])
+    _add_names(inbox, [(address, one) for address, identifiers in new for one in identifiers])
+    for address, faster in _overtaken(inbox, new):
+        address.contact.delete()  # and the address with it: nobody could ever be reached there
+        made = {one: faster if other is address else other for one, other in made.items()}
+    return made
+
+
+def _overtaken(
+    inbox: Inbox, new: Sequence[tuple[Address, Names]]
+) -> Iterator[tuple[Address, Address]]:
+    """New addresses of people whom another courier learnt to know a moment before us, and theirs (one
+    person may have two lanes: by phone and by user id)."""
+    names = AddressIdentifier.objects.filter(address__among=[address.pk for address, _ in new])
+    got = Counter(names.values_list("address", flat=True))
+    for address, identifiers in new:
+        if got[address.pk] < len(set(identifiers)):
+            found = find_address(inbox, identifiers)
+            if found is not None and found != address:
+                yield address, found
 
 
 def _known(inbox: Inbox, identifiers: Collection[Identifier]) -> dict[Identifier, Address]:
@@ -99,18 +130,3 @@ def _fill_in(contact: Contact, identifiers: Names, name: str) -> list[str]:
         contact.phone = phone[:32]
         changed.append("phone")
     return changed
-
-
-def _faster(inbox: Inbox, made: Address, identifiers: Names) -> Address | None:
-    """The address of another courier that learnt to know the same person a moment before us (one
-    person may have two lanes: by phone and by user id); None when ours is the one."""
-    if made.identifiers.count() == len(set(identifiers)):
-        return None
-    found = find_address(inbox, identifiers)
-    return found if found != made else None
-
-
-def _create_address(inbox: Inbox, identifiers: tuple[Identifier, ...], name: str) -> Address:
-    phone = next((i.value for i in identifiers if i.kind == "phone"), "")
-    contact = Contact.objects.create(name=name[:250], phone=phone[:32])
-    return Address.objects.create(inbox=inbox, contact=contact)

@@ -118,10 +118,8 @@ def _turns(addresses: Sequence[Address]) -> Iterator[list[int]]:
 def conversations_at(addresses: Sequence[Address]) -> dict[int, Conversation]:
     """Each address's one conversation, locked, by the address's id; made at the first word."""
     found = lock_at_many({address.pk: address for address in addresses})
-    for address in addresses:
-        if address.pk not in found:
-            found[address.pk] = _create_conversation(address)
-    return found
+    new = {address.pk: address for address in addresses if address.pk not in found}
+    return found | _begin_conversations(list(new.values())) if new else found
 
 
 def conversation_at(address: Address) -> Conversation:
@@ -306,31 +304,48 @@ def _touch(conversation: Conversation, message: Message) -> None:
     conversation.options = {}
 
 
-def _create_conversation(address: Address) -> Conversation:
+def _begin_conversations(addresses: Sequence[Address]) -> dict[int, Conversation]:
+    """The first ones at these addresses, by the address's id."""
     try:
         with transaction.atomic():
-            conversation = Conversation.objects.create(
-                number=_next_number(address.account_id),
-                inbox=address.inbox,
-                address=address,
-                contact=address.contact,
-                last_activity_at=timezone.now(),
-                synthetic=address.inbox.channel.synthetic,
-            )
-    except IntegrityError:  # another courier was faster; its conversation is the one
+            begun = Conversation.objects.bulk_create(_first_conversations(addresses))
+    except IntegrityError:  # another courier was faster somewhere; its conversation is the one
+        return {address.pk: _begin_or_find(address) for address in addresses}
+    events.record_many([Fact("conversation.created", one) for one in begun])
+    return {one.address_id: one for one in begun}
+
+
+def _begin_or_find(address: Address) -> Conversation:
+    try:
+        with transaction.atomic():
+            [begun] = Conversation.objects.bulk_create(_first_conversations([address]))
+    except IntegrityError:
         return lock(Conversation.objects.get(address=address))
-    conversation = lock(conversation)
-    events.record(conversation, "conversation.created")
-    return conversation
+    events.record(begun, "conversation.created")
+    return begun
 
 
-def _next_number(account_id: int) -> int:
-    """Numbers rise per account; the counter's row is taken after all conversations are locked, and
-    held until the transaction ends."""
+def _first_conversations(addresses: Sequence[Address]) -> Iterator[Conversation]:
+    """Not written yet. Nobody else sees them before the commit, so they need no lock."""
+    last = _take_numbers(addresses[0].account_id, len(addresses))
+    for number, address in enumerate(addresses, start=last - len(addresses) + 1):
+        yield Conversation(
+            number=number,
+            inbox=address.inbox,
+            address=address,
+            contact=address.contact,
+            last_activity_at=timezone.now(),
+            synthetic=address.inbox.channel.synthetic,
+        )
+
+
+def _take_numbers(account_id: int, n: int) -> int:
+    """The last of `n` numbers. They rise per account; the counter's row is taken after all conversations
+    are locked, and held until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE accounts_account SET conversation_counter = conversation_counter + 1"
+            "UPDATE accounts_account SET conversation_counter = conversation_counter + %s"
             " WHERE id = %s RETURNING conversation_counter",
-            [account_id],
+            [n, account_id],
         )
         return int(cursor.fetchone()[0])
