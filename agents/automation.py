@@ -14,12 +14,23 @@ from typing import Any
 
 from django.db.models import prefetch_related_objects
 
-from agents.deciding import Chain, decide, has_rules, rules_of, unmatched
+from agents.deciding import Chain, decide, has_rules, rules_of
+from agents.giving import foresee, give
 from agents.models import Agent, Decision
 from agents.pushing import agents_of, wants_answer
-from agents.telling import forget_labels, hindrance, serve, tell, tell_statuses
+from agents.telling import (
+    forget_labels,
+    hindrance,
+    serve,
+    tell,
+    tell_assignments,
+    tell_statuses,
+)
 from conversations.models import Conversation, Event, Message
 from conversations.signals import Recorded
+
+# What `_tell_plainly` has done about all of them.
+_TOLD = ("message.status", "conversation.created")
 
 _running: ContextVar[Chain | None] = ContextVar("rules", default=None)
 
@@ -29,18 +40,18 @@ def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
 
     Conversations are left as rules made them, so that the caller goes on with the truth.
     """
-    within_rules = _running.get() is not None
-    for one in recorded if within_rules else _tell_plainly(recorded):
+    chain = _running.get()
+    rest = _tell_plainly(recorded) if chain is None else _tell_assigned(recorded, chain)
+    for one in rest:
         _on_event(*one)
 
 
 def _on_event(event: Event, conversation: Conversation, message: Message | None) -> None:
     with _chain() as chain:
         if has_rules(event, message):
-            chain.deciding, before = message or chain.deciding, chain.deciding
-            decide(event, conversation, message, chain)
-            chain.deciding = before
-        tell(event, conversation, message, chain.deciding)
+            with chain.decides({conversation.pk: message} if message else {}):
+                decide(event, conversation, message, chain)
+        tell(event, conversation, message, chain.deciding.get(conversation.pk))
 
 
 @contextmanager
@@ -64,35 +75,51 @@ def _chain() -> Iterator[Chain]:
 
 def _tell_plainly(recorded: Sequence[Recorded]) -> list[Recorded]:
     """Do for all at once what is the same for most: messages that no rule matches are told to the
-    agent that holds the conversation, its own words end its customer's wait, and it hears what became
-    of them. Returns the others, which nothing has been done about."""
+    agent that holds the conversation, those that a rule gives to somebody to who gets it; an agent's
+    own words end its customer's wait, and it hears what became of them. Returns the others, which
+    nothing has been done about."""
     tell_statuses([one for one in recorded if one.event.type == "message.status"])
     said = [one for one in recorded if one.event.type == "message.created" and one.message]
     agents = agents_of(one.conversation.assignee for one in said)
     undecided = _pass_rules([one for one in said if wants_answer(one.message)], agents)
-    settled = {one.event.id for one in said} - undecided
-    serve([one for one in said if one.event.id in settled], agents)
-    return [
-        one
-        for one in recorded
-        if one.event.type != "message.status" and one.event.id not in settled
-    ]
+    settled = [one for one in said if one.event.id not in undecided]
+    holders = [one.conversation.assignee for one in settled]
+    agents |= agents_of(holder for holder in holders if holder and holder.pk not in agents)
+    serve(settled, agents)
+    done = {one.event.id for one in settled}
+    rest = [one for one in recorded if one.event.type not in _TOLD and one.event.id not in done]
+    begun = [one for one in recorded if one.event.type == "conversation.created"]
+    # Only rules hear of it: nobody holds it yet.
+    return [*begun, *rest] if begun and rules_of("conversation.created") else rest
 
 
 def _pass_rules(asked: Sequence[Recorded], agents: Mapping[int, Agent]) -> set[str]:
-    """Look at every rule for each message and store the decisions where none matches. Returns the
-    events where one does, or whose agent may not answer: nothing has been done about them."""
+    """Look at every rule for each message, do what is plain, and store the decisions. Returns the events
+    where it is not, or whose agent may not answer: nothing has been done about them."""
     rules = rules_of("message.created") if asked else []
     prefetch_related_objects([one.conversation for one in asked], "labels")
-    undecided, decisions = set(), []
-    for one in asked:
-        agent = agents.get(one.conversation.assignee_id or 0)
-        trace = unmatched(rules, one)
-        if trace is None or (agent and hindrance(agent, one.conversation, one.message)):
-            undecided.add(one.event.id)
-            forget_labels(one.conversation)
-        elif rules:
-            epoch = one.conversation.assignment_epoch
-            decisions.append(trace.decision(one.event, one.conversation, epoch))
-    Decision.objects.bulk_create(decisions)
-    return undecided
+    seen = [foresee(rules, one) for one in asked]
+    kept = [one for one in seen if one.matches is None and not _is_hindered(one.recorded, agents)]
+    with _chain() as chain:
+        given = give([one for one in seen if one.only_gives], rules, chain)
+    if rules:
+        Decision.objects.bulk_create([one.decision() for one in (*kept, *given)])
+    done = {one.recorded.event.id for one in (*kept, *given)}
+    undecided = [one for one in asked if one.event.id not in done]
+    for one in undecided:
+        forget_labels(one.conversation)
+    return {one.event.id for one in undecided}
+
+
+def _is_hindered(one: Recorded, agents: Mapping[int, Agent]) -> bool:
+    agent = agents.get(one.conversation.assignee_id or 0)
+    return agent is not None and hindrance(agent, one.conversation, one.message) is not None
+
+
+def _tell_assigned(recorded: Sequence[Recorded], chain: Chain) -> list[Recorded]:
+    """Tell who got conversations, where no rule wants to know of it; returns the other events."""
+    assigned = [one for one in recorded if one.event.type == "conversation.assigned"]
+    if not assigned or rules_of("conversation.assigned"):
+        return list(recorded)
+    tell_assignments(assigned, chain.deciding)
+    return [one for one in recorded if one.event.type != "conversation.assigned"]

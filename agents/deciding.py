@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,6 @@ from conversations.errors import CannotHoldError, DeskError
 from conversations.messages import Content
 from conversations.models import Conversation, Event, Message
 from conversations.services import Reason
-from conversations.signals import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,22 @@ MAX_ACTIONS = 20
 class Chain:
     """One outside event and everything that rules made of it."""
 
-    # The message whose rules run now; it is told to the holder when they are through.
-    deciding: Message | None = None
+    # By conversation, the message whose rules run now; its holder is told of it when they are through.
+    deciding: dict[int, Message] = field(default_factory=dict)
     depth: int = 0
     actions: int = 0
     cut: bool = False
+
+    @contextmanager
+    def decides(self, messages: Mapping[int, Message]) -> Iterator[None]:
+        """Rules about these messages, by conversation, run meanwhile; what they cause runs on their
+        behalf."""
+        before = self.deciding
+        self.deciding = {**before, **messages}
+        try:
+            yield
+        finally:
+            self.deciding = before
 
 
 def has_rules(event: Event, message: Message | None) -> bool:
@@ -76,6 +87,17 @@ class Trace:
         self.facts.update(facts.seen)
         row["matched"], row["leaf"] = verdict.matched, verdict.leaf
         return verdict
+
+    def skip(self, rules: Iterable[AssignmentRule], *, after: AssignmentRule) -> None:
+        """Rules that come too late."""
+        for rule in rules:
+            self.begin(rule)["skipped"] = _matched_before(after)
+
+    def did(self, rule: AssignmentRule, actions: list[dict[str, Any]]) -> None:
+        """What came of a rule that matched; the first one gives the outcome."""
+        self.rows[-1]["actions"] = actions
+        said = "; ".join(act.get("error") or act["did"] for act in actions)
+        self.outcome = self.outcome or f"{rule.name}: {said}"
 
     def decision(self, event: Event, conversation: Conversation, epoch_before: int) -> Decision:
         """What is stored about it; not written yet."""
@@ -127,23 +149,17 @@ def _walk(
         verdict = trace.look(rule, facts, row)
         if not verdict.matched:
             continue
-        row["actions"] = _perform(rule, verdict, conversation, chain, trace)
-        failed = any("error" in act for act in row["actions"])
-        said = "; ".join(act.get("error") or act["did"] for act in row["actions"])
-        trace.outcome = trace.outcome or f"{rule.name}: {said}"
+        actions = _perform(rule, verdict, conversation, chain, trace)
+        failed = any("error" in act for act in actions)
+        trace.did(rule, actions)
         facts = Facts(conversation, message)
         # A rule that could not do its work does not keep the next one from trying.
         if rule.stop and not failed:
-            stopped_by = _("“%(name)s” matched before") % {"name": rule.name}
+            stopped_by = _matched_before(rule)
 
 
-def unmatched(rules: Sequence[AssignmentRule], one: Recorded) -> Trace | None:
-    """What was seen when no rule matches; None when one does."""
-    trace, facts = Trace(), Facts(one.conversation, one.message)
-    for rule in rules:
-        if trace.look(rule, facts, trace.begin(rule)).matched:
-            return None
-    return trace
+def _matched_before(rule: AssignmentRule) -> str:
+    return _("“%(name)s” matched before") % {"name": rule.name}
 
 
 def _verdict(rule: AssignmentRule, facts: Facts) -> Verdict:
@@ -205,8 +221,8 @@ def _act_assign(
         raise CannotHoldError
     agent = agent_of(target) if isinstance(target, Member) else None
     if agent is not None:
-        _check_serves(agent, conversation)
-        hindered = hindrance(agent, conversation, chain.deciding)
+        check_serves(agent, [conversation])
+        hindered = hindrance(agent, conversation, chain.deciding.get(conversation.pk))
         if hindered is not None:
             to_people(conversation, agent, hindered)
             return _("not given to %(name)s but to people: %(why)s") % {
@@ -214,6 +230,11 @@ def _act_assign(
                 "why": hindered.detail or hindered.reason,
             }
     services.assign(conversation, to=target, by=None, reason=Reason.RULE, detail=rule.name)
+    return assigned_to(target)
+
+
+def assigned_to(target: Member | Team) -> str:
+    """What an assignment says it did."""
     return _("assigned to %(name)s") % {"name": target.name}
 
 
@@ -274,14 +295,15 @@ _ACTS = {
 }
 
 
-def _check_serves(agent: Agent, conversation: Conversation) -> None:
-    """An agent attached to inboxes takes conversations of these only."""
+def check_serves(agent: Agent, conversations: Sequence[Conversation]) -> None:
+    """An agent attached to inboxes takes conversations of these only. Raises `CannotHoldError`."""
     attached = set(AgentInbox.objects.filter(agent=agent).values_list("inbox_id", flat=True))
-    if attached and conversation.inbox_id not in attached:
-        raise CannotHoldError(
-            _("%(name)s does not serve the inbox %(inbox)s.")
-            % {"name": agent.name, "inbox": conversation.inbox.name}
-        )
+    for conversation in conversations:
+        if attached and conversation.inbox_id not in attached:
+            raise CannotHoldError(
+                _("%(name)s does not serve the inbox %(inbox)s.")
+                % {"name": agent.name, "inbox": conversation.inbox.name}
+            )
 
 
 def _team(public_id: str) -> Team | None:

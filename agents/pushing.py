@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -205,35 +206,44 @@ def push_messages(tellings: Sequence[Telling]) -> None:
     _begin_waiting([(one.conversation, one.agent) for one in tellings])
 
 
-def push_assignment(
-    event: Event, agent: Agent, conversation: Conversation, *, holding_back: Message | None = None
-) -> None:
-    """Tell a new holder what it got: history and hand-off context, then what nobody answered.
+class Handover(NamedTuple):
+    """A conversation that an agent got."""
 
-    `holding_back` is the message whose rules made this assignment; it is told by itself afterwards.
-    """
-    thread = _thread(conversation, before=holding_back)
-    answered = len(thread)
-    while answered and not _answers(thread[answered - 1]):
-        answered -= 1
-    unanswered = [message for message in thread[answered:] if wants_answer(message)][-FOLLOWING:]
-    begin = unanswered[0].pk if unanswered else None
-    known = [message for message in thread if begin is None or message.pk < begin]
-    handover = Telling(
-        event,
-        agent,
-        conversation,
-        history=known[-HISTORY:],
-        previous=_member(conversation, event.data.get("previous")),
+    event: Event
+    agent: Agent
+    conversation: Conversation
+    # The message whose rules made the assignment; it is told by itself afterwards.
+    held_back: Message | None
+
+
+def push_assignments(handovers: Sequence[Handover]) -> None:
+    """Tell new holders what they got: history and hand-off context, then what nobody answered."""
+    if not handovers:
+        return
+    threads = _threads(handovers)
+    unanswered = {pk: _unanswered(thread) for pk, thread in threads.items()}
+    events = _events_of(unanswered)
+    tellings: list[Telling] = []
+    for event, agent, conversation, _held_back in handovers:
+        following = unanswered[conversation.pk]
+        begin = following[0].pk if following else None
+        known = [one for one in threads[conversation.pk] if begin is None or one.pk < begin]
+        previous = _member(conversation, event.data.get("previous"))
+        tellings.append(
+            Telling(event, agent, conversation, history=known[-HISTORY:], previous=previous)
+        )
+        tellings += [
+            Telling(events[message.public_id], agent, conversation, message, again=True)
+            for message in following
+        ]
+    push(tellings)
+    _begin_waiting(
+        [
+            (conversation, agent)
+            for _event, agent, conversation, _held_back in handovers
+            if unanswered[conversation.pk]
+        ]
     )
-    events = _events_of(conversation, unanswered)
-    following = [
-        Telling(events[message.public_id], agent, conversation, message, again=True)
-        for message in unanswered
-    ]
-    push([handover, *following])
-    if unanswered:
-        _begin_waiting([(conversation, agent)])
 
 
 def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> None:
@@ -275,31 +285,48 @@ def _answers(message: Message) -> bool:
     )
 
 
-def _thread(conversation: Conversation, *, before: Message | None) -> list[Message]:
-    """The last words that customer and desk exchanged, oldest first."""
-    messages = Message.objects.filter(
-        conversation=conversation,
-        direction__in=(Message.Direction.INBOUND, Message.Direction.OUTBOUND),
-        deleted_at__isnull=True,
-    )
-    if before is not None:
-        messages = messages.filter(pk__lt=before.pk)
-    recent = (
-        messages.select_related("author", "reply_to")
-        .prefetch_related("attachments")
-        .order_by("-id")[: HISTORY + FOLLOWING]
-    )
-    return list(recent)[::-1]
+def _unanswered(thread: Sequence[Message]) -> list[Message]:
+    """What the customer has said since somebody last answered; the newest of it."""
+    answered = len(thread)
+    while answered and not _answers(thread[answered - 1]):
+        answered -= 1
+    return [message for message in thread[answered:] if wants_answer(message)][-FOLLOWING:]
 
 
-def _events_of(conversation: Conversation, messages: Sequence[Message]) -> dict[str, Event]:
+_THREADS = """
+SELECT message.*
+FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (conversation_id, before)
+CROSS JOIN LATERAL (
+    SELECT * FROM conversations_message
+    WHERE conversation_id = wanted.conversation_id AND id < wanted.before
+      AND direction IN ('inbound', 'outbound') AND deleted_at IS NULL
+    ORDER BY id DESC LIMIT %s) message
+ORDER BY message.id
+"""
+_LAST = 2**63 - 1
+
+
+def _threads(handovers: Sequence[Handover]) -> dict[int, list[Message]]:
+    """The last words that each customer and the desk exchanged, oldest first, by conversation."""
+    before = [one.held_back.pk if one.held_back else _LAST for one in handovers]
+    asked = [[one.conversation.pk for one in handovers], before, HISTORY + FOLLOWING]
+    messages = list(Message.objects.raw(_THREADS, asked))
+    prefetch_related_objects(messages, "author", "reply_to", "attachments")
+    threads: dict[int, list[Message]] = {one.conversation.pk: [] for one in handovers}
+    for message in messages:
+        threads[message.conversation_id].append(message)
+    return threads
+
+
+def _events_of(messages: Mapping[int, Sequence[Message]]) -> dict[str, Event]:
     """The `message.created` event of each message, by the message's public id."""
-    if not messages:
+    wanted = [message.public_id for said in messages.values() for message in said]
+    if not wanted:
         return {}
     events = Event.objects.filter(
-        conversation=conversation,
+        conversation__among=[pk for pk, said in messages.items() if said],
         type="message.created",
-        data__message__in=[message.public_id for message in messages],
+        data__message__in=wanted,
     )
     return {event.data["message"]: event for event in events}
 

@@ -13,6 +13,7 @@ from accounts.models import Team
 from agents import patience
 from agents.models import Agent
 from agents.pushing import (
+    Handover,
     Obstacle,
     Telling,
     agent_by_id,
@@ -22,7 +23,7 @@ from agents.pushing import (
     failing,
     obstacle,
     push,
-    push_assignment,
+    push_assignments,
     push_farewell,
     push_messages,
     wants_answer,
@@ -53,7 +54,8 @@ def tell(
         case "conversation.updated":
             _tell_update(event, conversation)
         case "conversation.assigned":
-            _tell_assignment(event, conversation, deciding)
+            held_back = {conversation.pk: deciding} if deciding else {}
+            tell_assignments([Recorded(event, conversation, None)], held_back)
         case "conversation.unassigned" | "conversation.resolved":
             previous = agent_by_id(event.data.get("previous"))
             if previous is not None:
@@ -136,17 +138,23 @@ def _tell_update(event: Event, conversation: Conversation) -> None:
         to_people(conversation, agent, hindered)
 
 
-def _tell_assignment(event: Event, conversation: Conversation, deciding: Message | None) -> None:
-    if event.epoch != conversation.assignment_epoch:
-        return  # a rule has moved it on already
-    agent = agent_of(conversation.assignee)
-    if agent is None:
-        return
-    hindered = obstacle(agent, agent.account) or failing(agent)
-    if hindered is not None:
-        to_people(conversation, agent, hindered)
-    else:
-        push_assignment(event, agent, conversation, holding_back=deciding)
+def tell_assignments(recorded: Sequence[Recorded], deciding: Mapping[int, Message]) -> None:
+    """Tell agents what they got; `deciding`, by conversation, are messages that they are told of later."""
+    # Those that a rule has moved on already are none of its holder's business.
+    current = [one for one in recorded if one.event.epoch == one.conversation.assignment_epoch]
+    agents = agents_of(one.conversation.assignee for one in current)
+    handovers = []
+    for event, conversation, _message in current:
+        agent = agents.get(conversation.assignee_id or 0)
+        if agent is None:
+            continue
+        hindered = obstacle(agent, agent.account) or failing(agent)
+        if hindered is not None:
+            to_people(conversation, agent, hindered)
+        else:
+            held_back = deciding.get(conversation.pk)
+            handovers.append(Handover(event, agent, conversation, held_back))
+    push_assignments(handovers)
 
 
 def hindrance(agent: Agent, conversation: Conversation, message: Message | None) -> Obstacle | None:

@@ -7,8 +7,8 @@ and returns the object it changed.
 from conversations.services.contacts import update_contact
 from conversations.services.erasing import erase_contact
 from conversations.services.holding import (
-    Reason,
     assign,
+    assign_many,
     give_back,
     hand_off,
     reopen,
@@ -18,6 +18,7 @@ from conversations.services.holding import (
     unassign,
 )
 from conversations.services.inbound import receive, receive_messages
+from conversations.services.moving import Reason
 from conversations.services.outbound import (
     Saying,
     add_note,
@@ -41,6 +42,7 @@ __all__ = [
     "add_labels",
     "add_note",
     "assign",
+    "assign_many",
     "erase_contact",
     "give_back",
     "hand_off",

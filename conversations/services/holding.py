@@ -1,16 +1,14 @@
-"""Who holds a conversation: the only functions that change status, assignee, team and epoch."""
+"""Who holds a conversation: with `moving`, the only functions that change status, assignee, team and epoch."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts.audit import audit
 from accounts.models import Member, Team
 from conversations import timers
 from conversations.errors import (
@@ -19,36 +17,13 @@ from conversations.errors import (
     NotHolderError,
     WrongStateError,
 )
-from conversations.models import Assignment, Conversation, Timer
+from conversations.models import Conversation, Timer
 from conversations.services import events
 from conversations.services.lines import add_line, summarise
 from conversations.services.locking import lock
+from conversations.services.moving import Reason, is_held_by, leave, move
 
 Status = Conversation.Status
-
-
-class Reason(StrEnum):
-    """Why somebody has it; stored on the assignment and sent to agents."""
-
-    RULE = "rule"
-    MANUAL = "manual"
-    TAKEOVER = "takeover"
-    ANSWERED = "answered"
-    GIVEN_BACK = "given_back"
-    HANDED_OFF = "handed_off"
-    AGENT_TIMEOUT = "agent_timeout"
-    AGENT_UNREACHABLE = "agent_unreachable"
-    AGENT_REJECTED = "agent_rejected"
-    AGENT_DISABLED = "agent_disabled"
-    AGENT_PAUSED = "agent_paused"
-    AGENT_DELETED = "agent_deleted"
-    LATE_MESSAGE = "late_message"
-    UNDONE = "undone"
-    RESOLVED = "resolved"
-
-
-# A person put themselves in the place of whoever held it, by the button or by answering.
-TAKEN_OVER = (Reason.TAKEOVER, Reason.ANSWERED)
 
 
 @transaction.atomic
@@ -71,14 +46,23 @@ def assign(
     _check_epoch(conversation, expected_epoch)
     check_may_act(conversation, by)
     _check_can_hold(conversation, to)
-    member = to if isinstance(to, Member) else None
-    team = to if isinstance(to, Team) else (conversation.team if member else None)
-    if _is_held_by(conversation, member, team):
-        return conversation
-    _move(
-        conversation, member=member, team=team, by=by, reason=reason, detail=detail, summary=summary
-    )
+    if not is_held_by(conversation, to):
+        move([conversation], to=to, by=by, reason=reason, detail=detail, summary=summary)
     return conversation
+
+
+def assign_many(
+    conversations: Sequence[Conversation], *, to: Member | Team, reason: str, detail: str = ""
+) -> None:
+    """Give several conversations of an account to one holder, as `assign` does by nobody's hand.
+
+    They are locked in this transaction and as they are now, and the same objects say afterwards who has
+    them. Raises `CannotHoldError`, with nothing done.
+    """
+    for conversation in conversations:
+        _check_can_hold(conversation, to)
+    moving = [one for one in conversations if not is_held_by(one, to)]
+    move(moving, to=to, by=None, reason=reason, detail=detail, summary="")
 
 
 def unassign(conversation: Conversation, *, by: Member | None, detail: str = "") -> Conversation:
@@ -155,7 +139,7 @@ def resolve(
     conversation.inbound_count = 0
     timers.clear(Timer.Kind.SNOOZE, conversation)
     timers.clear(Timer.Kind.PATIENCE, conversation)
-    _leave(conversation)
+    leave(conversation)
     conversation.save(
         update_fields=[
             "status", "resolved_at", "snoozed_until", "waiting_since", "inbound_count",
@@ -255,90 +239,3 @@ def _check_can_hold(conversation: Conversation, to: Member | Team | None) -> Non
         raise CannotHoldError(_("There is no such member or team."))
     if isinstance(to, Member) and not to.active:
         raise CannotHoldError(_("%(name)s cannot take conversations now.") % {"name": to.name})
-
-
-def _is_held_by(conversation: Conversation, member: Member | None, team: Team | None) -> bool:
-    return (
-        conversation.status == Status.OPEN
-        and conversation.assignee_id == (member.pk if member else None)
-        and conversation.team_id == (team.pk if team else None)
-    )
-
-
-def _leave(conversation: Conversation) -> None:
-    """End the running assignment of a locked conversation and raise the epoch; nobody holds it."""
-    now = timezone.now()
-    Assignment.objects.filter(conversation=conversation, ended_at__isnull=True).update(ended_at=now)
-    if conversation.assignee is not None and conversation.assignee.is_agent:
-        conversation.last_agent = conversation.assignee
-    conversation.assignee = None
-    conversation.team = None
-    conversation.assignment_epoch += 1
-
-
-def _move(
-    conversation: Conversation,
-    *,
-    member: Member | None,
-    team: Team | None,
-    by: Member | None,
-    reason: str,
-    detail: str,
-    summary: str,
-) -> None:
-    previous = conversation.assignee
-    woken = conversation.status != Status.OPEN
-    _leave(conversation)
-    timers.clear(Timer.Kind.PATIENCE, conversation)
-    conversation.assignee = member
-    conversation.team = team
-    if member is not None and member.is_agent:
-        conversation.last_agent = member
-    if woken:
-        conversation.status = Status.OPEN
-        conversation.snoozed_until = None
-        conversation.resolved_at = None
-        timers.clear(Timer.Kind.SNOOZE, conversation)
-    conversation.save(
-        update_fields=[
-            "assignee", "team", "last_agent", "assignment_epoch", "status", "snoozed_until",
-            "resolved_at", "updated_at",
-        ]
-    )  # fmt: skip
-    Assignment.objects.create(
-        conversation=conversation,
-        member=member,
-        team=team,
-        epoch=conversation.assignment_epoch,
-        reason=reason,
-        detail=detail[:500],
-        summary=summary,
-        by=by,
-        started_at=timezone.now(),
-    )
-    add_line(
-        conversation,
-        "assigned",
-        by=by,
-        to=member or team,
-        reason=reason,
-        detail=detail,
-        summary=summary,
-    )
-    if by is not None and previous not in (None, by) and reason in TAKEN_OVER:
-        changes = {"holder": [str(previous), by.name], "reason": str(reason)}
-        audit("conversation.taken_over", by=by, target=conversation, changes=changes)
-    facts: dict[str, Any] = {
-        "reason": str(reason),
-        "detail": detail,
-        "summary": summary,
-        "assignee": member.public_id if member else None,
-        "team": team.public_id if team else None,
-        "previous": previous.public_id if previous else None,
-    }
-    if previous is not None and previous.is_agent and previous != member:
-        events.record(conversation, "conversation.unassigned", actor=by, **facts)
-    if member is not None or team is not None:
-        events.record(conversation, "conversation.assigned", actor=by, **facts)
-    elif previous is None or not previous.is_agent:
-        events.record(conversation, "conversation.unassigned", actor=by, **facts)

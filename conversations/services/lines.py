@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.utils import timezone
@@ -21,20 +21,37 @@ def add_line(
     **values: Any,
 ) -> Message:
     """Add a system line. `code` and values stay, so that pages can say it in the reader's language."""
+    return add_lines([conversation], code, by=by, to=to, **values)[0]
+
+
+def add_lines(
+    conversations: Sequence[Conversation],
+    code: str,
+    *,
+    by: Member | None = None,
+    to: Member | Team | None = None,
+    **values: Any,
+) -> list[Message]:
+    """The same line in several conversations."""
     facts = {name: value for name, value in values.items() if value}
     if by is not None:
         facts["by"] = by.name
     if to is not None:
         facts["to"] = to.name
-    return Message.objects.create(
-        conversation=conversation,
-        inbox_id=conversation.inbox_id,
-        direction=Message.Direction.SYSTEM,
-        kind="system",
-        text=sentence(code, facts),
-        content={"code": code, **facts},
-        status="read",
-        sent_at=timezone.now(),
+    return Message.objects.bulk_create(
+        [
+            Message(
+                conversation=conversation,
+                inbox_id=conversation.inbox_id,
+                direction=Message.Direction.SYSTEM,
+                kind="system",
+                text=sentence(code, facts),
+                content={"code": code, **facts},
+                status="read",
+                sent_at=timezone.now(),
+            )
+            for conversation in conversations
+        ]
     )
 
 

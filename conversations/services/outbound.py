@@ -19,9 +19,10 @@ from conversations.messages import MEDIA_KINDS, Content, DeliveryStatus, Kind, O
 from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane, Message
 from conversations.services import activity, events, outbox
 from conversations.services.events import Fact
-from conversations.services.holding import Reason, assign, check_may_act
+from conversations.services.holding import assign, check_may_act
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
+from conversations.services.moving import Reason
 from conversations.services.outbox import LaneName
 from conversations.services.sending import go_on
 

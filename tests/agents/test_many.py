@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from agents import services as agents
-from agents.models import AssignmentRule, Decision
+from agents.models import Agent, AssignmentRule, Decision
 from agents.services import Response
 from conversations import services
 from conversations.messages import Kind
-from conversations.models import Conversation, Delivery, Event, Message, Timer
+from conversations.models import Contact, Conversation, Delivery, Event, Message, Timer
 from tests import factories
 from tests.factories import said
 
@@ -45,6 +45,12 @@ def visitors(n, prefix="v"):
 
 def everybody_says(desk, text, people):
     return services.receive_messages(desk.inbox, [said(text, visitor=one) for one in people])
+
+
+def statements(desk, people):
+    with CaptureQueriesContext(connection) as seen:
+        everybody_says(desk, "and this?", people)
+    return len(seen)
 
 
 def rows(desk, visitor):
@@ -92,15 +98,38 @@ def test_several_customers_at_once_leave_what_each_would_leave_alone(desk, text)
 
 def test_known_customers_cost_as_many_statements_as_one(desk):
     everybody_says(desk, "hello", visitors(12))
+    assert statements(desk, visitors(12)) == statements(desk, visitors(1))
 
-    def statements(people):
-        with CaptureQueriesContext(
-            connection,
-        ) as seen:
-            everybody_says(desk, "and this?", people)
-        return len(seen)
 
-    assert statements(visitors(12)) == statements(visitors(1))
+def test_new_customers_cost_as_many_statements_as_one(desk):
+    assert statements(desk, visitors(12, "many")) == statements(desk, visitors(1, "one"))
+
+
+def test_a_crowd_that_rules_about_assignments_wait_for_is_decided_one_by_one(desk):
+    label = {"type": "label", "names": ["new"]}
+    anything = {"field": "status", "op": "is", "value": "open"}
+    AssignmentRule.objects.create(
+        name="Label", event="conversation.assigned", condition=anything, actions=[label]
+    )
+    everybody_says(desk, "hello", visitors(3))
+    assert [one.labels.get().name for one in Conversation.objects.all()] == ["new"] * 3
+    assert Decision.objects.filter(event_type="conversation.assigned").count() == 3
+
+
+def test_a_crowd_for_an_agent_that_may_not_work_goes_to_people_with_the_reason(desk):
+    desk.agent.state = Agent.State.PAUSED
+    desk.agent.save()
+    everybody_says(desk, "hello", visitors(3))
+    outcomes = Decision.objects.values_list("outcome", flat=True)
+    assert {one.assignee for one in Conversation.objects.all()} == {None}
+    assert len(outcomes) == 3
+    assert all("not given to" in one for one in outcomes)
+
+
+def test_two_messages_of_a_stranger_in_one_batch_make_one_contact(desk):
+    everybody_says(desk, "hello", ["v1", "v2", "v1"])
+    assert Contact.objects.count() == 2
+    assert list(Conversation.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
 
 def test_what_one_customer_says_twice_in_a_batch_is_heard_in_order(desk):
