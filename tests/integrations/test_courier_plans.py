@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from django.db import connection
 
-from integrations.courier.lanes import START
+from integrations.courier.lanes import _RELEASE, START
 from integrations.courier.results import finish_many
+from integrations.courier.sending import _HEADS
 from integrations.courier.work import Claim, Job, Outcome, Result
 from tests.integrations.couriers import make_house
 
@@ -69,6 +70,24 @@ def keys(claims):
 
 def test_heads_are_started_by_their_lanes(backlog):
     assert pages_read(START, {**keys(backlog), "courier": 1}) < PAGES * BATCH
+
+
+@pytest.mark.parametrize("statement", [_RELEASE, _HEADS], ids=["rest", "send"])
+def test_lanes_are_looked_at_by_their_heads(backlog, statement):
+    lanes = [one.lane_id for one in backlog]
+    named = {"lanes": lanes, "waits": [0.0] * BATCH, "reasons": [""] * BATCH}
+    assert pages_read(statement, named if "%(lanes)s" in statement else [lanes]) < PAGES * BATCH
+
+
+def test_no_other_index_can_be_taken_for_that_of_heads(server_url):
+    """Whichever looks cheaper while next to nothing is open is kept when a backlog comes (DL-94)."""
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url) as inside:
+        inside.execute("DROP INDEX delivery_head")
+        inside.execute("SET LOCAL enable_seqscan = off")
+        plan = inside.execute(f"EXPLAIN {_HEADS}", [[1]]).fetchall()
+        inside.rollback()
+    assert "delivery_open" not in str(plan)
 
 
 def test_results_are_written_by_their_deliveries(backlog):
