@@ -63,11 +63,16 @@ def has_unheard(conversation: Conversation, agent: Agent) -> bool:
     return bool(_unheard([(conversation, agent)]))
 
 
-# The states are written out, so that a prepared plan knows that the index of open ones serves.
+# The states are written out, so that a prepared plan knows that the index of open ones serves; each
+# conversation is asked by itself, so that a plan of a quiet hour does not read all that is open.
 _UNHEARD = """
-SELECT DISTINCT conversation_id FROM conversations_delivery
-WHERE (conversation_id, endpoint_id) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-  AND event_type = 'message.created' AND state IN ('pending', 'retry_wait')
+SELECT DISTINCT conversation_id
+FROM unnest(%s::bigint[], %s::bigint[]) AS served (conversation_id, endpoint_id)
+CROSS JOIN LATERAL (
+    SELECT 1 FROM conversations_delivery delivery
+    WHERE delivery.conversation_id = served.conversation_id
+      AND delivery.endpoint_id = served.endpoint_id
+      AND event_type = 'message.created' AND state IN ('pending', 'retry_wait') LIMIT 1) waiting
 """
 
 
