@@ -404,7 +404,8 @@ def _is(actual: Any, value: Any) -> bool:
 def _contains(actual: Any, value: Any) -> bool:
     if isinstance(actual, list | tuple | set | frozenset):
         return _is(actual, value)
-    return any(_plain(value) in word for word in _values(actual))
+    wanted = _plain(value)
+    return any(wanted in word for word in _values(actual))
 
 
 def _compares(actual: Any, value: Any, holds: Callable[[float, float], bool]) -> bool:

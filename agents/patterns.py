@@ -40,6 +40,8 @@ class OutOfTimeError(Exception):
 
 def fold(text: str) -> str:
     """Lower case, without accents: `Vreau SĂ` → `vreau sa`."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 

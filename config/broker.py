@@ -30,9 +30,9 @@ def transport_options() -> dict[str, Any]:
         "init_extension": False,
         "pool_size": 4,
         "pool_timeout": 5,
-        # Asking twice a second costs less than a blocking read, which would hold a snapshot open.
+        # Asking once a second costs less than a blocking read, which would hold a snapshot open.
         "wait_time_seconds": 0,
-        "polling_interval": 0.5,
+        "polling_interval": 1.0,
         "visibility_timeout": 3600,
     }
 
