@@ -18,13 +18,11 @@ from agents.forms import AgentForm, NewAgentForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
 from agents.views.deliveries import rows
+from agents.views.replays import offering_missed, offers_missed
 from conversations.models import Delivery, in_sight
-from conversations.services.replaying import missed
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 RECENT = 8
-# The agent's page after its address was switched on again, which offers what it missed (DL-68).
-AFTERWARDS = "enabled"
 
 
 def living() -> QuerySet[Agent]:
@@ -108,7 +106,7 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
         "secrets": list(found.endpoint.secrets.all()),
         "deliveries": list(deliveries.order_by("-pk")[:RECENT]),
         "job": replaying.running(found.endpoint),
-        "missed": missed(found.endpoint_id).count() if AFTERWARDS in request.GET else 0,
+        "missed": offers_missed(request, found.endpoint),
     }
     return show(request, "agents/agent.html", context)
 
@@ -148,9 +146,7 @@ def rotate_token(request: MemberRequest, public_id: str) -> HttpResponse:
 def enable(request: MemberRequest, public_id: str) -> HttpResponse:
     """Its endpoint was switched off by its own answers; try it again."""
     services.enable_endpoint(find_agent(public_id), by=request.member)
-    response = done(request, _("The address is called again."), "agent", public_id)
-    response["Location"] += f"?{AFTERWARDS}"
-    return response
+    return offering_missed(done(request, _("The address is called again."), "agent", public_id))
 
 
 # --- Pausing and deleting ------------------------------------------------------------------------

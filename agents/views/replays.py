@@ -14,7 +14,21 @@ from agents import replaying
 from agents.views.deliveries import rows
 from conversations.errors import DeskError
 from conversations.models import Delivery, Endpoint, Replay, in_sight
-from conversations.services.replaying import ENDED
+from conversations.services.replaying import ENDED, missed
+
+# The page of an address that was just switched on again, which offers what it missed (DL-68).
+SWITCHED_ON = "enabled"
+
+
+def offering_missed(response: HttpResponse) -> HttpResponse:
+    """The way back to an address's page after it was switched on, which makes that offer."""
+    response["Location"] += f"?{SWITCHED_ON}"
+    return response
+
+
+def offers_missed(request: MemberRequest, endpoint: Endpoint) -> int:
+    """How many events its page offers to send again; none when nobody has just switched it on."""
+    return missed(endpoint.pk).count() if SWITCHED_ON in request.GET else 0
 
 
 @member_required(Permission.DELIVERIES_REPLAY)

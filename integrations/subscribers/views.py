@@ -15,8 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.auth import MemberRequest, member_required
 from accounts.pages import done, find, refused, show
 from accounts.permissions import Permission
-from agents import addresses
+from agents import addresses, replaying
 from agents.views.deliveries import rows
+from agents.views.replays import offering_missed, offers_missed
 from conversations.errors import DeskError, FieldError
 from conversations.models import Attempt, Delivery, Endpoint, Lane
 from integrations.subscribers import services
@@ -93,6 +94,8 @@ def webhook(request: MemberRequest, public_id: str) -> HttpResponse:
         "secrets": _living_secrets(found),
         "grace": GraceForm(),
         "deliveries": list(deliveries[:RECENT]),
+        "job": replaying.running(found),
+        "missed": offers_missed(request, found),
         **_last_test(found),
     }
     return show(request, "subscribers/webhook.html", context)
@@ -197,7 +200,7 @@ def switch(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_webhook(public_id)
     if request.POST.get("on") == "1":
         services.switch_on(found, by=request.member)
-        return done(request, _("The webhook is on."), "webhook", public_id)
+        return offering_missed(done(request, _("The webhook is on."), "webhook", public_id))
     services.switch_off(found, by=request.member)
     text = _("The webhook is off: nothing is sent there, and what waited is canceled.")
     return done(request, text, "webhook", public_id)

@@ -146,6 +146,22 @@ def test_it_is_switched_off_and_on_and_says_why(client: Client, house: SimpleNam
     assert "the endpoint answered 410" in text(client.get(reverse("webhooks")))
 
 
+def test_dl_68_switched_on_again_it_offers_what_it_missed(
+    client: Client, house: SimpleNamespace
+) -> None:
+    webhook = factories.make_webhook(house.account, event_types=["message.created"])
+    factories.make_conversation(house.inbox)
+    subscribers.switch_off(webhook, by=None, reason="gone")
+    path = reverse("switch_webhook", args=[webhook.public_id])
+    answer = text(client.post(path, {"on": "1"}, follow=True))
+    assert "Replay 1 missed" in answer
+    assert "the agent" not in answer
+    assert not Delivery.objects.filter(replay_of__isnull=False).exists()
+    assert "missed" not in page(client, webhook)
+    client.post(reverse("replay_many"), {"endpoint": webhook.public_id, "state": "missed"})
+    assert "0 of 1" in page(client, webhook)
+
+
 def test_it_is_deleted_and_its_log_stays(client: Client, house: SimpleNamespace) -> None:
     webhook = factories.make_webhook(house.account)
     factories.make_conversation(house.inbox)
