@@ -188,8 +188,7 @@ def delivery_failed(delivery: Delivery, *, reason: str) -> None:
     if agent is None:
         return
     if reason == Reason.AGENT_DISABLED:
-        gone = _("its endpoint answered 410 Gone")
-        switch_off(agent, detail=agent.endpoint.disabled_reason or gone)
+        switch_off(agent, detail=agent.endpoint.disabled_reason or endpoints.GONE)
         return
     if delivery.event_type not in patience.ASKING or delivery.conversation_id is None:
         return

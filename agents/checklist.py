@@ -142,7 +142,7 @@ def _switched_on(endpoint: Endpoint) -> Check:
         return Check("endpoint", "ok", title, _("Events are sent there."))
     detail = _("It is switched off, so people get its conversations. Switch it on above.")
     if endpoint.disabled_reason:
-        detail = f"{detail} ({endpoint.disabled_reason})"
+        detail = f"{detail} ({_(endpoint.disabled_reason)})"
     return Check("endpoint", "danger", title, detail)
 
 

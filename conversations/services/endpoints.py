@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.tasks import send_owners_letter
 from conversations.errors import FieldError
@@ -24,6 +25,10 @@ LONGEST_GRACE = timedelta(days=7)
 
 # The letters of `tell_owners`.
 FAILING, OFF = "endpoint_failing", "endpoint_off"
+
+# Why one is switched off that says so itself. Such reasons are kept as the API shows them; what shows them
+# to people translates them.
+GONE = gettext_noop("its endpoint answered 410 Gone")
 
 # Says in a sentence what is wrong with a value; empty when nothing is.
 Check = Callable[[Any], str]

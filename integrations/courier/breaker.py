@@ -21,6 +21,8 @@ from enum import StrEnum
 from typing import LiteralString
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from conversations.models import Endpoint, Lane
 from integrations.courier import lanes
 from integrations.courier.database import Pool
@@ -47,7 +49,9 @@ BUSY = frozenset({429, 502, 504})
 
 # How long without one success until an endpoint is switched off, and from how many failures (DL-67).
 AGENT_OFF = timedelta(hours=24)
+AGENT_OFF_REASON = gettext_noop("no call to it has succeeded for 24 hours")
 SUBSCRIBER_OFF = timedelta(days=5)
+SUBSCRIBER_OFF_REASON = gettext_noop("no call to it has succeeded for 5 days")
 SUBSCRIBER_ATTEMPTS = 10
 # Half of the way, where it is shortest.
 SOONEST_WARNING = AGENT_OFF / 2

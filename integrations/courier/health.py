@@ -13,7 +13,6 @@ from typing import cast
 
 from django.db import connection
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from accounts.tenancy import account_context
 from agents import services as agents
@@ -109,7 +108,7 @@ def _end(account_id: int, endpoint_id: int, changes: Sequence[Change]) -> None:
     with account_context(account_id):
         endpoint = Endpoint.objects.filter(pk=endpoint_id).first()
         if endpoint is not None:
-            _switch_off(endpoint, detail=_("it has not answered for too long"))
+            _switch_off(endpoint)
 
 
 def _wake_waiting(endpoint: Endpoint) -> None:
@@ -124,12 +123,12 @@ def _wake_waiting(endpoint: Endpoint) -> None:
         outbox.ring(Lane.Kind.SUBSCRIBER)
 
 
-def _switch_off(endpoint: Endpoint, *, detail: str) -> None:
+def _switch_off(endpoint: Endpoint) -> None:
     agent = _agent_of(endpoint)
     if agent is not None:
-        agents.switch_off(agent, detail=detail)
+        agents.switch_off(agent, detail=breaker.AGENT_OFF_REASON)
     else:
-        subscribers.switch_off(endpoint, by=None, reason=detail)
+        subscribers.switch_off(endpoint, by=None, reason=breaker.SUBSCRIBER_OFF_REASON)
 
 
 def _page_of(endpoint: Endpoint) -> str:

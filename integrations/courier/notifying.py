@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.tenancy import account_context
 from conversations.models import Delivery, Endpoint, Lane
-from conversations.services import outbox
+from conversations.services import endpoints, outbox
 from integrations.courier import breaker, pushing, recording
 from integrations.courier.lanes import Push
 from integrations.courier.pushing import (
@@ -37,8 +38,7 @@ ANSWER_BYTES = 64 * 1024
 PATIENT_ATTEMPTS = 4
 # Outcomes of pushes that were never made.
 OUR_OWN = frozenset({*NOT_CALLED, "blocked_address"})
-OFF_REASON = "the webhook is switched off"
-GONE_REASON = "the endpoint answered 410"
+OFF_REASON = gettext_noop("the webhook is switched off")
 
 
 async def push(one: Push, http: GuardedClient) -> Pushed:
@@ -104,7 +104,7 @@ def _failed(pushed: Pushed, due: datetime | None) -> Result:
         return Result(one.job, State.RETRY_WAIT, outcome, due_at=due)
     if exchange is SWITCHED_OFF:
         return Result(one.job, State.CANCELED, outcome, reason=OFF_REASON)
-    reason = GONE_REASON if exchange.status == GONE else _told(exchange)
+    reason = endpoints.GONE if exchange.status == GONE else _told(exchange)
     logger.info(
         "subscriber given up delivery=%d reason=%s after=%d", one.job.delivery_id, reason, one.job.n
     )
@@ -129,7 +129,7 @@ def _switch_off(one: Push) -> None:
     """410: whoever runs the address has taken it down (DL-33)."""
     endpoint = subscribers.subscribers().filter(pk=one.delivery.endpoint_id or 0).first()
     if endpoint is not None:
-        subscribers.switch_off(endpoint, by=None, reason=GONE_REASON)
+        subscribers.switch_off(endpoint, by=None, reason=endpoints.GONE)
 
 
 def _park(one: Push, due: datetime) -> None:

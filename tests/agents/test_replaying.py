@@ -491,7 +491,7 @@ def test_what_a_replay_has_brought_is_not_missed_any_more(
     endpoint = house.agent.endpoint
     first, second, third, *_ = unheard
     ended(first, State.CANCELED, dead_reason="not_assigned")
-    ended(second, State.CANCELED, dead_reason="the endpoint answered 410")
+    ended(second, State.CANCELED, dead_reason="its endpoint answered 410 Gone")
     ended(replaying.replay(third, by=None), State.DELIVERED)
     assert list(missed(endpoint.pk)) == [one for one in unheard if one not in (first, third)]
     dead = replaying.start(endpoint, by=None, state="dead")

@@ -123,7 +123,7 @@ def _webhook(shop: SimpleNamespace) -> str:
         last_error="http_error 503",
     )
     gone = factories.make_webhook(shop.account, name="Old data warehouse")
-    webhooks.switch_off(gone, by=None, reason="the endpoint answered 410")
+    webhooks.switch_off(gone, by=None, reason="its endpoint answered 410 Gone")
     webhooks.rotate_secret(webhook, by=shop.owner)
     factories.make_conversation(shop.inbox, "Is it still on offer?")
     test = webhooks.send_test(webhook, by=shop.owner)

@@ -11,20 +11,21 @@ from uuid import uuid4
 
 import pytest
 from django.core import mail
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.tenancy import account_context
 from agents import services as agents
 from config.celery import app
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
-from conversations.services import outbox
+from conversations.services import endpoints, outbox
 from integrations.courier import breaker, health, watching
 from integrations.courier.breaker import Change, Note
 from integrations.courier.database import Pool
 from integrations.courier.work import Claim
 from integrations.http import Exchange
+from integrations.subscribers import services as subscribers
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, wait_for
 from tests.integrations.test_courier_faults import start_process
@@ -293,6 +294,34 @@ def test_dl_67_owners_hear_of_a_switched_off_agent_and_people_get_what_it_held()
     assert len(mail.outbox) == 1
     assert mail.outbox[0].to == [house.owner.user.email]
     assert house.agent.name in mail.outbox[0].subject
+    assert "switched off: no call to it has succeeded for 24 hours." in mail.outbox[0].body
+
+
+@pytest.mark.usefixtures("clean_database", "jobs_at_once")
+def test_dl_67_owners_of_a_webhook_hear_that_it_failed_for_five_days():
+    house = factories.make_house()
+    long_ago = timezone.now() - timedelta(days=5, minutes=1)
+    with account_context(house.account.pk):
+        webhook = factories.make_webhook(house.account)
+        Endpoint.objects.filter(pk=webhook.pk).update(
+            failing_since=long_ago, consecutive_failures=10, warned_at=long_ago
+        )
+    watching.look_after([house.account.pk], watching.Seen())
+    assert "switched off: no call to it has succeeded for 5 days." in mail.outbox[0].body
+
+
+@pytest.mark.usefixtures("clean_database", "jobs_at_once")
+def test_dl_67_the_reason_is_told_in_the_language_of_each_owner():
+    house = factories.make_house()
+    User.objects.filter(memberships=house.owner).update(language="ro")
+    with account_context(house.account.pk):
+        webhook = factories.make_webhook(house.account)
+        subscribers.switch_off(webhook, by=None, reason=endpoints.GONE)
+    with translation.override("ro"):
+        said = translation.gettext(endpoints.GONE)
+    assert said != endpoints.GONE
+    assert said in mail.outbox[0].body
+    assert endpoints.GONE not in mail.outbox[0].body
 
 
 @pytest.mark.usefixtures("clean_database", "jobs_at_once")
@@ -322,6 +351,7 @@ def test_f_12_owners_hear_at_once_of_an_agent_that_is_gone():
     assert not with_agent(house, conversation)
     assert owner.user is not None
     assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
+    assert "switched off: its endpoint answered 410 Gone." in mail.outbox[0].body
     with house.inside():
         assert AuditEntry.objects.filter(action="agent.endpoint_disabled").count() == 1
 

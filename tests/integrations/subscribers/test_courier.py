@@ -311,7 +311,7 @@ def test_dl_33_gone_switches_it_off_at_once_and_cancels_its_queue():
     with house.inside():
         webhook.refresh_from_db()
         assert webhook.state == Endpoint.State.DISABLED
-        assert webhook.disabled_reason == "the endpoint answered 410"
+        assert webhook.disabled_reason == "its endpoint answered 410 Gone"
     assert {one.state for one in told(other)} <= {State.RETRY_WAIT, State.PENDING}
 
 

@@ -141,9 +141,9 @@ def test_it_is_switched_off_and_on_and_says_why(client: Client, house: SimpleNam
     assert "The webhook is switched off" in page(client, webhook)
     client.post(path, {"on": "1"})
     assert "The webhook is switched off" not in page(client, webhook)
-    subscribers.switch_off(webhook, by=None, reason="the endpoint answered 410")
-    assert "the endpoint answered 410" in page(client, webhook)
-    assert "the endpoint answered 410" in text(client.get(reverse("webhooks")))
+    subscribers.switch_off(webhook, by=None, reason="its endpoint answered 410 Gone")
+    assert "its endpoint answered 410 Gone" in page(client, webhook)
+    assert "its endpoint answered 410 Gone" in text(client.get(reverse("webhooks")))
 
 
 def test_dl_68_switched_on_again_it_offers_what_it_missed(
