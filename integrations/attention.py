@@ -24,6 +24,7 @@ from accounts.tenancy import current_account_id
 from agents.models import Agent
 from conversations.models import Endpoint, Inbox
 from integrations.models import Dismissal
+from integrations.subscribers import services as subscribers
 from integrations.tracing.lines import name_of
 
 M = TypeVar("M", bound=Model)
@@ -33,12 +34,13 @@ MANY_WAITING = 100
 # From then on, a customer who waits with nobody is an alarm on every page.
 ALARM_AFTER = timedelta(minutes=10)
 # What is so by somebody's wish is listed, but calls nobody.
-QUIET = frozenset({"inbox_off"})
+QUIET = frozenset({"inbox_off", "endpoint_rests"})
 # What is past, and can be put away; the others go when they are mended.
 DISMISSIBLE = frozenset({"dead_letters", "failed_receipts"})
 
 # Agents that were deleted leave a switched-off address. A customer waits with nobody when neither a
-# member nor a team has the conversation, and nobody took it for two minutes (F-35).
+# member nor a team has the conversation, and nobody took it for two minutes (F-35). An address without a
+# reason was switched off by hand.
 _THINGS = """
 SELECT 'waiting', 0::bigint, count(*), min(waiting_since) FROM (
     SELECT waiting_since FROM conversations_conversation
@@ -60,7 +62,8 @@ WHERE account_id = %(account)s
   AND (state <> 'active' OR (health -> 'hooks' ->> 'refused_in_a_row')::int >= 3
        OR health -> 'check' ->> 'state' = 'failed')
 UNION ALL
-SELECT CASE WHEN state = 'disabled' THEN 'endpoint_off'
+SELECT CASE WHEN state = 'disabled' AND disabled_reason = '' THEN 'endpoint_rests'
+            WHEN state = 'disabled' THEN 'endpoint_off'
             WHEN breaker <> 'closed' THEN 'breaker' ELSE 'failing' END,
        id, consecutive_failures,
        CASE WHEN state = 'disabled' THEN disabled_at
@@ -94,7 +97,7 @@ GROUP BY receipt.inbox_id
 """
 ORDER = (
     "waiting", "held", "inbox_reauth", "inbox_refused", "endpoint_off", "breaker", "inbox_test",
-    "failing", "dead_letters", "failed_receipts", "inbox_off",
+    "failing", "dead_letters", "failed_receipts", "inbox_off", "endpoint_rests",
 )  # fmt: skip
 INBOX_KINDS = ("inbox_reauth", "inbox_refused", "inbox_test", "inbox_off", "failed_receipts")
 
@@ -169,7 +172,7 @@ def _switched_off(off: Mapping[int, Thing]) -> Item | None:
     if not off:
         return None
     failed = Endpoint.objects.select_related("agent__member").filter(pk__in=off)
-    latest = failed.exclude(disabled_reason="").order_by("-disabled_at").first()
+    latest = failed.order_by("-disabled_at").first()
     if latest is None:
         return None
     item = _of_endpoint(off[latest.pk], latest)
@@ -180,7 +183,15 @@ def _page_of(endpoint: Endpoint) -> str:
     agent: Agent | None = getattr(endpoint, "agent", None)
     if agent is not None:
         return reverse("agent", args=[agent.public_id])
-    return f"{reverse('deliveries')}?endpoint={endpoint.public_id}"
+    return subscribers.page_of(endpoint)
+
+
+def _switch_on(endpoint: Endpoint) -> Act:
+    agent: Agent | None = getattr(endpoint, "agent", None)
+    if agent is not None:
+        return Act(_("Switch on"), reverse("enable_agent", args=[agent.public_id]), {})
+    path = reverse("switch_webhook", args=[endpoint.public_id])
+    return Act(_("Switch on"), path, {"on": "1"})
 
 
 def items() -> list[Item]:
@@ -312,18 +323,21 @@ def _of_inbox(thing: Thing, inbox: Inbox) -> Item:
 
 def _of_endpoint(thing: Thing, endpoint: Endpoint) -> Item:
     public_id, error = endpoint.public_id, endpoint.last_error
-    agent: Agent | None = getattr(endpoint, "agent", None)
     log = f"{reverse('deliveries')}?endpoint={public_id}"
     page = _page_of(endpoint)
     name = {"name": name_of(endpoint), "n": thing.number}
-    off = endpoint.disabled_reason or error
     tone, title, meaning, todo, act = {
         "endpoint_off": (
             "danger", _("%(name)s is switched off"),
-            _("It gets nothing: %(why)s") % {"why": off} if off else _("It gets nothing."),
+            _("It gets nothing: %(why)s") % {"why": _(endpoint.disabled_reason)},
             _("Mend what is behind the address, then switch it on."),
-            Act(_("Switch on"), reverse("enable_agent", args=[agent.public_id]), {})
-            if agent else Act(_("See its deliveries"), log),
+            _switch_on(endpoint),
+        ),
+        "endpoint_rests": (
+            "", _("%(name)s is switched off"),
+            _("It gets nothing. If that is meant so, all is well."),
+            _("Switch it on when it should work again."),
+            _switch_on(endpoint),
         ),
         "breaker": (
             "danger", _("%(name)s fails again and again"),

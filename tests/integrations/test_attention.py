@@ -22,8 +22,9 @@ from conversations.models import Conversation, Delivery, Endpoint, Inbox, Lane
 from integrations import attention
 from integrations.models import Dismissal, Receipt
 from integrations.services import note_health
+from integrations.subscribers import services as webhooks
 from tests.accounts.test_entry import logged_in
-from tests.factories import make_conversation, make_inbox
+from tests.factories import make_conversation, make_inbox, make_webhook
 
 
 def kinds() -> list[str]:
@@ -93,6 +94,15 @@ def _subscriber(house: SimpleNamespace) -> None:
     )  # fmt: skip
 
 
+def _subscriber_off(house: SimpleNamespace) -> None:
+    webhooks.switch_off(make_webhook(house.account, name="Warehouse"), by=house.owner)
+
+
+def _subscriber_gone(house: SimpleNamespace) -> None:
+    warehouse = make_webhook(house.account, name="Warehouse")
+    webhooks.switch_off(warehouse, by=None, reason="its endpoint answered 410 Gone")
+
+
 def _reauth(house: SimpleNamespace) -> None:
     Inbox.objects.update(state=Inbox.State.NEEDS_REAUTH)
 
@@ -127,6 +137,8 @@ def _alone(house: SimpleNamespace) -> None:
 CASES: list[tuple[str, Callable[[SimpleNamespace], None], str, str]] = [
     ("dead_letters", _dead_letter, "1 event for {agent} was given up", "?endpoint={endpoint}&amp;state=dead"),
     ("endpoint_off", _switched_off, "{agent} is switched off", "/agents/{id}/enable/"),
+    ("endpoint_off", _subscriber_gone, "Warehouse is switched off", "/switch/"),
+    ("endpoint_rests", _subscriber_off, "Warehouse is switched off", "/switch/"),
     ("breaker", _breaker, "{agent} fails again and again", "/agents/{id}/"),
     ("failing", _subscriber, "Warehouse did not take the latest events", "/deliveries/?endpoint=end_"),
     ("inbox_reauth", _reauth, "Sandbox needs new credentials", "/inboxes/{inbox}/change/"),
@@ -154,7 +166,8 @@ def test_each_thing_says_what_it_is_and_offers_what_mends_it(
     assert title.format(**words) in html
     assert way.format(**words) in html
     assert "hush" not in html
-    assert badge(house) == (None if kind == "inbox_off" else 1)
+    assert badge(house) == (None if kind in attention.QUIET else 1)
+    assert kind not in attention.QUIET or "urgent" not in html
 
 
 def test_an_inbox_and_an_address_with_the_same_number_are_told_apart(
@@ -180,6 +193,18 @@ def test_the_buttons_do_what_they_say(house: SimpleNamespace) -> None:
     ):
         assert f'action="{action}"' in html
         client.post(action, {"on": "1"})
+    assert kinds() == []
+
+
+@pytest.mark.parametrize("off", [_subscriber_off, _subscriber_gone])
+def test_dl_67_a_webhook_is_switched_on_where_it_is_shown_to_be_off(
+    house: SimpleNamespace, off: Any
+) -> None:
+    off(house)
+    webhook = Endpoint.objects.get(kind="subscriber")
+    action = reverse("switch_webhook", args=[webhook.public_id])
+    assert f'action="{action}"' in page(house)
+    logged_in(house.owner).post(action, {"on": "1"})
     assert kinds() == []
 
 
@@ -253,6 +278,10 @@ def test_dl_67_every_page_says_that_an_address_was_switched_off_by_its_failures(
     assert banner in html
     assert f"{house.agent.name} is switched off." in html
     assert banner not in logged_in(house.person).get(reverse("team")).content.decode()
+    _subscriber_gone(house)
+    its = webhooks.page_of(Endpoint.objects.get(kind="subscriber"))
+    assert f'<a href="{its}">See why</a>' in client.get(reverse("team")).content.decode()
+    Endpoint.objects.filter(kind="subscriber").delete()
     agents.enable_endpoint(house.agent, by=house.owner)
     assert banner not in client.get(reverse("team")).content.decode()
 
