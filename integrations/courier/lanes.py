@@ -291,6 +291,11 @@ class Push:
         """Its endpoint's breaker is not closed."""
         return self.target is not None and self.target.bearing.shut_for is not None
 
+    @property
+    def is_test(self) -> bool:
+        """Somebody asked for it, to see what comes back."""
+        return self.delivery.schedule == Delivery.Schedule.ONCE
+
 
 class Limit(NamedTuple):
     """How many lanes of an endpoint may be leased at once, by all couriers."""

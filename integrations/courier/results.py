@@ -120,7 +120,8 @@ def tell(results: Sequence[Result], rows: Iterable[tuple[Any, ...]]) -> None:
             metrics.count("switchboard_stale_results_total")
             one = Finished(job.delivery_id, job.claim.account_id, "", "", "", None)
             state = "stale_result"
-        elif state == Delivery.State.DEAD:
+        elif state == Delivery.State.DEAD and one.schedule != Delivery.Schedule.ONCE:
+            # What is tried once is a courtesy or a webhook's test: its failing is no alarm.
             reason = reason_word(result)
             metrics.count(
                 "switchboard_dead_total", account=one.account_id, kind=kind, reason=reason

@@ -17,14 +17,16 @@ from django.db.models import Q
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from accounts import metrics
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.messages import Content
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import outbox
-from integrations import retention
+from integrations import attention, retention
 from integrations.courier.breaker import IN_A_ROW, SHUT
 from integrations.courier.component import Courier, Options
+from integrations.models import Measure
 from integrations.subscribers import services as subscribers
 from tests import factories
 from tests.factories import SECRET
@@ -523,6 +525,27 @@ def test_a_test_is_sent_once_and_its_answer_is_kept():
     assert delivery.state == State.DEAD
     attempt = Attempt.all_accounts.get(delivery=delivery)
     assert (attempt.status, attempt.response_body) == (404, "no such page")
+
+
+def test_a_test_that_fails_raises_no_alarm():
+    """Neither the operator's (delivery.md 15) nor the account's, nor is it held against the address (DL-67)."""
+    with Server(lambda request: Reply(404)) as crm:
+        house = make_house()
+        webhook = factories.make_webhook(house.account, url=crm.url)
+        person = factories.make_person(house.account)
+        metrics.tally.take()
+        with courier():
+            with house.inside():
+                subscribers.send_test(webhook, by=person)
+            wait_for(lambda: all_ended(webhook))
+    counts, _marks = metrics.tally.take()
+    given_up = [labels for name, labels in counts if name == "switchboard_dead_total"]
+    assert not Measure.objects.filter(name="switchboard_dead_total").exists()
+    assert given_up == []
+    with house.inside():
+        webhook.refresh_from_db()
+        assert (webhook.consecutive_failures, webhook.failing_since) == (0, None)
+        assert attention.things() == []
 
 
 def test_bad_input_48_a_test_tells_nothing_of_doors_that_give_no_http_answer():
