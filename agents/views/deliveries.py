@@ -18,7 +18,7 @@ from accounts.permissions import Permission
 from accounts.redaction import HIDDEN, hide_callbacks
 from agents import replaying
 from agents.models import Agent
-from conversations.models import Attempt, Delivery, Endpoint, Lane, in_sight
+from conversations.models import Attempt, Delivery, Endpoint, Lane, Replay, in_sight
 from conversations.services.replaying import ended_as, is_doubtful, replays_of, why_not
 
 PAGE = 50
@@ -100,16 +100,21 @@ def deliveries(request: MemberRequest) -> HttpResponse:
 
 
 def _again(request: MemberRequest) -> dict[str, Any]:
-    """Beside one address: the bulk replay that is under way, or how many given up could be sent again."""
+    """Beside one address: the bulk replay that was just asked for or is under way, or how many given up
+    could be sent again."""
     endpoint = Endpoint.objects.filter(pk=_decoded("end", request.GET.get("endpoint", ""))).first()
     if endpoint is None:
         return {}
-    job = replaying.running(endpoint)
+    asked_for = Replay.objects.filter(pk=_decoded("rpl", request.GET.get("replay", "")))
+    job = asked_for.filter(endpoint=endpoint).first() or replaying.running(endpoint)
     if job is not None or not can(request, Permission.DELIVERIES_REPLAY):
         return {"job": job}
     asked = (request.GET.get("state"), request.GET.get("conversation", ""))
     dead = ended_as(endpoint.pk, Delivery.State.DEAD)
-    return {"again": dead.count() if asked == (Delivery.State.DEAD, "") else 0}
+    return {
+        "endpoint": endpoint,
+        "again": dead.count() if asked == (Delivery.State.DEAD, "") else 0,
+    }
 
 
 def _narrowed(query: dict[str, str]) -> QuerySet[Delivery]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -55,21 +58,36 @@ def replay_many(request: MemberRequest) -> HttpResponse:
     try:
         job = replaying.start(endpoint, by=request.member, state=state)
     except DeskError as error:
-        return refused(request, error.message, "deliveries")
-    return done(request, _("They are being sent again."), "replay_progress", job.public_id)
+        return refused(request, error.message, _log_of(endpoint, state))
+    if not job.total:
+        return done(request, _("There is nothing to send again."), _log_of(endpoint, state))
+    return done(request, _("They are being sent again."), _log_of(endpoint, state, job))
+
+
+def _log_of(endpoint: Endpoint, state: str, job: Replay | None = None) -> str:
+    """Its deliveries, filtered as they were when the replay was asked for, with how far that is."""
+    query = {"endpoint": endpoint.public_id}
+    if state in ENDED:
+        query["state"] = state
+    if job is not None:
+        query["replay"] = job.public_id
+    return f"{reverse('deliveries')}?{urlencode(query)}"
 
 
 @member_required(Permission.DELIVERIES_READ)
 @require_safe
 def progress(request: MemberRequest, public_id: str) -> HttpResponse:
-    """How far a bulk replay is: a line for the page that shows it, or a page of its own."""
+    """How far a bulk replay is: a line for the page that shows it."""
     job = find(Replay.objects.select_related("endpoint"), "rpl", public_id)
-    page = "_replay_progress" if request.htmx else "replay"  # type: ignore[attr-defined]  # django-htmx
-    return render(request, f"agents/{page}.html", {"job": job})
+    if not request.htmx:  # type: ignore[attr-defined]  # django-htmx
+        return redirect(_log_of(job.endpoint, job.filters.get("state", ""), job))
+    return render(request, "agents/_replay_progress.html", {"job": job})
 
 
 @member_required(Permission.DELIVERIES_REPLAY)
 @require_POST
 def cancel(request: MemberRequest, public_id: str) -> HttpResponse:
-    job = replaying.cancel(find(Replay.objects.all(), "rpl", public_id), by=request.member)
-    return done(request, _("Nothing more is sent again."), "replay_progress", job.public_id)
+    found = find(Replay.objects.select_related("endpoint"), "rpl", public_id)
+    job = replaying.cancel(found, by=request.member)
+    log = _log_of(found.endpoint, job.filters.get("state", ""), job)
+    return done(request, _("Nothing more is sent again."), log)

@@ -37,7 +37,7 @@ from conversations.services.replaying import missed
 from tests.accounts.test_entry import logged_in
 from tests.agents.lane import deliveries
 from tests.api import callers, code_of
-from tests.factories import make_agent, make_conversation
+from tests.factories import make_agent, make_conversation, make_webhook
 from tests.integrations.couriers import make_house as make_day_house
 
 State = Delivery.State
@@ -601,18 +601,38 @@ def test_what_an_address_did_not_get_is_replayed_from_the_list(
     job = Replay.objects.get()
     assert (job.filters["state"], job.total) == ("dead", 8)
     assert "0 of 8" in answer.content.decode()
+    assert answer.redirect_chain[-1][0] == f"{page}&replay={job.public_id}"  # still filtered
     replaying.step(job.pk)
     line = supervisor.get(f"/replays/{job.public_id}/", headers={"hx-request": "true"})
-    assert "8 of 8" in line.content.decode()
+    assert "8 events were sent again." in line.content.decode()
     assert "<html" not in line.content.decode()
     Replay.objects.update(state="running")
     assert "8 of 8" in client.get(page).content.decode()
-    client.post(f"/replays/{job.public_id}/cancel/")
+    answer = client.post(f"/replays/{job.public_id}/cancel/", follow=True)
+    assert answer.redirect_chain[-1][0] == f"{page}&replay={job.public_id}"
     job.refresh_from_db()
     assert job.state == Replay.State.CANCELED
+    given = {"endpoint": endpoint, "state": "dead"}
+    nothing = client.post("/deliveries/replay/", given, follow=True)
+    assert nothing.redirect_chain[-1][0] == page
+    assert "There is nothing to send again." in nothing.content.decode()
+    assert Replay.objects.filter(total=0, state=Replay.State.DONE).count() == 1
     Endpoint.objects.update(state="disabled")
-    refusal = client.post("/deliveries/replay/", {"endpoint": endpoint}, follow=True)
+    refusal = client.post("/deliveries/replay/", given, follow=True)
+    assert refusal.redirect_chain[-1][0] == page
     assert "switched off" in refusal.content.decode()
+
+
+def test_dl_81_the_offer_to_replay_names_agents_only_where_one_is_meant(
+    house: SimpleNamespace, unheard: list[Delivery]
+) -> None:
+    client, webhook = logged_in(house.admin), make_webhook(house.account)
+    _told(webhook, unheard[0].conversation, unheard[0])
+    ended(Delivery.objects.get(endpoint=webhook), State.DEAD)
+    for endpoint, said in ((house.agent.endpoint, True), (webhook, False)):
+        shown = client.get(f"/deliveries/?endpoint={endpoint.public_id}&state=dead")
+        assert "Replay these" in shown.content.decode()
+        assert ("What the agent no longer holds" in shown.content.decode()) is said
 
 
 def test_an_address_that_is_switched_on_again_offers_what_it_missed(
