@@ -53,7 +53,11 @@ FILLED = {
     "EMAIL_URL": "smtp+tls://desk:secret@mail.example.com:587",
     "DEFAULT_FROM_EMAIL": "Desk <desk@example.com>",
     "ADMIN_ALLOW": "10.1.0.0/16",
+    "METRICS_TOKEN": "m" * 43,
+    "LOG_FORMAT": "json",
 }
+# These may stay empty, or as the example has them.
+OPTIONAL = {"ADMIN_ALLOW", "METRICS_TOKEN", "LOG_LEVEL", "LOG_FORMAT"}
 
 
 def filled(text: str) -> str:
@@ -79,6 +83,13 @@ def test_every_variable_is_one_that_the_settings_read(service: str) -> None:
     assert set(environment(service)) <= known
 
 
+@pytest.mark.parametrize("service", ["web", "worker", "beat"])
+def test_delivery_15_metrics_and_logs_are_set_where_they_are_made(service: str) -> None:
+    """Who may read /metrics, and how each process writes its lines."""
+    chosen = {name: environment(service)[name] for name in ("METRICS_TOKEN", "LOG_FORMAT")}
+    assert chosen == {name: FILLED[name] for name in chosen}
+
+
 def test_the_example_names_every_value_that_is_asked_for_and_no_other() -> None:
     asked = {found[1] for found in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
     assert asked == set(example()) == set(FILLED) | {"LOG_LEVEL"}
@@ -87,10 +98,9 @@ def test_the_example_names_every_value_that_is_asked_for_and_no_other() -> None:
 def test_what_must_be_filled_in_has_no_default_anywhere() -> None:
     """`:?` makes compose refuse an empty value; what may stay empty is said to be optional."""
     for found in VARIABLE.finditer((ROOT / "compose.yaml").read_text()):
-        optional = found[1] in ("ADMIN_ALLOW", "LOG_LEVEL")
-        assert found[2] == (":-" if optional else ":?"), found[0]
+        assert found[2] == (":-" if found[1] in OPTIONAL else ":?"), found[0]
     values = example()
-    assert values.pop("LOG_LEVEL") == "INFO"
+    assert (values.pop("LOG_LEVEL"), values.pop("LOG_FORMAT")) == ("INFO", "line")
     assert not any(values.values())
 
 
