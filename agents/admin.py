@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from accounts import support
 from accounts.redaction import mask, redact
@@ -91,12 +91,12 @@ class DecisionAdmin(ContentAdmin):
     @admin.display(description=gettext_lazy("Rules that were looked at"))
     def trail(self, decision: Decision) -> SafeString:
         return table(
-            ["Rule", "Version", "Matched", "Decided by"],
+            [_("Rule"), _("Version"), _("Matched"), _("Decided by")],
             [
                 [
                     step.get("name", ""),
                     step.get("version", ""),
-                    "yes" if step.get("matched") else "no",
+                    _("yes") if step.get("matched") else _("no"),
                     _leaf(step.get("leaf") or {}),
                 ]
                 for step in decision.trace
@@ -157,7 +157,15 @@ class DeliveryAdmin(ContentAdmin):
             ]
             for attempt in delivery.attempt_log.order_by("n")
         ]
-        return table(["No", "At", "Outcome", "Status", "Took", "Error"], rows)
+        heads = [
+            pgettext("number of an attempt", "No"),
+            _("At"),
+            _("Outcome"),
+            _("Status"),
+            _("Took"),
+            _("Error"),
+        ]
+        return table(heads, rows)
 
     @admin.display(description=gettext_lazy("Send again"))
     def once_more(self, delivery: Delivery) -> SafeString | str:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import audit
 from accounts.models import Member, Team
-from agents.conditions import Verdict, evaluate
+from agents.conditions import Verdict, evaluate, quoted
 from agents.facts import Facts
 from agents.models import Agent, AgentInbox, AssignmentRule, Decision
 from agents.patterns import PatternError
@@ -248,7 +248,7 @@ def _act_hand_off(
     team = _team(action.get("team", ""))
     found = (verdict.leaf or {}).get("found")
     detail = action.get("detail") or rule.name
-    detail = f"{detail}: “{found}”" if found else detail
+    detail = f"{detail}: {quoted(str(found))}" if found else detail
     hand_off(conversation, to=team, reason=Reason.HANDED_OFF, detail=detail)
     return _("handed off to people")
 

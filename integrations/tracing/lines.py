@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from accounts import ids
+from agents.conditions import quoted
 from agents.models import Decision
 from agents.views.deliveries import TONES, waiting_because
 from conversations.models import (
@@ -251,7 +252,7 @@ def _line(
 
 def _decision(decision: Decision, rows: Rows, began: Mapping[str, datetime]) -> Line:
     matched = [row for row in decision.trace if row.get("matched")]
-    names = ", ".join(f"“{row.get('name', '')}”" for row in matched)
+    names = ", ".join(quoted(str(row.get("name", ""))) for row in matched)
     rules = {str(row.get("rule", "")) for row in matched} & rows.rules
     thread = ids.encode("cnv", decision.conversation_id)
     return Line(

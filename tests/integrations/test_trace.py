@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.ids import encode
 from accounts.models import AuditEntry, RateBucket
@@ -360,6 +360,17 @@ def test_the_page_leads_to_delivery_rule_why_and_conversation(
         assert f'href="{address}"' in page, address
     assert page.count('aria-current="true"') == 1
     assert "Do you ship" not in page
+
+
+def test_the_names_of_rules_stand_in_the_reader_s_quotation_marks(
+    house: SimpleNamespace, thread: Conversation
+) -> None:
+    decision = Decision.objects.all()[0]
+    name = decision.trace[-1]["name"]
+    with translation.override("ro"):
+        found = trace(decision.public_id, house.owner)
+    assert found is not None
+    assert f"„{name}”" in next(line.outcome for line in found.lines if line.kind == "rules")
 
 
 def test_delivery_conversation_and_decision_lead_to_the_trace(
