@@ -8,16 +8,24 @@ data, for a role that cannot bypass it. Both are opened by the same door, `accou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from django.db import connection, models, transaction
+from django.utils import translation
 
 if TYPE_CHECKING:
     from accounts.models import Account
 
 _current: ContextVar[int | None] = ContextVar("account", default=None)
+# Whether work here is for nobody who has a language: what it writes for people is in the account's then.
+_speaks_for_accounts: ContextVar[bool] = ContextVar("speaks_for_accounts", default=False)
+_ENTER = "SELECT set_config('app.account', %(text)s, true), NULL"
+_ENTER_SPEAKING = """
+SELECT set_config('app.account', %(text)s, true),
+       (SELECT locale FROM accounts_account WHERE id = %(id)s)
+"""
 M = TypeVar("M", bound=models.Model)
 
 
@@ -49,17 +57,31 @@ def account_context(account: Account | int) -> Iterator[None]:
     with transaction.atomic():
         token = _current.set(account_id)
         try:
-            _tell_database(account_id)
-            yield
+            with _speaking(_tell_database(account_id)):
+                yield
             if nested:  # the variable lives until the outer transaction ends: put it back
                 _tell_database(previous)
         finally:
             _current.reset(token)
 
 
-def _tell_database(account_id: int | None) -> None:
+def _tell_database(account_id: int | None) -> str | None:
+    """Whose rows may be seen from now on; returns the account's language where it is to be spoken."""
+    statement = _ENTER_SPEAKING if _speaks_for_accounts.get() else _ENTER
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.account', %s, true)", [str(account_id or "")])
+        cursor.execute(statement, {"text": str(account_id or ""), "id": account_id})
+        row = cursor.fetchone()
+    return cast("str | None", row[1])
+
+
+def speak_for_accounts() -> None:
+    """From now on, this thread speaks the language of the account it is in. For threads that work for
+    all accounts in turn; where somebody asks for a page or a letter, theirs is spoken."""
+    _speaks_for_accounts.set(True)
+
+
+def _speaking(language: str | None) -> AbstractContextManager[None]:
+    return translation.override(language) if language else nullcontext()
 
 
 class AccountQuerySet(models.QuerySet[M]):

@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from accounts.tenancy import speak_for_accounts
+
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -19,7 +21,8 @@ MAX_BACKOFF = 2.0
 
 
 class Desk:
-    """A few threads, each with one database connection that is re-made when the server dies."""
+    """A few threads, each with one database connection that is re-made when the server dies. What they
+    write for people is in the language of the account that they work for."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._connections: list[BaseDatabaseWrapper] = []
@@ -54,6 +57,7 @@ class Desk:
         its = connections["default"]
         its.inc_thread_sharing()  # so that `close` may close it from the courier's thread
         self._connections.append(its)
+        speak_for_accounts()
 
 
 def _work(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

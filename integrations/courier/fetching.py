@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import get_language, override
 
 from accounts.tenancy import account_context
 from conversations import channels
@@ -37,6 +38,8 @@ class Download:
     media: Media
     inbox: InboxConfig | None
     schedule: str
+    # In which the channel says what went wrong; it is asked where no account is entered.
+    language: str | None = field(default_factory=get_language)
 
 
 def begin(claim: Claim, *, courier_id: int) -> Download | Release:
@@ -70,7 +73,9 @@ async def fetch(one: Download, http: GuardedClient) -> FetchedMedia | SendError:
     try:
         if one.inbox is None:
             return await _get(one.media.remote_ref, http)
-        return await channels.get(one.inbox.platform).fetch_media(one.media, one.inbox, http)
+        channel = channels.get(one.inbox.platform)
+        with override(one.language):
+            return await channel.fetch_media(one.media, one.inbox, http)
     except SendError as error:
         return error
     except Exception as error:

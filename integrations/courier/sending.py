@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import LiteralString, NamedTuple
@@ -12,6 +12,7 @@ from typing import LiteralString, NamedTuple
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import account_context
@@ -72,6 +73,8 @@ class Part:
     inbox: InboxConfig
     # No attempt may start after this: the reply window or the budget ends here.
     deadline: datetime | None
+    # In which the channel says what went wrong; it is asked where no account is entered.
+    language: str | None = field(default_factory=get_language)
 
 
 def begin(claim: Claim, *, courier_id: int) -> Part | Release:
@@ -246,7 +249,8 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
     """Hand the part to the channel. Whatever breaks after that may have sent it: AMBIGUOUS."""
     try:
         channel = channels.get(part.inbox.platform)
-        return await channel.send(part.message, part.to, part.inbox, http)
+        with override(part.language):
+            return await channel.send(part.message, part.to, part.inbox, http)
     except SendError as error:
         return error
     except UnsupportedMessageError as error:
