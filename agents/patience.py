@@ -165,7 +165,7 @@ def describe_attempt(attempt: Attempt) -> str:
     """What went wrong with an attempt, in a few words."""
     if attempt.status:
         return _("attempt %(n)d got HTTP %(status)d") % {"n": attempt.n, "status": attempt.status}
-    what = attempt.error or attempt.outcome.replace("_", " ")
+    what = _(attempt.error) or attempt.outcome.replace("_", " ")
     return _("attempt %(n)d failed (%(what)s)") % {"n": attempt.n, "what": what[:120]}
 
 

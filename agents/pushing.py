@@ -71,7 +71,7 @@ def obstacle(agent: Agent, account: Account) -> Obstacle | None:
     if account.agents_paused:
         return Obstacle(Reason.AGENT_PAUSED, _("AI agents are paused everywhere"))
     if agent.endpoint.state != Endpoint.State.ENABLED:
-        return Obstacle(Reason.AGENT_DISABLED, agent.endpoint.disabled_reason)
+        return Obstacle(Reason.AGENT_DISABLED, _(agent.endpoint.disabled_reason))
     if agent.dialect not in {dialect.slug for dialect in dialects.all_dialects()}:
         return Obstacle(
             Reason.AGENT_DISABLED,

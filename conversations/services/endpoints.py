@@ -88,7 +88,7 @@ def switch_off(endpoint: Endpoint, *, detail: str) -> bool:
     )
     if not switched:
         return False
-    cancel_queue(endpoint.pk, reason=detail or "switched off")
+    cancel_queue(endpoint.pk, reason=detail or gettext_noop("the address is switched off"))
     return True
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts.audit import audit
 from accounts.models import Account
@@ -128,7 +129,7 @@ def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> Non
     )
     canceled = later.exclude(pk=delivery.pk).update(
         state=State.CANCELED,
-        dead_reason="an earlier part was not sent",
+        dead_reason=gettext_noop("an earlier part was not sent"),
         finished_at=timezone.now(),
     )
     outbox.count_ended(canceled, Lane.Kind.SEND, Delivery.Schedule.SEND)
@@ -189,11 +190,11 @@ def reconcile(timer: Timer) -> None:
         hand_off(conversation, by=None, detail=_("it is not known whether a message arrived"))
 
 
+WENT_ON = gettext_noop("somebody went on without knowing whether it arrived")
 # The state is written out, so that a prepared plan knows that the index of open ones serves.
 _GO_ON = """
 UPDATE conversations_delivery
-SET state = 'canceled', finished_at = now(),
-    dead_reason = 'somebody went on without knowing whether it arrived'
+SET state = 'canceled', finished_at = now(), dead_reason = %s
 WHERE conversation_id = ANY(%s) AND state = 'held' AND kind = 'send'
 """
 
@@ -201,7 +202,7 @@ WHERE conversation_id = ANY(%s) AND state = 'held' AND kind = 'send'
 def go_on(conversations: Sequence[Conversation]) -> None:
     """Somebody speaks on behind a held send: it is given up, and what waits behind it goes."""
     with connection.cursor() as cursor:
-        cursor.execute(_GO_ON, [[one.pk for one in conversations]])
+        cursor.execute(_GO_ON, [WENT_ON, [one.pk for one in conversations]])
         outbox.count_ended(cursor.rowcount, Lane.Kind.SEND, Delivery.Schedule.SEND)
 
 

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.tenancy import account_context
@@ -38,7 +37,9 @@ ANSWER_BYTES = 64 * 1024
 PATIENT_ATTEMPTS = 4
 # Outcomes of pushes that were never made.
 OUR_OWN = frozenset({*NOT_CALLED, "blocked_address"})
+# Kept as the API shows them; pages translate them.
 OFF_REASON = gettext_noop("the webhook is switched off")
+NO_ANSWER = gettext_noop("No HTTP answer came from this address.")
 
 
 async def push(one: Push, http: GuardedClient) -> Pushed:
@@ -54,7 +55,7 @@ def _discreet(exchange: Exchange) -> Exchange:
     so that nobody learns from it which doors of a host are open (bad input 48)."""
     if exchange.status is not None or exchange.outcome in OUR_OWN:
         return exchange
-    return Exchange("unreachable", error=_("No HTTP answer came from this address."))
+    return Exchange("unreachable", error=NO_ANSWER)
 
 
 def plain_result(pushed: Pushed) -> Result | None:

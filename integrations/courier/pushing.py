@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts.tenancy import account_context
 from agents import dialects
@@ -30,13 +31,17 @@ logger = logging.getLogger(__name__)
 State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
-# Ends without a call, which say nothing about the endpoint.
+# Ends without a call, which say nothing about the endpoint. Their words are kept as the API shows them.
 NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open", "no_body"})
-NO_SECRET = Exchange("no_secret", error="its signing secret does not open with FIELD_KEYS")
-BREAKER_OPEN = Exchange("breaker_open", error="it has failed too often and is tried again later")
+NO_SECRET = Exchange(
+    "no_secret", error=gettext_noop("its signing secret does not open with FIELD_KEYS")
+)
+BREAKER_OPEN = Exchange(
+    "breaker_open", error=gettext_noop("it has failed too often and is tried again later")
+)
 # What was under way while its contact was erased (F-32).
-NO_BODY = Exchange("no_body", error="what was in it has been erased")
-SWITCHED_OFF = Exchange("endpoint_off", error="the endpoint is switched off")
+NO_BODY = Exchange("no_body", error=gettext_noop("what was in it has been erased"))
+SWITCHED_OFF = Exchange("endpoint_off", error=gettext_noop("the endpoint is switched off"))
 
 
 async def push(one: Push, http: GuardedClient, *, max_bytes: int = ANSWER_BYTES) -> Pushed:

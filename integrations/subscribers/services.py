@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts import limits
 from accounts.audit import audit
@@ -187,7 +188,7 @@ def delete_subscriber(endpoint: Endpoint, *, by: Member | None) -> None:
     One that is made again with the same address is another one and gets nothing old (F-33).
     """
     endpoint = _held(endpoint)
-    canceled = endpoints.cancel_queue(endpoint.pk, reason="the webhook was deleted")
+    canceled = endpoints.cancel_queue(endpoint.pk, reason=gettext_noop("the webhook was deleted"))
     changes = {"url": told(endpoint.url), "canceled": canceled}
     audit("webhook.deleted", by=by, target=endpoint, changes=changes)
     endpoint.delete()

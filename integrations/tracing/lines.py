@@ -299,7 +299,7 @@ def _delivery(delivery: Delivery, began: datetime) -> Line:
         code=delivery.wire_id,
         outcome=delivery.get_state_display(),
         tone=TONES.get(delivery.state, ""),
-        detail=delivery.dead_reason or waiting_because(delivery),
+        detail=_(delivery.dead_reason) or waiting_because(delivery),
         ids=(delivery.public_id, delivery.wire_id),
         links=(Link("delivery", delivery.pk, delivery.public_id),),
     )
@@ -340,7 +340,7 @@ def _attempt(attempt: Attempt, delivery: Delivery) -> Line:
         code=delivery.wire_id,
         outcome=result or _("under way"),
         tone=tone,
-        detail=" · ".join(part for part in (took, attempt.error) if part),
+        detail=" · ".join(part for part in (took, _(attempt.error)) if part),
         links=(Link("delivery", delivery.pk, delivery.public_id),),
     )
 

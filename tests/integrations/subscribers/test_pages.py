@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from accounts.models import User
 from conversations.models import Attempt, Delivery, Endpoint
+from conversations.services.endpoints import GONE
 from integrations.subscribers import services as subscribers
 from tests import factories
 from tests.accounts.test_entry import logged_in
@@ -144,6 +146,29 @@ def test_it_is_switched_off_and_on_and_says_why(client: Client, house: SimpleNam
     subscribers.switch_off(webhook, by=None, reason="its endpoint answered 410 Gone")
     assert "its endpoint answered 410 Gone" in page(client, webhook)
     assert "its endpoint answered 410 Gone" in text(client.get(reverse("webhooks")))
+
+
+def test_reasons_are_words_of_the_api_and_pages_say_them_in_the_reader_s_language(
+    client: Client, house: SimpleNamespace
+) -> None:
+    User.objects.filter(pk=house.owner.user_id).update(language="ro")
+    webhook = factories.make_webhook(house.account)
+    factories.make_conversation(house.inbox)
+    subscribers.switch_off(webhook, by=None, reason=GONE)
+    delivery = Delivery.objects.filter(endpoint=webhook)[0]
+    assert delivery.dead_reason == GONE
+    pages = [
+        reverse("webhook", args=[webhook.public_id]), reverse("webhooks"), reverse("attention"),
+        reverse("delivery", args=[delivery.public_id]), reverse("deliveries"),
+        f"{reverse('trace')}?q={delivery.wire_id}",
+    ]  # fmt: skip
+    with translation.override("ro"):
+        said = translation.gettext(GONE)
+    assert said != GONE
+    for address in pages:
+        shown = text(client.get(address))
+        assert said in shown, address
+        assert GONE not in shown, address
 
 
 def test_dl_68_switched_on_again_it_offers_what_it_missed(
