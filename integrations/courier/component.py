@@ -43,7 +43,7 @@ from integrations.courier.pushing import Pushed
 from integrations.courier.reading import InboxKey
 from integrations.courier.sending import Part, Sent
 from integrations.courier.together import I, K, O, Together
-from integrations.courier.work import Claim, Release, Room
+from integrations.courier.work import Claim, Release, Result, Room
 from integrations.http import Clients, GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,12 @@ class Courier:
             most=TOGETHER,
             at_once=1,
         )
-        self.settling = self._together(self.desk, pushing.record_many, _account_of)
+        self.checking: Together[int, Push, Result | None] = self._together(
+            self.desk, pushing.changed_hands, _account_of
+        )
+        self.settling = self._together(self.desk, pushing.record_answers, _account_of)
+        self.failing = self._together(self.desk, pushing.record_failures, _account_of)
+        self.parking = self._together(self.desk, notifying.record_many, _account_of)
         self.beginning: Together[int, Claim, Part | Release] = self._together(
             self.desk, self._begin_sends, _account_of
         )
@@ -299,20 +304,20 @@ class Courier:
 
     async def _push(self, one: Push) -> Release:
         if one.job.n > 1:
-            ended = await self.desk.surely(pushing.changed_hands, one)
+            ended = await self.checking(one)
             if ended is not None:
                 return Release(one.job.claim, result=ended)
         pushed = await self._call(one, pushing.push)
         result = pushing.nothing_said(pushed)
         if result is None:
-            await self.settling(pushed)
+            await (self.settling if pushed.exchange.ok else self.failing)(pushed)
         return Release(one.job.claim, result=result)
 
     async def _notify(self, one: Push) -> Release:
         pushed = await self._call(one, notifying.push)
         result = notifying.plain_result(pushed)
         if result is None:
-            await self.desk.surely(notifying.record, pushed)
+            await self.parking(pushed)
         return Release(one.job.claim, result=result)
 
     async def _call(
@@ -566,5 +571,5 @@ def _since(started: float) -> int:
     return int((time.perf_counter() - started) * 1000)
 
 
-def _account_of(thing: Claim | Pushed | Sent) -> int:
+def _account_of(thing: Claim | Push | Pushed | Sent) -> int:
     return thing.account_id

@@ -287,6 +287,10 @@ class Push:
     overtakes: bool = False
 
     @property
+    def account_id(self) -> int:
+        return self.job.claim.account_id
+
+    @property
     def is_shut(self) -> bool:
         """Its endpoint's breaker is not closed."""
         return self.target is not None and self.target.bearing.shut_for is not None

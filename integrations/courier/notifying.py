@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from accounts.tenancy import account_context
+from accounts.tenancy import account_context, current_account_id
 from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
+from conversations.services.outbox import LaneName
 from integrations.courier import breaker, pushing, recording
 from integrations.courier.lanes import Push
 from integrations.courier.pushing import (
@@ -24,6 +25,7 @@ from integrations.courier.pushing import (
     outcome_of,
 )
 from integrations.courier.schedule import Failure, next_due, read_retry_after
+from integrations.courier.together import together_or_alone
 from integrations.courier.work import Result
 from integrations.http import Exchange, GuardedClient
 from integrations.subscribers import services as subscribers
@@ -85,17 +87,39 @@ def _shut_for(one: Push) -> float:
     return shut_for or float(breaker.FIRST_WAIT)
 
 
-def record(pushed: Pushed) -> None:
-    """Write what came of a push that has consequences: its address is gone, or it is parked."""
+def record_many(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
+    """Write what came of an account's pushes that have consequences: an address is gone, or they are
+    parked."""
+    return together_or_alone(account_id, pushed, many=_park_many, one=_record)
+
+
+def _park_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
+    """Those that are tried again, in one transaction. Raises when one of them is not ours any more."""
+    now = timezone.now()
+    dues = {place: _again_at(one, now) for place, one in enumerate(pushed)}
+    waiting = {place: due for place, due in dues.items() if due is not None}
+    with account_context(account_id):
+        recording.finish_all([_failed(pushed[place], due) for place, due in waiting.items()])
+        _park({pushed[place].one.job.delivery_id: due for place, due in waiting.items()})
+    return dict.fromkeys(waiting)
+
+
+def _record(pushed: Pushed) -> None:
+    """One of them, in one transaction."""
     one, exchange, _headers = pushed
-    due = None if exchange.status == GONE else _next(pushed, timezone.now())
-    with account_context(one.job.claim.account_id), transaction.atomic():
+    due = _again_at(pushed, timezone.now())
+    with account_context(one.account_id):
         if not recording.finish(_failed(pushed, due)):
             return
         if exchange.status == GONE:
             _switch_off(one)
         elif due is not None:
-            _park(one, due)
+            _park({one.job.delivery_id: due})
+
+
+def _again_at(pushed: Pushed, now: datetime) -> datetime | None:
+    """When to try again; None also for whoever answers that the address is gone."""
+    return None if pushed.exchange.status == GONE else _next(pushed, now)
 
 
 def _failed(pushed: Pushed, due: datetime | None) -> Result:
@@ -133,19 +157,31 @@ def _switch_off(one: Push) -> None:
         subscribers.switch_off(endpoint, by=None, reason=endpoints.GONE)
 
 
-def _park(one: Push, due: datetime) -> None:
-    """Move it to a lane of its own, where it is tried alone at its times, unless the subscriber rather
-    waits. It keeps its sequence, by which its receiver sees where it belongs."""
-    moving = Delivery.objects.filter(pk=one.job.delivery_id, parked=False)
-    waits = Endpoint.objects.filter(pk=one.delivery.endpoint_id or 0, strict_order=True)
-    if waits.exists() or not moving.exists():
-        return
-    place = outbox.take_place(
-        account_id=one.job.claim.account_id,
-        kind=Lane.Kind.SUBSCRIBER,
-        destination_id=one.job.claim.destination_id,
-        key=f"{outbox.PARKED}{one.delivery.public_id}",
-        due_at=due,
+def _park(dues: Mapping[int, datetime]) -> None:
+    """Move deliveries, by id, to lanes of their own, where each is tried alone at its times; not those
+    whose subscriber rather waits. They keep their sequences, by which their receivers see where they
+    belong."""
+    moving = list(
+        Delivery.objects.filter(pk__among=list(dues), parked=False)
+        .exclude(endpoint__in=Endpoint.objects.filter(strict_order=True))
+        .select_related("lane")
+        .only("attempts", "lane__destination_id")
     )
-    moving.update(lane_id=place.lane_id, parked=True)
-    logger.info("subscriber parked delivery=%d after=%d", one.job.delivery_id, one.job.n)
+    if not moving:
+        return
+    places = outbox.take_places(
+        current_account_id(),
+        [
+            LaneName(
+                Lane.Kind.SUBSCRIBER, one.lane.destination_id, f"{outbox.PARKED}{one.public_id}"
+            )
+            for one in moving
+        ],
+        # A lane that is looked at too early is given back with the time of what stands on it.
+        due_at=min(dues[one.pk] for one in moving),
+    )
+    for one, place in zip(moving, places, strict=True):
+        one.lane_id, one.parked = place.lane_id, True
+    Delivery.objects.bulk_update(moving, ["lane", "parked"])
+    for one in moving:
+        logger.info("subscriber parked delivery=%d after=%d", one.pk, one.attempts)

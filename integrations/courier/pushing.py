@@ -16,7 +16,8 @@ from accounts.tenancy import account_context
 from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
-from conversations.models import Conversation, Delivery
+from conversations.models import Delivery
+from conversations.services.locking import lock_bare
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import recording
 from integrations.courier.lanes import Push, is_enabled
@@ -87,22 +88,20 @@ class Pushed(NamedTuple):
 
     @property
     def account_id(self) -> int:
-        return self.one.job.claim.account_id
+        return self.one.account_id
 
 
-def record_many(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
-    """Write what came of an account's pushes, with everything that follows from it."""
-    return together_or_alone(account_id, pushed, many=_deliver_many, one=_record)
+def record_answers(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
+    """Write what an account's agents answered, with everything that follows from it."""
+    return together_or_alone(account_id, pushed, many=_deliver_many, one=_deliver)
 
 
 def _deliver_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
     """Those whose answer is plain, in one transaction. Raises when one of them is not ours any more."""
-    ok = {place: one for place, one in enumerate(pushed) if one.exchange.ok}
     with account_context(account_id):
-        notes = agents.settle_many([_response(one) for one in ok.values()])
-        settled = {list(ok)[inner]: note for inner, note in notes.items()}
-        recording.finish_all([_result(pushed[place], note) for place, note in settled.items()])
-    return dict.fromkeys(settled)
+        notes = agents.settle_many([_response(one) for one in pushed])
+        recording.finish_all([_result(pushed[place], note) for place, note in notes.items()])
+    return dict.fromkeys(notes)
 
 
 def _response(one: Pushed) -> agents.Response:
@@ -116,34 +115,58 @@ def _result(pushed: Pushed, note: str) -> Result:
     return Result(one.job, State.DELIVERED, outcome)
 
 
-def _record(pushed: Pushed) -> None:
-    """Write what came of one push, with everything that follows from it, in one transaction."""
+def _deliver(pushed: Pushed) -> None:
+    """One answer, in one transaction; where it cannot be applied, the push has failed."""
     one, exchange, headers = pushed
-    if exchange.ok:
-        try:
-            _delivered(one, exchange, headers)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            logger.exception("answer not applied delivery=%d", one.job.delivery_id)
-            exchange = Exchange(
-                "not_applied", exchange.status, exchange.headers, exchange.body,
-                exchange.latency_ms, exchange.remote_ip, "the answer could not be applied", True,
-            )  # fmt: skip
-        else:
-            return
-    _not_delivered(one, exchange, headers)
+    try:
+        _delivered(one, exchange, headers)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("answer not applied delivery=%d", one.job.delivery_id)
+        failed = Exchange(
+            "not_applied", exchange.status, exchange.headers, exchange.body,
+            exchange.latency_ms, exchange.remote_ip, "the answer could not be applied", True,
+        )  # fmt: skip
+        _fail(Pushed(one, failed, headers))
 
 
-def changed_hands(one: Push) -> Result | None:
-    """The end of a retry whose conversation has left the agent (F-25), else None.
+def record_failures(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
+    """Write which of an account's pushes have failed, with everything that follows from it."""
+    return together_or_alone(account_id, pushed, many=_fail_many, one=_fail)
+
+
+def _fail_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
+    """Those that are tried again, in one transaction: a dead host fails by the hundred. Raises when one
+    of them is not ours any more."""
+    now = timezone.now()
+    dues = {place: _next(one.one, one.exchange, now) for place, one in enumerate(pushed)}
+    waiting = {place: due for place, due in dues.items() if due is not None}
+    with account_context(account_id):
+        lost = _lost([pushed[place].one.delivery for place in waiting])
+        recording.finish_all(
+            [
+                _again(pushed[place], due, lost=pushed[place].one.job.delivery_id in lost)
+                for place, due in waiting.items()
+            ]
+        )
+    return dict.fromkeys(waiting)
+
+
+def changed_hands(account_id: int, pushes: Sequence[Push]) -> list[Result | None]:
+    """The ends of those retries whose conversation has left the agent (F-25), None for the others.
 
     What is under way while the holder changes escapes the cancelling, and comes back as a retry.
     """
-    with account_context(one.job.claim.account_id):
-        if not _is_lost(one.delivery):
-            return None
-    return Result(one.job, State.CANCELED, Outcome(NOT_ASSIGNED), reason=NOT_ASSIGNED)
+    with account_context(account_id):
+        lost = _lost([one.delivery for one in pushes])
+    canceled = Outcome(NOT_ASSIGNED)
+    return [
+        Result(one.job, State.CANCELED, canceled, reason=NOT_ASSIGNED)
+        if one.job.delivery_id in lost
+        else None
+        for one in pushes
+    ]
 
 
 def dialect_of(slug: str) -> Dialect:
@@ -186,17 +209,16 @@ def _word(note: str) -> str:
     return {"no_answer": "ok", "refused": "answer_refused"}.get(word, word)
 
 
-def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
+def _fail(pushed: Pushed) -> None:
+    """One failure, in one transaction: it is tried again, or given up and its customer given to people."""
+    one, exchange, headers = pushed
     due = _next(one, exchange, timezone.now())
-    reason = _reason(exchange)
-    outcome = outcome_of(exchange.outcome, exchange, headers)
     with account_context(one.job.claim.account_id):
-        if due is not None and _is_lost(one.delivery):
-            recording.finish(Result(one.job, State.CANCELED, outcome, reason=NOT_ASSIGNED))
-            return
         if due is not None:
-            recording.finish(Result(one.job, State.RETRY_WAIT, outcome, due_at=due))
+            recording.finish(_again(pushed, due, lost=bool(_lost([one.delivery]))))
             return
+        reason = _reason(exchange)
+        outcome = outcome_of(exchange.outcome, exchange, headers)
         if not recording.finish(Result(one.job, State.DEAD, outcome, reason=reason)):
             return
         logger.info(
@@ -205,13 +227,27 @@ def _not_delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) ->
         agents.delivery_failed(one.delivery, reason=reason)
 
 
-def _is_lost(delivery: Delivery) -> bool:
-    """Whether the epoch has moved on. The conversation stays locked for this transaction: whoever
-    changes its holder afterwards finds the retry and cancels it."""
-    if delivery.conversation_id is None or delivery.event_type in FAREWELLS:
-        return False
-    epochs = Conversation.objects.select_for_update().filter(pk=delivery.conversation_id)
-    return delivery.epoch not in epochs.values_list("assignment_epoch", flat=True)
+def _again(pushed: Pushed, due: datetime, *, lost: bool) -> Result:
+    """The result of a failure that does not end it by itself; `lost`: its agent has it no more."""
+    one, exchange, headers = pushed
+    outcome = outcome_of(exchange.outcome, exchange, headers)
+    if lost:
+        return Result(one.job, State.CANCELED, outcome, reason=NOT_ASSIGNED)
+    return Result(one.job, State.RETRY_WAIT, outcome, due_at=due)
+
+
+def _lost(deliveries: Sequence[Delivery]) -> set[int]:
+    """Those whose epoch has moved on. Their conversations stay locked for this transaction: whoever
+    changes a holder afterwards finds the retry and cancels it."""
+    held = {
+        one.pk: one.conversation_id
+        for one in deliveries
+        if one.conversation_id is not None and one.event_type not in FAREWELLS
+    }
+    epochs = {pk: one.assignment_epoch for pk, one in lock_bare(set(held.values())).items()}
+    return {
+        one.pk for one in deliveries if one.pk in held and epochs.get(held[one.pk]) != one.epoch
+    }
 
 
 def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
