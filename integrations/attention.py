@@ -69,7 +69,7 @@ SELECT CASE WHEN state = 'disabled' AND disabled_reason = '' THEN 'endpoint_rest
        CASE WHEN state = 'disabled' THEN disabled_at
             WHEN breaker <> 'closed' THEN breaker_opened_at ELSE failing_since END
 FROM conversations_endpoint endpoint
-WHERE account_id = %(account)s
+WHERE account_id = %(account)s AND deleted_at IS NULL
   AND (state = 'disabled' OR (state = 'enabled' AND (
        breaker <> 'closed' OR (kind = 'subscriber' AND consecutive_failures > 0))))
   AND NOT EXISTS (SELECT 1 FROM agents_agent
@@ -77,9 +77,10 @@ WHERE account_id = %(account)s
 UNION ALL
 SELECT 'dead_letters', dead.endpoint_id, count(*), max(finished_at)
 FROM conversations_delivery dead
+JOIN conversations_endpoint endpoint ON endpoint.id = dead.endpoint_id AND endpoint.deleted_at IS NULL
 LEFT JOIN integrations_dismissal seen ON seen.account_id = %(account)s
      AND seen.kind = 'dead_letters' AND seen.subject_id = dead.endpoint_id
-WHERE dead.account_id = %(account)s AND dead.state = 'dead' AND dead.endpoint_id IS NOT NULL
+WHERE dead.account_id = %(account)s AND dead.state = 'dead'
   AND dead.schedule <> 'once'
   AND finished_at > greatest(now() - interval '30 days', seen.at)
   AND NOT EXISTS (SELECT 1 FROM conversations_delivery replay WHERE replay.replay_of_id = dead.id)

@@ -12,6 +12,7 @@ from accounts.tenancy import account_context, current_account_id
 from conversations.models import CallbackToken, Delivery, Endpoint, Lane
 from conversations.services.outbox import PARKED
 from integrations.models import Receipt
+from integrations.subscribers.forgetting import forget_rest
 
 # Bodies go first; the key of a receipt stays, so that a late repetition is still known.
 RECEIPT_BODY = timedelta(days=30)
@@ -33,6 +34,7 @@ def prune() -> dict[str, int]:
         "deliveries": 0,
         "lanes": 0,
         "callbacks": 0,
+        "webhooks": 0,
     }
     now = timezone.now()
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True):
@@ -49,6 +51,7 @@ def prune() -> dict[str, int]:
                 counts[name] += done
                 if done < BATCH:
                     break
+        counts["webhooks"] += forget_rest(account_id)
     return counts
 
 

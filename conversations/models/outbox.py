@@ -21,9 +21,23 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import PublicId
 from accounts.models import Account, Member
 from accounts.sealing import seal, unseal
-from accounts.tenancy import AccountModel, account_key
+from accounts.tenancy import AccountManager, AccountModel, account_key
 from conversations.models.conversation import Conversation
 from conversations.models.message import Message
+
+
+class PresentEndpoints(AccountManager):
+    """Without those whose webhook was deleted, which nobody finds any more."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(deleted_at__isnull=True)
+
+
+class DeletedEndpoints(AccountManager):
+    """What is left of deleted webhooks until the log has forgotten them."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(deleted_at__isnull=False)
 
 
 class Endpoint(AccountModel):
@@ -75,8 +89,12 @@ class Endpoint(AccountModel):
     last_failure_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=250, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # A webhook that goes with the next rows of its log that forget it; it is switched off, too.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     public_id = PublicId("end")
+    objects = PresentEndpoints()
+    deleted = DeletedEndpoints()
 
     def __str__(self) -> str:
         return self.name or self.place

@@ -56,7 +56,7 @@ def _why_not_send(delivery: Delivery) -> str:
 
 
 def _why_not_event(delivery: Delivery) -> str:
-    if delivery.endpoint is None:
+    if delivery.endpoint is None or delivery.endpoint.deleted_at is not None:
         return _("The address it went to is not there any more.")
     if delivery.endpoint.state != Endpoint.State.ENABLED:
         return _("The address is switched off. Switch it on first.")

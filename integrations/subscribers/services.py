@@ -27,6 +27,7 @@ from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from conversations.services.endpoints import GRACE, told
 from integrations.payload import account_json, encode, time_text
+from integrations.subscribers import forgetting
 from integrations.subscribers.catalogue import EVENT_TYPES, TEST
 from integrations.subscribers.telling import wire_id
 
@@ -183,7 +184,7 @@ def switch_on(endpoint: Endpoint, *, by: Member | None) -> Endpoint:
 
 @transaction.atomic
 def delete_subscriber(endpoint: Endpoint, *, by: Member | None) -> None:
-    """Delete it with its secrets; what waits is canceled. Its log stays.
+    """Delete it with its secrets; what waits is canceled. Its log stays, and forgets it (`forgetting`).
 
     One that is made again with the same address is another one and gets nothing old (F-33).
     """
@@ -191,7 +192,11 @@ def delete_subscriber(endpoint: Endpoint, *, by: Member | None) -> None:
     canceled = endpoints.cancel_queue(endpoint.pk, reason=gettext_noop("the webhook was deleted"))
     changes = {"url": told(endpoint.url), "canceled": canceled}
     audit("webhook.deleted", by=by, target=endpoint, changes=changes)
-    endpoint.delete()
+    endpoint.secrets.all().delete()
+    endpoint.state, endpoint.deleted_at = Endpoint.State.DISABLED, timezone.now()
+    endpoint.forgive()  # what is under way comes back, and does not wait for a probe to be canceled
+    endpoint.save()
+    forgetting.begin(current_account_id())
 
 
 # --- Testing -------------------------------------------------------------------------------------

@@ -319,7 +319,7 @@ def _destination(delivery: Delivery) -> str:
 
 def name_of(endpoint: Endpoint | None) -> str:
     """The agent's name, or the subscriber's, else its host (never the whole address: it may hold a key)."""
-    if endpoint is None:
+    if endpoint is None or endpoint.deleted_at is not None:
         return _("an address that is gone")
     agent = getattr(endpoint, "agent", None)
     if agent is not None:
