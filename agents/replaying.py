@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -22,13 +23,13 @@ from accounts.tenancy import current_account_id
 from agents.models import Agent
 from conversations.errors import DeskError, NotHolderError, NotReplayableError
 from conversations.models import Conversation, Delivery, Endpoint, Lane, Replay
-from conversations.services import outbox, replaying
+from conversations.services import outbox, replaying, shares
 from conversations.services.locking import lock_many
 
 # What can be asked for in bulk beside how a delivery ended: what the endpoint never got.
 MISSED = "missed"
 MOST = 10_000
-# Of the requests an endpoint takes at once, so many may be bulk replays (DL-81).
+# One of so many requests that an endpoint takes at once may be a bulk replay's (DL-81).
 SHARE = 5
 # As many conversations are locked for a step at most.
 STEP = 100
@@ -211,14 +212,26 @@ def _end(job: Replay, state: Replay.State) -> None:
 
 
 def _room(endpoint: Endpoint) -> int:
-    """How many replays may be put now, so that a fifth of what the endpoint takes at once is theirs."""
+    """How many replays may be put now, so that a fifth of what the endpoint takes at once is theirs, and
+    of all endpoints together a fifth of what the account may have under way."""
     if endpoint.state != Endpoint.State.ENABLED or endpoint.breaker != Endpoint.Breaker.CLOSED:
         return 0
     at_once = min(endpoint.max_in_flight, endpoint.in_flight_limit or endpoint.max_in_flight)
-    still_open = Delivery.objects.filter(
-        endpoint=endpoint, replay_of__isnull=False, state__in=Delivery.OPEN_STATES
+    of_account = Delivery.objects.filter(
+        replay_of__isnull=False, kind=endpoint.kind, state__in=Delivery.OPEN_STATES
     )
-    return max(1, at_once // SHARE) - still_open.count()
+    return min(
+        max(1, at_once // SHARE) - of_account.filter(endpoint=endpoint).count(),
+        max(1, _share(endpoint) // SHARE) - of_account.count(),
+    )
+
+
+def _share(endpoint: Endpoint) -> int:
+    """How many requests to endpoints of its kind an account may have under way (DL-90)."""
+    slots = settings.COURIER_HTTP_SLOTS
+    if endpoint.kind == Endpoint.Kind.SUBSCRIBER:
+        slots = shares.of_subscribers(slots)
+    return shares.half(slots)
 
 
 def _left(job: Replay) -> QuerySet[Delivery]:

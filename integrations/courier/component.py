@@ -15,6 +15,7 @@ from django.conf import settings
 
 from accounts import metrics
 from conversations.models import Lane
+from conversations.services import shares
 from conversations.services.outbox import DOORBELL
 from integrations import measures
 from integrations.addresses import Policy
@@ -217,16 +218,14 @@ class Courier:
             "reading": self.options.threads * TOGETHER,
             "statuses": STATUS_SLOTS,
             "live": self.options.slots,
-            # Beside those of answers, and never less than one for four of them (DL-91).
-            "subscribers": -(-self.options.slots // 4),
+            "subscribers": shares.of_subscribers(self.options.slots),
             "rest": min(REST_SLOTS, self.options.slots),
         }
         busy: Counter[str] = Counter()
         for (group, _account), n in self.used.items():
             busy[group] += n
-        # One account never takes more than half, so that the next one finds room at once (DL-90).
         return {
-            group: Room(max(0, n - busy[group]), -(-n // 2) if group != "reading" else n)
+            group: Room(max(0, n - busy[group]), shares.half(n) if group != "reading" else n)
             for group, n in slots.items()
         }
 

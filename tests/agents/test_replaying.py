@@ -472,6 +472,26 @@ def test_a_bulk_replay_never_has_more_under_way_than_its_share(
     assert not replaying.step(job.pk)
 
 
+@pytest.mark.parametrize("slots", [20, 4])
+def test_dl_81_dl_90_bulk_replays_of_an_account_keep_within_a_fifth_of_its_slots(
+    house: SimpleNamespace, unheard: list[Delivery], settings: Any, slots: int
+) -> None:
+    """However many addresses they go to, and however much each of these bears."""
+    settings.COURIER_HTTP_SLOTS = slots
+    other = make_agent(house.account)
+    Delivery.objects.filter(pk__in=[one.pk for one in unheard[:4]]).update(endpoint=other.endpoint)
+    for conversation in Conversation.objects.filter(deliveries__in=unheard[:4]):
+        Conversation.objects.filter(pk=conversation.pk).update(assignee=other.member)
+    jobs = [replaying.start(one, by=house.owner) for one in (house.agent.endpoint, other.endpoint)]
+    share = max(1, slots // 10)
+    for _ in range(2):
+        assert [replaying.step(job.pk) for job in jobs] == [True, True]
+        assert len(replayed()) == share
+    Delivery.objects.filter(replay_of__isnull=False).update(state=State.DELIVERED)
+    assert replaying.step(jobs[1].pk)
+    assert len(replayed()) == 2 * share
+
+
 def test_what_cannot_be_brought_again_is_skipped_and_counted(
     house: SimpleNamespace, unheard: list[Delivery]
 ) -> None:
