@@ -95,6 +95,16 @@ def name_worker(sender: str, instance: Any, conf: Any, **kwargs: Any) -> None:
 
 
 @worker_init.connect
+def keep_silent(sender: Any, **kwargs: Any) -> None:
+    """No worker tells the others of itself: nobody here listens to heartbeats, gossip and mingle.
+
+    On pgmq each of them, every two seconds, is a failed call in the database's log. Celery has them
+    as switches of the command line only; here they hold for a worker that somebody starts by hand.
+    """
+    sender.options |= dict.fromkeys(("without_heartbeat", "without_gossip", "without_mingle"), True)
+
+
+@worker_init.connect
 def refuse_unsafe(**kwargs: Any) -> None:
     """A worker does not start on settings or a database role that the system checks refuse."""
     from config.checks import refuse_to_boot

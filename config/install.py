@@ -228,7 +228,7 @@ class Installation:
             Role("web", [sys.executable, "-m", "config.web"], seconds_to_end=WEB_SECONDS),
             Role(
                 "worker",
-                [*celery, "--loglevel=INFO", "--without-gossip", "--without-mingle"],
+                [*celery, "--loglevel=INFO"],
                 seconds_to_end=WORKER_SECONDS,
                 makes_work=True,
             ),

@@ -96,7 +96,7 @@ def worker(environment: Environment, log: Path) -> Iterator[subprocess.Popen[byt
     command = [sys.executable, "-m", "celery", "-A", "tests.config.broker_probe", "worker"]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*command, "--loglevel=INFO", "--without-gossip", "--without-mingle"],
+            [*command, "--loglevel=INFO"],
             env=environment,
             cwd=ROOT,
             stdout=file,
@@ -196,6 +196,20 @@ def test_the_app_role_uses_the_queue_and_cannot_change_it(pgmq: Environment) -> 
         for forbidden in ("DROP TABLE pgmq.q_another", "CREATE TABLE pgmq.mine ()"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 app.execute(forbidden)
+
+
+@pytest.mark.broker
+def test_a_worker_tells_its_broker_nothing_but_jobs(pgmq: Environment, tmp_path: Path) -> None:
+    """Nobody listens to a worker's events, and on pgmq each is an error in the database's log."""
+    result, log = tmp_path / "result", tmp_path / "worker.log"
+    send(pgmq, result, "a job")
+    with worker(pgmq, log):
+        assert wait_until(lambda: arrived(result, "a job"), SECONDS), log.read_text()
+    with psycopg.connect(pgmq["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        failed = owner.execute(
+            "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+    assert failed == (0,)
 
 
 @pytest.mark.parametrize("password", ["plain", "with blank", "quote'and\\slash", ""])

@@ -42,7 +42,7 @@ from tests.serving import serve
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 State = Delivery.State
-CELERY = ("-m", "celery", "-A", "config.celery", "worker", "--without-gossip", "--without-mingle")
+CELERY = ("-m", "celery", "-A", "config.celery", "worker")
 ALONE = ("manage.py", "courier")
 
 
