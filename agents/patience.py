@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -39,13 +38,9 @@ Served = tuple[Conversation, Agent]
 
 def start(served: Sequence[Served]) -> None:
     """Customers begin to wait, unless a wait of this epoch runs already (DL-60)."""
-    now = timezone.now()
-    timers.start_many(
+    timers.start(
         Timer.Kind.PATIENCE,
-        [
-            (conversation, now + timedelta(seconds=agent.patience_s))
-            for conversation, agent in served
-        ],
+        [(conversation, timedelta(seconds=agent.patience_s)) for conversation, agent in served],
     )
 
 
@@ -210,7 +205,7 @@ WHERE conversation.account_id = %(account)s AND conversation.status = 'open'
   AND conversation.waiting_since IS NOT NULL
   AND GREATEST(conversation.waiting_since, assignment.started_at)
       + make_interval(secs => COALESCE(agent.patience_s, 0)
-                              * CASE WHEN timer.extended THEN 2 ELSE 1 END + 10) < %(now)s
+                              * CASE WHEN timer.extended THEN 2 ELSE 1 END + 10) < now()
 ORDER BY conversation.id
 """
 
@@ -219,6 +214,5 @@ def unanswered_over_patience() -> list[int]:
     """The invariant DL-65, in one query: the ids of conversations of the account in context whose
     customer waits for an agent longer than its patience and ten seconds. Must be empty."""
     with connection.cursor() as cursor:
-        about: dict[str, Any] = {"account": current_account_id(), "now": timezone.now()}
-        cursor.execute(_OVER_PATIENCE, about)
+        cursor.execute(_OVER_PATIENCE, {"account": current_account_id()})
         return [row[0] for row in cursor.fetchall()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -144,8 +144,8 @@ def push(tellings: Sequence[Telling]) -> None:
     skipped: Counter[int] = Counter()
     for one, taken in zip(heard, places, strict=True):
         # Who is not spoken to leaves no gap in the lane's numbers.
-        place = Place(taken.lane_id, taken.sequence - skipped[taken.lane_id])
-        until = _callback_until(one)
+        place = replace(taken, sequence=taken.sequence - skipped[taken.lane_id])
+        until = _callback_until(one, place.at)
         token = callbacks.new_token() if until else ""
         body = dialects.get(one.agent.dialect).build(_occasion(one, place, token))
         if body is None:
@@ -160,13 +160,13 @@ def push(tellings: Sequence[Telling]) -> None:
     callbacks.keep(issued)
 
 
-def _callback_until(one: Telling) -> datetime | None:
+def _callback_until(one: Telling, now: datetime) -> datetime | None:
     """Until when this may be answered through a callback; None where none is offered."""
     wanted = dialects.get(one.agent.dialect).wants_callback
     if not wanted or one.event.type not in ANSWERED_LATER:
         return None
-    until = callbacks.end_of(one.conversation, one.message)
-    return until if until > timezone.now() else None
+    until = callbacks.end_of(one.conversation, one.message, now=now)
+    return until if until > now else None
 
 
 def _occasion(one: Telling, place: Place, token: str) -> Occasion:
@@ -195,7 +195,7 @@ def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
         conversation=one.conversation,
         message=one.message,
         epoch=one.conversation.assignment_epoch,
-        deadline_at=timezone.now() + timedelta(seconds=one.agent.patience_s),
+        deadline_at=place.at + timedelta(seconds=one.agent.patience_s),
         body=body,
     )
 

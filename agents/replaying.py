@@ -89,7 +89,7 @@ def _put(deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[DeskError
     put = replaying.put_events(
         chosen,
         epochs={pk: one.assignment_epoch for pk, one in conversations.items()},
-        deadline_at=timezone.now() + timedelta(seconds=agent.patience_s) if agent else None,
+        patience=timedelta(seconds=agent.patience_s) if agent else None,
     )
     return put, refusals
 

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.utils import timezone
 
 from conversations.models import CallbackToken, Conversation, Delivery, Message
 from conversations.services.locking import lock
@@ -39,10 +38,9 @@ def url_of(token: str) -> str:
     return f"{settings.PUBLIC_URL}/api/callback/{token}"
 
 
-def end_of(conversation: Conversation, message: Message | None) -> datetime:
+def end_of(conversation: Conversation, message: Message | None, *, now: datetime) -> datetime:
     """Until when the customer's message may be answered through a callback; without one their last.
     A platform's clock that is ahead of ours prolongs nothing."""
-    now = timezone.now()
     asked_at = (
         conversation.last_inbound_at if message is None else message.sent_at or message.created_at
     )

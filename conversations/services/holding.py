@@ -192,7 +192,7 @@ def snooze(conversation: Conversation, *, by: Member | None, until: datetime) ->
     conversation.status = Status.SNOOZED
     conversation.snoozed_until = until
     conversation.save(update_fields=["status", "snoozed_until", "updated_at"])
-    timers.start(Timer.Kind.SNOOZE, conversation, due_at=until, replace=True)
+    timers.move(Timer.Kind.SNOOZE, conversation, due_at=until)
     add_line(conversation, "snoozed", by=by, until=until.isoformat())
     events.record(
         conversation,

@@ -26,6 +26,9 @@ from conversations.services.moving import Reason
 from conversations.services.outbox import LaneName
 from conversations.services.sending import go_on
 
+# How long the trying of a message may take (delivery.md 5).
+SEND_BUDGET = timedelta(minutes=60)
+
 
 @dataclass(frozen=True, slots=True)
 class Saying:
@@ -282,7 +285,6 @@ def _queue(said: Sequence[tuple[Conversation, Message]]) -> None:
             for conversation, _message, _number in wanted
         ],
     )
-    deadline = timezone.now() + timedelta(minutes=60)
     outbox.put_many(
         [
             outbox.delivery_at(
@@ -295,7 +297,7 @@ def _queue(said: Sequence[tuple[Conversation, Message]]) -> None:
                 message=message,
                 part=number,
                 epoch=conversation.assignment_epoch,
-                deadline_at=deadline,
+                deadline_at=place.at + SEND_BUDGET,
             )
             for place, (conversation, message, number) in zip(places, wanted, strict=True)
         ]

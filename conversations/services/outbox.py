@@ -28,12 +28,14 @@ NOT_ASSIGNED = "not_assigned"
 
 # The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
 # lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened
-# in one order everywhere, so that two batches never wait for each other.
+# in one order everywhere, so that two batches never wait for each other. The time is the database's,
+# for a process whose clock is wrong must not make anything due late (F-30).
 _OPEN_LANES = """
 WITH opened AS (
     INSERT INTO conversations_lane AS lane
         (account_id, kind, destination_id, key, due_at, last_sequence, blocked_reason)
-    SELECT %(account)s, kind, destination_id, key, %(due)s, count(*), ''
+    SELECT %(account)s, kind, destination_id, key,
+        COALESCE(%(due)s::timestamptz, statement_timestamp()), count(*), ''
     FROM unnest(%(kinds)s::text[], %(destinations)s::bigint[], %(keys)s::text[])
         AS wanted (kind, destination_id, key)
     GROUP BY kind, destination_id, key ORDER BY kind, destination_id, key
@@ -42,7 +44,7 @@ WITH opened AS (
             due_at = LEAST(COALESCE(lane.due_at, EXCLUDED.due_at), EXCLUDED.due_at)
     RETURNING kind, destination_id, key, id, last_sequence
 )
-SELECT opened.*, pg_notify('switchboard_lanes', kind) FROM opened
+SELECT opened.*, statement_timestamp(), pg_notify('switchboard_lanes', kind) FROM opened
 """
 
 
@@ -56,10 +58,12 @@ class LaneName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a lane."""
+    """A place in a lane, and when it was taken by the database's clock: due times and deadlines of what
+    stands there count from then."""
 
     lane_id: int
     sequence: int
+    at: datetime
 
 
 def take_place(
@@ -80,19 +84,19 @@ def take_places(
             _OPEN_LANES,
             {
                 "account": account_id,
-                "due": due_at or timezone.now(),
+                "due": due_at,
                 "kinds": [str(name.kind) for name in names],
                 "destinations": [name.destination_id for name in names],
                 "keys": [name.key for name in names],
             },
         )
-        opened = {LaneName(*row[:3]): row[3:5] for row in cursor.fetchall()}
+        opened = {LaneName(*row[:3]): row[3:6] for row in cursor.fetchall()}
     left = Counter(names)
     places = []
     for name in names:
-        lane_id, last = opened[name]
+        lane_id, last, now = opened[name]
         left[name] -= 1
-        places.append(Place(lane_id, last - left[name]))
+        places.append(Place(lane_id, last - left[name], now))
     return places
 
 
@@ -114,7 +118,7 @@ def delivery_at(
 ) -> Delivery:
     """The same, not written yet: for `put_many`."""
     delivery = Delivery(
-        lane_id=place.lane_id, sequence=place.sequence, due_at=due_at or timezone.now(), **fields
+        lane_id=place.lane_id, sequence=place.sequence, due_at=due_at or place.at, **fields
     )
     if body:
         delivery.body = body

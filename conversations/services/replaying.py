@@ -8,11 +8,10 @@ all doors go.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import current_account_id
@@ -23,7 +22,7 @@ from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import events, outbox
 from conversations.services.erasing import ERASED
 from conversations.services.locking import lock
-from conversations.services.outbound import check_can_send
+from conversations.services.outbound import SEND_BUDGET, check_can_send
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED, LaneName
 from conversations.services.sending import go_on
 
@@ -31,8 +30,6 @@ State = Delivery.State
 ENDED = (State.DELIVERED, State.DEAD, State.CANCELED)
 # What goes to an endpoint; the body was made once and is kept (DL-36).
 EVENTS = (Lane.Kind.AGENT, Lane.Kind.SUBSCRIBER)
-# How long the trying of a message may take again, as for a new one.
-SEND_BUDGET = timedelta(minutes=60)
 # Outcomes of attempts after which a send may have arrived (DL-42).
 _AMBIGUOUS = (str(ErrorClass.AMBIGUOUS), "worker_lost")
 
@@ -113,12 +110,12 @@ def on_their_way(deliveries: Collection[Delivery]) -> set[str]:
 
 
 def put_events(
-    deliveries: Sequence[Delivery], *, epochs: Mapping[int, int], deadline_at: datetime | None
+    deliveries: Sequence[Delivery], *, epochs: Mapping[int, int], patience: timedelta | None
 ) -> list[Delivery]:
     """Put events on their lanes once more, in this order.
 
     `epochs` has the present epoch of their conversations, which are locked: what an agent answers is
-    judged by who holds the conversation now.
+    judged by who holds the conversation now. `patience` is how long an agent may take.
     """
     places = outbox.take_places(current_account_id(), [_lane_of(one) for one in deliveries])
     again = []
@@ -135,7 +132,7 @@ def put_events(
             message_id=one.message_id,
             epoch=epochs.get(one.conversation_id or 0, one.epoch),
             content_type=one.content_type,
-            deadline_at=deadline_at,
+            deadline_at=place.at + patience if patience is not None else None,
             replay_of_id=one.replay_of_id or one.pk,
         )
         replay.body_sealed = one.body_sealed  # sealed for the same account and wire id
@@ -218,7 +215,7 @@ def _put_parts(
                 message_id=part.message_id,
                 part=part.part,
                 epoch=conversation.assignment_epoch,
-                deadline_at=timezone.now() + SEND_BUDGET,
+                deadline_at=place.at + SEND_BUDGET,
                 replay_of_id=part.replay_of_id or part.pk,
                 possible_duplicate=doubtful and number == 0,
             )

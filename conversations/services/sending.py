@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -148,9 +149,7 @@ def is_proven(delivery: Delivery) -> bool:
 def uncertain(delivery: Delivery) -> None:
     """It may have arrived: wait for a status webhook, then decide (`reconcile`)."""
     conversation = lock(_conversation_id(delivery))
-    timers.start_for_delivery(
-        Timer.Kind.RECONCILE, delivery, conversation, due_at=timezone.now() + RECONCILE_AFTER
-    )
+    timers.start_for_delivery(Timer.Kind.RECONCILE, delivery, conversation, wait=RECONCILE_AFTER)
 
 
 def reconcile(timer: Timer) -> None:
@@ -174,7 +173,7 @@ def reconcile(timer: Timer) -> None:
     again = wanted and message.kind == Kind.TEXT and not delivery.possible_duplicate
     delivery.state = State.RETRY_WAIT if again else State.HELD
     delivery.possible_duplicate = True
-    delivery.due_at = timezone.now()
+    delivery.due_at = Now()
     delivery.save(update_fields=["state", "possible_duplicate", "due_at"])
     message.possible_duplicate = again or message.possible_duplicate
     if not again:
@@ -182,7 +181,7 @@ def reconcile(timer: Timer) -> None:
         message.error_text = _("The channel did not say whether this arrived. Ask the customer.")
     message.save(update_fields=["possible_duplicate", "error_code", "error_text"])
     Lane.objects.filter(pk=delivery.lane_id).update(
-        due_at=timezone.now(), blocked_reason="" if again else "held"
+        due_at=Now(), blocked_reason="" if again else "held"
     )
     events.record(conversation, "message.updated", message=message, possible_duplicate=again)
     outbox.ring(Lane.Kind.SEND)

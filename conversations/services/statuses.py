@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts import ids
@@ -210,5 +211,5 @@ def settle_uncertain(message: Message, update: StatusUpdate) -> None:
         schedule, delivered = Delivery.Schedule.SEND, State.DELIVERED
         outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
         lanes = Lane.objects.filter(kind=Lane.Kind.SEND, deliveries__message=message)
-        lanes.update(due_at=timezone.now())
+        lanes.update(due_at=Now())
         outbox.ring(Lane.Kind.SEND)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import LiteralString
 
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from accounts.tenancy import account_context
 from conversations import timers
@@ -45,11 +45,7 @@ def fire(timer_id: int, account_id: int, conversation_id: int) -> None:
     try:
         with account_context(account_id):
             lock(conversation_id)
-            timer = (
-                Timer.objects.select_for_update()
-                .filter(pk=timer_id, due_at__lte=timezone.now())
-                .first()
-            )
+            timer = Timer.objects.select_for_update().filter(pk=timer_id, due_at__lte=Now()).first()
             if timer is None:
                 return
             # Deleted first: the handler may start the next one, which is the same row.
@@ -60,4 +56,4 @@ def fire(timer_id: int, account_id: int, conversation_id: int) -> None:
     except Exception:
         logger.exception("timer broke timer=%d conversation=%d", timer_id, conversation_id)
         with account_context(account_id):
-            Timer.objects.filter(pk=timer_id).update(due_at=timezone.now() + BROKEN_WAIT)
+            Timer.objects.filter(pk=timer_id).update(due_at=Now() + BROKEN_WAIT)

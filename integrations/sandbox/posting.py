@@ -21,4 +21,5 @@ def take_in(inbox: Inbox, body: bytes) -> None:
             lane_id=place.lane_id,
             dedupe_key=item.dedupe_key,
             body_packed=Receipt.pack(item.payload),
+            received_at=place.at,
         )

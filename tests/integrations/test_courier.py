@@ -356,7 +356,7 @@ def test_a_broken_timer_is_kept_and_holds_up_no_other(caplog):
     timers.register("snooze", breaks)
     try:
         with house.inside():
-            timers.start("snooze", conversation, due_at=timezone.now())
+            timers.move("snooze", conversation, due_at=timezone.now())
         with courier(), caplog.at_level(logging.CRITICAL):
             wait_for(lambda: Timer.all_accounts.filter(due_at__gt=timezone.now()).exists())
     finally:
