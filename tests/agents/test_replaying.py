@@ -647,8 +647,8 @@ def test_dl_81_the_offer_to_replay_names_agents_only_where_one_is_meant(
     house: SimpleNamespace, unheard: list[Delivery]
 ) -> None:
     client, webhook = logged_in(house.admin), make_webhook(house.account)
-    _told(webhook, unheard[0].conversation, unheard[0])
-    ended(Delivery.objects.get(endpoint=webhook), State.DEAD)
+    _told(webhook, make_conversation(house.inbox), unheard[0])
+    assert Delivery.objects.filter(endpoint=webhook, state=State.DEAD).exists()
     for endpoint, said in ((house.agent.endpoint, True), (webhook, False)):
         shown = client.get(f"/deliveries/?endpoint={endpoint.public_id}&state=dead")
         assert "Replay these" in shown.content.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Delivery, Message
+from conversations.models import Conversation, Delivery, Message
 from tests import factories
 from tests.integrations.couriers import House, Reply, Server, courier, make_house, wait_for
 
@@ -25,7 +26,7 @@ def romanian(house: House) -> House:
     return house
 
 
-def lines(conversation: Any) -> list[str]:
+def lines(conversation: Conversation) -> list[str]:
     rows = Message.objects.filter(conversation=conversation, direction="system")
     return list(rows.order_by("pk").values_list("text", flat=True))
 
@@ -41,7 +42,7 @@ def test_dl_61_why_people_get_a_conversation_is_written_in_the_language_of_each_
         with courier():
             for house, conversation in zip(houses, talks, strict=True):
                 factories.make_conversation(house.inbox, "Salut", visitor="ana")
-                wait_for(lambda one=house, it=conversation: not _held(one, it))
+                wait_for(partial(_is_with_people, house, conversation))
     with houses[0].inside(), translation.override("ro"):
         refused, attempt = (
             _("The AI agent refused the message"),
@@ -54,10 +55,10 @@ def test_dl_61_why_people_get_a_conversation_is_written_in_the_language_of_each_
         assert lines(talks[1])[-1].startswith("The AI agent refused the message")
 
 
-def _held(house: House, conversation: Any) -> bool:
+def _is_with_people(house: House, conversation: Conversation) -> bool:
     with house.inside():
         conversation.refresh_from_db()
-        return conversation.assignee_id is not None
+        return conversation.assignee_id is None
 
 
 def test_what_a_channel_refuses_is_explained_in_the_language_of_the_account() -> None:
