@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,7 @@ from integrations.courier import (
 from integrations.courier.courtesies import Signal
 from integrations.courier.database import DATABASE_ERRORS, Pool, connect
 from integrations.courier.desk import Desk
+from integrations.courier.gate import Gate
 from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
 from integrations.courier.pushing import Pushed
@@ -119,7 +120,7 @@ class Courier:
             self.desk, self._begin_signals, _account_of
         )
         self.health = health.Notes()
-        self.gate = breaker.Gate()
+        self.gate = Gate(self.options.slots)
         self.used: Counter[tuple[str, int]] = Counter()
         self._held: set[UUID] = set()
         self._wake = asyncio.Event()
@@ -208,7 +209,7 @@ class Courier:
             backoff = 0.1
             metrics.mark(measures.SWEEP)
             self._swept.set()
-            self._dispatch(claims)
+            self._dispatch(claims, {limit.endpoint_id for limit in limits})
             # What is limited may have stood in front of what is not.
             if len(claims) < lanes.BATCH and not (claims and limits):
                 await self._pause(SWEEP_SECONDS, self._wake)
@@ -229,7 +230,7 @@ class Courier:
             for group, n in slots.items()
         }
 
-    def _dispatch(self, claims: Sequence[Claim]) -> None:
+    def _dispatch(self, claims: Sequence[Claim], counted: Collection[int]) -> None:
         pushes = []
         for claim in claims:
             self.used[GROUPS[claim.kind], claim.account_id] += 1
@@ -252,7 +253,7 @@ class Courier:
                 case Lane.Kind.SIGNAL:
                     self._begin(self._guarded(claim, self._signal(claim)))
         if pushes:
-            self._begin(self._start_pushes(pushes))
+            self._begin(self._start_pushes(pushes, counted))
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
@@ -274,9 +275,11 @@ class Courier:
         if due_in is not None:
             self._alarm(due_in)
 
-    async def _start_pushes(self, claims: Sequence[Claim]) -> None:
+    async def _start_pushes(self, claims: Sequence[Claim], counted: Collection[int]) -> None:
         try:
-            held_back = await self.gate.hold_back(self.pool, claims)
+            held_back = await self.gate.hold_back(
+                self.pool, claims, couriers=self.presence.couriers, counted=counted
+            )
             for release in held_back:
                 self._finished(release)
             waiting = {release.claim.token for release in held_back}
@@ -324,7 +327,7 @@ class Courier:
     ) -> Pushed:
         """Call the endpoint, unless its breaker says otherwise, and note how it did."""
         claim, probe = one.job.claim, await self.gate.may_probe(self.pool, one)
-        if one.is_shut and not probe:
+        if one.is_shut and not probe and not claim.is_test:
             return Pushed(one, pushing.BREAKER_OPEN, {})
         with self.gate.calling(claim) as under_way:
             pushed = await push(one, await self._client(claim))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString, NamedTuple
+from urllib.parse import urlsplit
 
 from accounts import metrics
 from accounts.sealing import SealError
@@ -83,7 +84,8 @@ SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval 
     courier_id = %(courier)s, due_at = NULL, blocked_reason = ''
 FROM chosen, set_config('synchronous_commit', 'off', true) unflushed
 WHERE lane.id = chosen.id
-RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token
+RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token,
+          lane.kind = 'subscriber' AND lane.key = 'test'
 """
 CLAIM: LiteralString = _CLAIM.format(counting="", passing="", candidates="candidate")
 # The same where some endpoints may be full (DL-90): leases are counted, whoever holds them; lanes of full
@@ -158,7 +160,7 @@ WHERE head.lane_id = ANY(%s) AND head.state = 'in_flight' AND EXISTS (
 # Whoever counts leases waits for the others who do, so that two couriers never fill one place.
 _COUNT_ALONE: LiteralString = "SELECT pg_advisory_xact_lock(8, 0)"
 
-_ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
+ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 _ENDPOINTS: LiteralString = """
 SELECT endpoint.id, endpoint.url, endpoint.state, endpoint.timeout_s, endpoint.dialect,
        array_agg(secret.sealed ORDER BY secret.created_at DESC, secret.id DESC)
@@ -261,6 +263,8 @@ class Bearing(NamedTuple):
     limited: bool
     # None: call it. Else its breaker is not closed, and a probe may go in so many seconds.
     shut_for: float | None
+    # Where it lives; what is dead there is dead for everybody's endpoints.
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +305,18 @@ class Push:
         return self.delivery.schedule == Delivery.Schedule.ONCE
 
 
+def host_of(url: str) -> str:
+    """What answers at an address: a name with its port, as several may live behind one name."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return url
+    return f"{parts.hostname}:{port}"
+
+
 class Limit(NamedTuple):
-    """How many lanes of an endpoint may be leased at once, by all couriers."""
+    """How many lanes of an endpoint may be leased at once, by all couriers; 0: it gets none now."""
 
     kind: str
     endpoint_id: int
@@ -325,7 +339,8 @@ async def claim(
             cursor = await connection.execute(CLAIM, arguments)
         else:
             async with connection.pipeline(), connection.transaction():
-                await connection.execute(_COUNT_ALONE)
+                if any(limit.most for limit in limits):
+                    await connection.execute(_COUNT_ALONE)
                 cursor = await connection.execute(CLAIM_COUNTING, arguments)
         return [Claim(*row) for row in await cursor.fetchall()]
 
@@ -371,7 +386,7 @@ async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) 
             started = await connection.execute(START, start_arguments(claims, courier_id))
             found = []
             for account_id, endpoints in accounts.items():
-                await connection.execute(_ENTER, [str(account_id)])
+                await connection.execute(ENTER, [str(account_id)])
                 cursor = await connection.execute(_ENDPOINTS, [list(endpoints)])
                 found.append((account_id, cursor))
             overtaking = await connection.execute(_OVERTAKING, [durable]) if durable else None
@@ -464,9 +479,9 @@ async def read_bearings(pool: Pool, claims: Sequence[Claim]) -> dict[int, Bearin
     found: dict[int, Bearing] = {}
     for account_id, endpoints in accounts.items():
         async with pool.connection() as connection, connection.transaction():
-            await connection.execute(_ENTER, [str(account_id)])
+            await connection.execute(ENTER, [str(account_id)])
             cursor = await connection.execute(_ENDPOINTS, [list(endpoints)])
-            found |= {row[0]: Bearing(*row[-3:]) for row in await cursor.fetchall()}
+            found |= {row[0]: _bearing(row) for row in await cursor.fetchall()}
     return found
 
 
@@ -501,7 +516,7 @@ def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
 def _target(account_id: int, row: tuple[Any, ...]) -> Target:
     """The endpoint of a row. A secret that does not open here is left out: whoever checks signatures
     refuses what lacks one, and no other endpoint of the batch waits for it."""
-    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys, *bearing = row
+    endpoint_id, url, state, timeout_s, dialect, sealed, row_keys, *_rest = row
     secrets = []
     for one, row_key in zip(sealed or (), row_keys or (), strict=True):
         try:
@@ -510,7 +525,11 @@ def _target(account_id: int, row: tuple[Any, ...]) -> Target:
             logger.error("secret not opened endpoint=%d error=%s", endpoint_id, error)
         else:
             secrets.append(secret)
-    return Target(url, state, timeout_s, dialect, tuple(secrets), Bearing(*bearing))
+    return Target(url, state, timeout_s, dialect, tuple(secrets), _bearing(row))
+
+
+def _bearing(row: tuple[Any, ...]) -> Bearing:
+    return Bearing(*row[-3:], host_of(row[1]))
 
 
 def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:

@@ -17,6 +17,8 @@ class Claim:
     kind: str
     destination_id: int
     token: UUID
+    # Its owner has asked for it and waits for what comes of it.
+    is_test: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from conversations.services import endpoints, outbox
 from integrations.courier import breaker, health, watching
 from integrations.courier.breaker import Change, Note
 from integrations.courier.database import Pool
+from integrations.courier.gate import Gate
 from integrations.courier.work import Claim
 from integrations.http import Exchange
 from integrations.subscribers import services as subscribers
@@ -380,7 +381,7 @@ def subscriber_lanes(house: Any, n: int) -> tuple[Endpoint, list[Claim]]:
     return subscriber, claims[::-1]
 
 
-def held_back(gate: breaker.Gate, claims: list[Claim]) -> dict[int, Any]:
+def held_back(gate: Gate, claims: list[Claim]) -> dict[int, Any]:
     """The waits of those that are held back, by lane."""
 
     async def run() -> Any:
@@ -401,12 +402,12 @@ def test_a_shut_subscriber_gets_the_oldest_as_a_probe_and_the_others_wait_withou
         Endpoint.objects.filter(pk=subscriber.pk).update(
             breaker="open", breaker_wait_s=30, probe_at=timezone.now() + timedelta(seconds=20)
         )
-    waiting = held_back(breaker.Gate(), claims)
+    waiting = held_back(Gate(200), claims)
     assert len(waiting) == 4
     assert all(one.reason == "breaker" and 19 < one.wait_seconds < 27 for one in waiting.values())
     with house.inside():
         Endpoint.objects.filter(pk=subscriber.pk).update(probe_at=timezone.now())
-    one, other = breaker.Gate(), breaker.Gate()
+    one, other = Gate(200), Gate(200)
     oldest = claims[-1].lane_id
     assert held_back(one, claims).keys() == {claim.lane_id for claim in claims} - {oldest}
     assert len(held_back(other, claims)) == 4  # one probe at a time, over all couriers
@@ -421,7 +422,7 @@ def test_a_shut_subscriber_gets_the_oldest_as_a_probe_and_the_others_wait_withou
     one.learn(subscriber.pk, bearing)
     assert len(held_back(one, claims)) == 3
     health.write(house.account.pk, subscriber.pk, probed)
-    assert held_back(breaker.Gate(), claims) == {}
+    assert held_back(Gate(200), claims) == {}
 
 
 @pytest.mark.usefixtures("clean_database")

@@ -548,6 +548,35 @@ def test_a_test_that_fails_raises_no_alarm():
         assert attention.things() == []
 
 
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("breaker", ["open", "half_open"])
+def test_a_test_that_its_owner_asked_for_does_not_wait_for_the_breaker(breaker, status):
+    """It is the probe unless one is under way; what else waits goes on waiting."""
+    with Server(lambda request: Reply(status)) as crm:
+        house = make_house()
+        owner = factories.make_person(house.account, role="owner")
+        webhook = factories.make_webhook(
+            house.account,
+            url=crm.url,
+            breaker=breaker,
+            breaker_wait_s=30,
+            probe_at=timezone.now() + timedelta(seconds=60),
+        )
+        factories.make_conversation(house.inbox)
+        with house.inside():
+            sent = subscribers.send_test(webhook, by=owner)
+        with courier():
+            wait_for(lambda: Delivery.all_accounts.get(pk=sent.pk).finished_at, 5)
+            wait_for(lambda: not Lane.all_accounts.filter(lease_token__isnull=False).exists(), 5)
+            mended = breaker == "open" and status == 200
+            if mended:
+                wait_for(lambda: all_ended(webhook))
+    assert Attempt.all_accounts.get(delivery=sent).status == status
+    types = [request.headers["X-Switchboard-Event"] for request in crm.requests]
+    assert types[0] == "webhook.test"
+    assert len(types) == (3 if mended else 1)
+
+
 def test_bad_input_48_a_test_tells_nothing_of_doors_that_give_no_http_answer():
     """A closed port, one that speaks no TLS, one that says something else: the same words."""
     with speaking(b"SSH-2.0-OpenSSH_9.2 secret-banner\r\n") as banner, Server(takes) as plain:
