@@ -21,6 +21,7 @@ from agents.models import Agent
 from conversations.models import Conversation, Delivery, Endpoint, Event, Lane, Message
 from conversations.services import Reason, callbacks, outbox
 from conversations.services.courtesies import acknowledge_many
+from conversations.services.erasing import EVENT as ERASED
 from conversations.services.inbound import SILENT_KINDS
 from conversations.services.outbox import LaneName, Place
 
@@ -184,10 +185,13 @@ def _occasion(one: Telling, place: Place, token: str) -> Occasion:
 
 
 def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
+    # No customer waits for an agent to forget, and it has to hear of it however long it is down (F-32).
+    lasting = one.event.type == ERASED
+    deadline = None if lasting else place.at + timedelta(seconds=one.agent.patience_s)
     return outbox.delivery_at(
         place,
         kind=Lane.Kind.AGENT,
-        schedule=Delivery.Schedule.LIVE,
+        schedule=Delivery.Schedule.DURABLE if lasting else Delivery.Schedule.LIVE,
         wire_id=one.wire_id,
         event_id=one.event.id,
         event_type=one.event.type,
@@ -195,7 +199,7 @@ def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
         conversation=one.conversation,
         message=one.message,
         epoch=one.conversation.assignment_epoch,
-        deadline_at=place.at + timedelta(seconds=one.agent.patience_s),
+        deadline_at=deadline,
         body=body,
     )
 

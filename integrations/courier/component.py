@@ -310,7 +310,7 @@ class Courier:
             if ended is not None:
                 return Release(one.job.claim, result=ended)
         pushed = await self._call(one, pushing.push)
-        result = pushing.nothing_said(pushed)
+        result = pushing.plain_result(pushed)
         if result is None:
             await (self.settling if pushed.exchange.ok else self.failing)(pushed)
         return Release(one.job.claim, result=result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -13,7 +13,7 @@ from accounts.tenancy import account_context, current_account_id
 from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from conversations.services.outbox import LaneName
-from integrations.courier import breaker, pushing, recording
+from integrations.courier import pushing, recording
 from integrations.courier.lanes import Push
 from integrations.courier.pushing import (
     BREAKER_OPEN,
@@ -23,6 +23,7 @@ from integrations.courier.pushing import (
     SWITCHED_OFF,
     Pushed,
     outcome_of,
+    wait_for_probe,
 )
 from integrations.courier.schedule import Failure, next_due, read_retry_after
 from integrations.courier.together import together_or_alone
@@ -66,25 +67,13 @@ def plain_result(pushed: Pushed) -> Result | None:
     if exchange.ok:
         return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
     if exchange is BREAKER_OPEN:
-        return Result(
-            one.job,
-            State.RETRY_WAIT,
-            outcome_of(exchange.outcome, exchange, headers),
-            due_at=timezone.now() + timedelta(seconds=breaker.spread(_shut_for(one))),
-            counts=False,
-        )
+        return wait_for_probe(pushed)
     if exchange.status == GONE:
         return None
     due = _next(pushed, timezone.now())
     if due is None or one.job.n < PATIENT_ATTEMPTS:
         return _failed(pushed, due)
     return None
-
-
-def _shut_for(one: Push) -> float:
-    """Until the next probe may go; another is under way when that is no time at all."""
-    shut_for = one.target.bearing.shut_for if one.target is not None else None
-    return shut_for or float(breaker.FIRST_WAIT)
 
 
 def record_many(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:

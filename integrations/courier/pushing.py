@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -19,7 +19,7 @@ from agents.dialects import Dialect
 from conversations.models import Delivery
 from conversations.services.locking import lock_bare
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
-from integrations.courier import recording
+from integrations.courier import breaker, recording
 from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
@@ -177,12 +177,24 @@ def dialect_of(slug: str) -> Dialect:
         return Dialect()
 
 
-def nothing_said(pushed: Pushed) -> Result | None:
-    """The result of a push whose answer is empty: there is nothing to settle, so no thread is needed."""
+def plain_result(pushed: Pushed) -> Result | None:
+    """The result of a push from which nothing follows, so that no thread is needed, else None: its answer
+    is empty, or nobody waits for it and it is tried when its endpoint is."""
     one, exchange, headers = pushed
-    if not exchange.ok or exchange.body:
-        return None
-    return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
+    if exchange.ok and not exchange.body:
+        return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
+    if exchange is BREAKER_OPEN and one.delivery.schedule == Delivery.Schedule.DURABLE:
+        return wait_for_probe(pushed)
+    return None
+
+
+def wait_for_probe(pushed: Pushed) -> Result:
+    """It was not called, so it was no attempt; until the next probe may go, or the one under way ends."""
+    one, exchange, headers = pushed
+    shut_for = one.target.bearing.shut_for if one.target is not None else None
+    wait = timedelta(seconds=breaker.spread(shut_for or float(breaker.FIRST_WAIT)))
+    outcome = outcome_of(exchange.outcome, exchange, headers)
+    return Result(one.job, State.RETRY_WAIT, outcome, due_at=timezone.now() + wait, counts=False)
 
 
 def _delivered(one: Push, exchange: Exchange, headers: Mapping[str, str]) -> None:
@@ -256,13 +268,14 @@ def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     dialect = dialect_of(one.target.dialect if one.target else "")
+    live = one.delivery.schedule == Delivery.Schedule.LIVE
     return next_due(
         one.delivery.schedule,
         one.job.n,
         Failure(exchange.outcome, exchange.status, asked),
         now=now,
         deadline=one.delivery.deadline_at,
-        max_attempts=dialect.max_attempts,
+        max_attempts=dialect.max_attempts if live else None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.utils import timezone
 from psycopg import sql
 
 from accounts.models import AuditEntry
@@ -22,14 +24,17 @@ from conversations.messages import Content
 from conversations.models import (
     AddressIdentifier,
     Attachment,
+    Attempt,
     Contact,
     Conversation,
     Delivery,
+    Endpoint,
     InboxRoute,
     Lane,
     Message,
     Timer,
 )
+from conversations.services import outbox
 from conversations.services.erasing import erase_latecomers
 from integrations.models import Receipt
 from tests import factories
@@ -175,6 +180,43 @@ def test_f_32_what_waits_is_canceled_and_no_later_send_is_made(desk):
     assert last["type"] == "contact.erased"
     assert SECRET not in json.dumps(last)
     assert last["contact"]["id"] == conversation.contact.public_id
+
+
+def test_f_32_an_agent_that_is_down_for_longer_than_its_patience_hears_of_it_later(desk):
+    """Whatever it says meanwhile, and however often: its breaker is no reason to give up."""
+    conversation = conversation_of(desk)
+    erased = Delivery.all_accounts.filter(event_type="contact.erased")
+    desk.told.answer = lambda request: Reply(404)
+    with desk.inside():
+        services.erase_contact(conversation.contact, by=desk.agent.member)
+    assert erased.get().schedule == "durable"
+    assert erased.get().deadline_at is None
+
+    def is_due():
+        erased.filter(state=State.RETRY_WAIT).update(due_at=timezone.now())
+        Lane.all_accounts.filter(deliveries__in=erased, lease_token__isnull=True).update(
+            due_at=timezone.now()
+        )
+        outbox.ring(Lane.Kind.AGENT)
+
+    def shut(state, probe_at=None):
+        with desk.inside():
+            Endpoint.objects.update(breaker=state, probe_at=probe_at)
+
+    with courier():
+        wait_for(lambda: erased.get().attempts == 1 and erased.get().state == State.RETRY_WAIT)
+        shut("open", timezone.now() + timedelta(hours=1))
+        is_due()
+        refused = Attempt.all_accounts.filter(delivery__in=erased, outcome="breaker_open")
+        wait_for(refused.exists)
+        wait_for(lambda: erased.get().state == State.RETRY_WAIT)
+        assert erased.get().attempts == 1
+        assert erased.get().due_at > timezone.now() + timedelta(minutes=4)
+        desk.told.answer = lambda request: Reply()
+        shut("closed")
+        is_due()
+        wait_for(lambda: erased.get().state == State.DELIVERED)
+    assert desk.told.requests[-1].json["type"] == "contact.erased"
 
 
 def test_f_32_a_send_that_was_under_way_is_not_tried_again(desk):
