@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Now
 
+from accounts.tenancy import current_account_id
 from conversations.models import CallbackToken, Conversation, Delivery, Message
 from conversations.services.locking import lock
 
@@ -64,6 +67,20 @@ def keep(issued: Sequence[Issued]) -> None:
             )
             for one in issued
         ]
+    )
+
+
+def bind_again(delivery_ids: Collection[int]) -> None:
+    """What these deliveries told is told once more, with the same addresses in it, to the agent that has
+    their conversations now (which are locked): they are good again, for a day and as many answers. What
+    was revoked stays so. An answer's number is never given twice, so it is counted on."""
+    holding = Conversation.objects.filter(pk=OuterRef("conversation_id"))
+    CallbackToken.objects.filter(
+        account=current_account_id(), delivery__in=delivery_ids, revoked_at__isnull=True
+    ).update(
+        epoch=Subquery(holding.values("assignment_epoch")),
+        expires_at=Now() + LIFE,
+        max_uses=F("uses") + settings.CALLBACK_MAX_USES,
     )
 
 

@@ -19,7 +19,7 @@ from conversations.channels import ErrorClass
 from conversations.errors import ConfirmationNeededError, NotReplayableError
 from conversations.messages import DeliveryStatus
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message
-from conversations.services import events, outbox
+from conversations.services import callbacks, events, outbox
 from conversations.services.erasing import ERASED
 from conversations.services.locking import lock
 from conversations.services.outbound import SEND_BUDGET, check_can_send
@@ -137,6 +137,7 @@ def put_events(
         )
         replay.body_sealed = one.body_sealed  # sealed for the same account and wire id
         again.append(replay)
+    callbacks.bind_again([one.replay_of_id for one in again if one.replay_of_id is not None])
     return outbox.put_many(again)
 
 

@@ -26,7 +26,7 @@ from django.utils import timezone
 from accounts.models import ApiToken, IdempotencyKey, RateBucket
 from accounts.tenancy import account_context
 from accounts.tokens import create_token
-from agents import dialects
+from agents import dialects, replaying
 from agents import services as agents
 from conversations import services
 from conversations.models import (
@@ -222,6 +222,52 @@ def test_an_address_is_good_for_a_day_from_the_customers_message(asked: Asked) -
         answer = asked.post({"reply": "Too late"})
     assert (answer.status_code, code_of(answer)) == (410, "callback_expired")
     assert asked.said() == ["Hi"]
+
+
+def replay(asked: Asked) -> None:
+    """The event in which the address stands is brought once more."""
+    with asked.inside():
+        told = Delivery.objects.filter(pk=asked.callback().delivery_id)
+        told.update(state=Delivery.State.DEAD, finished_at=timezone.now())
+        replaying.replay(told.get(), by=None)
+
+
+def test_dl_81_dl_100_the_address_in_a_replayed_event_is_good_again(asked: Asked) -> None:
+    """Its body stays as it was made (DL-36), and so does the address in it."""
+    with asked.inside():
+        services.take_over(asked.conversation, by=asked.house.person)
+        services.give_back(asked.conversation, by=asked.house.person)
+    CallbackToken.objects.update(expires_at=timezone.now() - timedelta(hours=1), uses=20)
+    assert asked.post().status_code == 410
+    with asked.inside():
+        told = Delivery.objects.get(pk=asked.callback().delivery_id)
+        replay(asked)
+        again = Delivery.objects.get(replay_of=told.pk)
+    assert again.body == told.body
+    asked.later()
+    assert asked.post({"reply": "After the replay"}).status_code == 200
+    assert asked.said() == ["After the replay"]
+    row = asked.callback()
+    assert (row.uses, row.max_uses) == (21, 40)
+    assert timedelta(hours=23) < row.expires_at - timezone.now() <= timedelta(hours=24)
+    others = CallbackToken.objects.exclude(pk=row.pk)
+    assert not others.filter(expires_at__gt=timezone.now()).exists()
+
+
+def test_dl_103_an_address_that_was_ended_is_not_revived_by_a_replay(asked: Asked) -> None:
+    CallbackToken.objects.update(revoked_at=timezone.now())
+    replay(asked)
+    assert asked.post().status_code == 410
+
+
+def test_dl_82_the_address_in_a_replayed_event_ends_when_somebody_else_takes_over(
+    asked: Asked,
+) -> None:
+    replay(asked)
+    with asked.inside():
+        services.take_over(asked.conversation, by=asked.house.person)
+    assert asked.post().status_code == 409
+    assert asked.said() == []
 
 
 def test_an_assignment_of_an_old_conversation_brings_no_address_that_is_over(db: None) -> None:
