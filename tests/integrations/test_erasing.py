@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import zlib
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from psycopg import sql
@@ -242,6 +246,59 @@ def test_f_32_a_send_that_was_under_way_is_not_tried_again(desk):
             inbox=desk.inbox, address=conversation.address, kind="late", value=SECRET
         )
         assert erase_latecomers() == 1
+        assert rows_that_know(SECRET) == set()
+
+
+def test_f_32_erasing_never_waits_for_a_courier_that_waits_for_it(desk, server_url):
+    """A courier holds the receipt that it reads and waits for the conversation, which is being erased."""
+    conversation = conversation_of(desk)
+    for key in ("m2", "m3"):
+        bring(desk, said(key, f"my word is {SECRET}", SECRET))
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url) as reader, desk.inside():
+        reader.execute(
+            "SELECT FROM integrations_receipt WHERE state = 'new' ORDER BY id LIMIT 1 FOR UPDATE"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '1s'")
+        services.erase_contact(conversation.contact, by=desk.agent.member)
+        receipts = Receipt.objects.order_by("id")
+        assert list(receipts.filter(state="new").values_list("dedupe_key", flat=True)) == ["m:m2"]
+        assert not receipts.exclude(state="new").exclude(body_packed=b"").exists()
+
+
+def test_dl_16_a_late_repetition_brings_nothing_back(desk):
+    """Its key is known as long as keys are kept, although nothing else of it is."""
+    desk.told.answer = lambda request: Reply()
+    conversation = conversation_of(desk)
+    with desk.inside():
+        services.erase_contact(conversation.contact, by=desk.agent.member)
+        before = list(Receipt.objects.values("dedupe_key", "state", "received_at"))
+        assert "m:m1" in {one["dedupe_key"] for one in before}
+    bring(desk, said("m1", f"my word is {SECRET}", SECRET))
+    with courier():
+        wait_for(lambda: not Lane.all_accounts.filter(due_at__isnull=False).exists())
+    with desk.inside():
+        assert list(Receipt.objects.values("dedupe_key", "state", "received_at")) == before
+        assert rows_that_know(SECRET) == set()
+
+
+def test_sx_101_who_was_erased_after_a_backup_is_erased_again_from_the_log(
+    desk, caplog, monkeypatch
+):
+    contact = conversation_of(desk).contact
+    with desk.inside(), caplog.at_level(logging.INFO):
+        services.update_contact(contact, by=desk.agent.member, name=f"Ana {SECRET}")
+        services.erase_contact(contact, by=desk.agent.member)
+    [line] = [one for one in caplog.messages if "contact erased" in one]
+    assert SECRET not in line
+    with desk.inside():  # as a backup has it
+        Contact.objects.update(name=f"Ana {SECRET}", erased_at=None)
+    for _ in range(2):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"12:00 INFO {line}\nanother line\n"))
+        call_command("erase_again")
+    with desk.inside():
+        assert Contact.objects.get().name == ""
         assert rows_that_know(SECRET) == set()
 
 
