@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from django.db import connection
 
-from integrations.courier.lanes import _RELEASE, START
+from integrations.courier.lanes import _OVERTAKING, _RELEASE, START
 from integrations.courier.results import finish_many
 from integrations.courier.sending import _HEADS
 from integrations.courier.work import Claim, Job, Outcome, Result
+from tests import factories
 from tests.integrations.couriers import make_house
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -36,6 +37,13 @@ INSERT INTO conversations_delivery
 SELECT account_id, id, 'agent', 'live', 'w' || id || '-' || n, '', 'test', 0, n, 0, %s, %s, now(),
        '', '', false, '', '', false, now()
 FROM conversations_lane, generate_series(%s::int, %s::int) n WHERE key = 'plan' ORDER BY n, id
+"""
+
+# Each lane's deliveries are about one conversation, as they are of an endpoint.
+_TELL = """
+UPDATE conversations_delivery delivery SET conversation_id = told.conversation_id, endpoint_id = %s
+FROM unnest(%s::bigint[], %s::bigint[]) AS told (lane_id, conversation_id)
+WHERE delivery.lane_id = told.lane_id
 """
 
 
@@ -99,3 +107,22 @@ def test_results_are_written_by_their_deliveries(backlog):
         Result(Job(claim, *started[claim.lane_id]), "delivered", Outcome("ok")) for claim in backlog
     ]
     assert pages_read(*finish_many(results)) < PAGES * BATCH
+
+
+def test_dl_23_what_overtakes_is_found_by_lane_and_conversation(backlog):
+    house = make_house()
+    conversations = [factories.make_conversation(house.inbox).pk for _ in backlog]
+    lanes = [one.lane_id for one in backlog]
+    with connection.cursor() as cursor:
+        cursor.execute(_TELL, [house.agent.endpoint_id, lanes, conversations])
+        cursor.execute(START, {**keys(backlog), "courier": 1})
+        cursor.execute(_OVERTAKING, [lanes])
+        assert cursor.fetchall() == []
+        cursor.execute(
+            "UPDATE conversations_delivery SET parked = true, sequence = 0"
+            " WHERE sequence = %s AND lane_id = ANY(%s)",
+            [2 * EACH, lanes],
+        )
+        cursor.execute(_OVERTAKING, [lanes])
+        assert len(cursor.fetchall()) == BATCH
+    assert pages_read(_OVERTAKING, [lanes]) < PAGES * BATCH
