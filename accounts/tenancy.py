@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, LiteralString, Self, TypeVar, cast
 
 from django.db import connection, models, transaction
 from django.utils import translation
@@ -18,14 +18,12 @@ from django.utils import translation
 if TYPE_CHECKING:
     from accounts.models import Account
 
+# For statements that go past the ORM; the same as `account_context` says to the database.
+ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 _current: ContextVar[int | None] = ContextVar("account", default=None)
 # Whether work here is for nobody who has a language: what it writes for people is in the account's then.
 _speaks_for_accounts: ContextVar[bool] = ContextVar("speaks_for_accounts", default=False)
-_ENTER = "SELECT set_config('app.account', %(text)s, true), NULL"
-_ENTER_SPEAKING = """
-SELECT set_config('app.account', %(text)s, true),
-       (SELECT locale FROM accounts_account WHERE id = %(id)s)
-"""
+_ENTER_SPEAKING = ENTER + ", (SELECT locale FROM accounts_account WHERE id = %s)"
 M = TypeVar("M", bound=models.Model)
 
 
@@ -67,9 +65,12 @@ def account_context(account: Account | int) -> Iterator[None]:
 
 def _tell_database(account_id: int | None) -> str | None:
     """Whose rows may be seen from now on; returns the account's language where it is to be spoken."""
-    statement = _ENTER_SPEAKING if _speaks_for_accounts.get() else _ENTER
+    named = str(account_id or "")
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"text": str(account_id or ""), "id": account_id})
+        if not _speaks_for_accounts.get():
+            cursor.execute(ENTER, [named])
+            return None
+        cursor.execute(_ENTER_SPEAKING, [named, account_id])
         row = cursor.fetchone()
     return cast("str | None", row[1])
 

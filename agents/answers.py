@@ -212,13 +212,13 @@ def switch_off(agent: Agent, *, detail: str) -> None:
     transaction (agents/moving.py)."""
     Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
     if endpoints.switch_off(agent.endpoint, detail=detail):
-        endpoints.tell_owners(agent.endpoint, endpoints.OFF, path=page_of(agent))
+        endpoints.tell_owners(agent.endpoint, endpoints.OFF, path=page_of_agent(agent))
         audit("agent.endpoint_disabled", by=None, target=agent, reason=detail)
         logger.warning("endpoint_disabled agent=%s", agent.public_id)
     moving.follow([agent], by=None)
 
 
-def page_of(agent: Agent) -> str:
+def page_of_agent(agent: Agent) -> str:
     return reverse("agent", args=[agent.public_id])
 
 

@@ -21,7 +21,6 @@ from accounts.rest.views import AccountViewSet
 from agents import replaying
 from conversations.models import Delivery, Endpoint, Replay, in_sight
 from conversations.serializers import DeliverySerializer, NothingSerializer
-from conversations.services.replaying import ENDED
 
 P = Permission
 
@@ -36,7 +35,7 @@ class ReplayRequestSerializer(StrictSerializer):
     """Which events: `missed` (the endpoint never got them), or by how they ended."""
 
     state = serializers.ChoiceField(
-        choices=[replaying.MISSED, *(str(state) for state in ENDED)], default=replaying.MISSED
+        choices=[replaying.MISSED, *Delivery.ENDED_STATES], default=replaying.MISSED
     )
     since = serializers.DateTimeField(required=False)
     until = serializers.DateTimeField(required=False)

@@ -22,7 +22,7 @@ from conversations.models import Conversation
 from integrations.models import Receipt
 from integrations.tracing import Line, Link, trace
 from integrations.tracing.lines import headline
-from integrations.tracing.views import page_of
+from integrations.tracing.views import place_in
 
 # Where links of a trace lead here, and what they are called.
 PAGES = {
@@ -60,7 +60,7 @@ class ReceiptAdmin(ContentAdmin):
         if not support.is_inside(request):
             raise PermissionDenied
         query = request.GET.get("q", "").strip()[:250]
-        found = trace(query, None, before=page_of(request.GET.get("before", "")))
+        found = trace(query, None, before=place_in(request.GET.get("before", "")))
         if found is not None and found.conversation is not None:
             support.saw(request, found.conversation)
         context = {

@@ -21,6 +21,7 @@ from django.utils.translation import ngettext
 from accounts.audit import audit
 from accounts.models import Member
 from accounts.tenancy import current_account_id
+from agents.answers import page_of_agent
 from agents.models import Agent
 from conversations.models import Endpoint, Inbox
 from integrations.models import Dismissal
@@ -183,7 +184,7 @@ def _switched_off(off: Mapping[int, Thing]) -> Item | None:
 def _page_of(endpoint: Endpoint) -> str:
     agent: Agent | None = getattr(endpoint, "agent", None)
     if agent is not None:
-        return reverse("agent", args=[agent.public_id])
+        return page_of_agent(agent)
     return subscribers.page_of(endpoint)
 
 

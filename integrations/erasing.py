@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
-from conversations.messages import DeliveryStatus
 from conversations.models import (
     AddressIdentifier,
     Contact,
@@ -64,12 +63,5 @@ def _of_messages(conversations: Sequence[Conversation]) -> QuerySet[Receipt]:
         *said.values_list("external_id", flat=True),
         *parts.values_list("provider_message_id", flat=True),
     }
-    keys = [key for external_id in named - {""} for key in _keys(external_id)]
     inboxes = {conversation.inbox_id for conversation in conversations}
-    return Receipt.objects.filter(inbox__in=inboxes, dedupe_key__in=keys)
-
-
-def _keys(external_id: str) -> list[str]:
-    """The dedupe keys of a message, of its echo and of its statuses (DL-13)."""
-    statuses = [f"s:{external_id}:{status}" for status in (*DeliveryStatus, "played")]
-    return [f"m:{external_id}", f"e:{external_id}", *statuses]
+    return Receipt.objects.filter(inbox__in=inboxes, dedupe_key__in=Receipt.keys_of(named - {""}))

@@ -21,6 +21,7 @@ from typing import Any, LiteralString
 import psycopg
 
 from accounts import metrics
+from accounts.tenancy import ENTER
 from conversations.channels import HookItem, InboxConfig
 from conversations.models import Inbox, InboxRoute, Lane
 from integrations.live import connection_arguments
@@ -91,7 +92,6 @@ _INBOX: LiteralString = """
 SELECT id, account_id, platform, state, config, credentials_sealed, row_key
 FROM conversations_inbox WHERE id = %s
 """
-_ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 
 
 class StoreError(Exception):
@@ -167,7 +167,7 @@ class Ledger:
                     connection = await self._connected_reader()
                     for (account_id, inbox_id), seen in sorted(notes.items()):
                         async with connection.transaction():
-                            await connection.execute(_ENTER, [str(account_id)])
+                            await connection.execute(ENTER, [str(account_id)])
                             await connection.execute(_NOTE, {"inbox": inbox_id, **seen})
             except (psycopg.Error, OSError, TimeoutError) as error:
                 await self._drop_reader()
@@ -193,7 +193,7 @@ class Ledger:
             return None
         account_id, inbox_id, platform = found
         async with connection.transaction():
-            await connection.execute(_ENTER, [str(account_id)])
+            await connection.execute(ENTER, [str(account_id)])
             row = await (await connection.execute(_INBOX, [inbox_id])).fetchone()
         if row is None or row[2] != platform:
             return None
@@ -295,7 +295,7 @@ async def _write(connection: psycopg.AsyncConnection[Any], batch: Sequence[_Entr
     async with asyncio.timeout(COMMIT_SECONDS):
         async with connection.pipeline(), connection.transaction():
             for account_id in sorted(accounts):
-                await connection.execute(_ENTER, [str(account_id)])
+                await connection.execute(ENTER, [str(account_id)])
                 columns = _columns(account_id, accounts[account_id])
                 written.append(await connection.execute(_STORE, columns))
         stored = {tuple(row[:2]): row[2] for cursor in written for row in await cursor.fetchall()}

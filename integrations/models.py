@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import PublicId
 from accounts.models import Member
 from accounts.tenancy import AccountModel, account_key
+from conversations.messages import DeliveryStatus
 from conversations.models import Inbox
 
 
@@ -61,6 +63,17 @@ class Receipt(AccountModel):
     @staticmethod
     def pack(body: bytes) -> bytes:
         return zlib.compress(body, 1)
+
+    @staticmethod
+    def keys_of(external_ids: Iterable[str]) -> list[str]:
+        """Under which keys what a platform said of these ids may stand: messages, their echoes, their
+        statuses (DL-13)."""
+        statuses = (*DeliveryStatus, "played")
+        return [
+            key
+            for one in external_ids
+            for key in (f"m:{one}", f"e:{one}", *(f"s:{one}:{status}" for status in statuses))
+        ]
 
 
 class Measure(models.Model):

@@ -23,7 +23,6 @@ EXPIRED_CALLBACK = timedelta(days=7)
 BATCH = 2000
 
 State = Delivery.State
-ENDED = (State.DELIVERED, State.DEAD, State.CANCELED)
 
 
 def prune() -> dict[str, int]:
@@ -73,9 +72,9 @@ def _empty_deliveries(now: datetime) -> int:
 
 def _delete_deliveries(now: datetime) -> int:
     """A first one stays as long as a replay of it: each names it."""
-    old = Delivery.objects.filter(state__in=ENDED, finished_at__lt=now - FINISHED_DELIVERY).exclude(
-        Exists(Delivery.objects.filter(replay_of=OuterRef("pk")))
-    )
+    old = Delivery.objects.filter(
+        state__in=Delivery.ENDED_STATES, finished_at__lt=now - FINISHED_DELIVERY
+    ).exclude(Exists(Delivery.objects.filter(replay_of=OuterRef("pk"))))
     pks = list(old.values_list("pk", flat=True)[:BATCH])
     Delivery.objects.filter(pk__in=pks).delete()
     return len(pks)

@@ -17,7 +17,7 @@ from agents import replaying
 from agents.views.deliveries import rows
 from conversations.errors import DeskError
 from conversations.models import Delivery, Endpoint, Replay, in_sight
-from conversations.services.replaying import ENDED, missed
+from conversations.services.replaying import missed
 
 # The page of an address that was just switched on again, which offers what it missed (DL-68).
 SWITCHED_ON = "enabled"
@@ -53,7 +53,7 @@ def replay_many(request: MemberRequest) -> HttpResponse:
     """What an address missed, or what ended otherwise, once more."""
     endpoint = find(Endpoint.objects.all(), "end", request.POST.get("endpoint", ""))
     state = request.POST.get("state", "")
-    if state not in ENDED:
+    if state not in Delivery.ENDED_STATES:
         state = replaying.MISSED
     try:
         job = replaying.start(endpoint, by=request.member, state=state)
@@ -67,7 +67,7 @@ def replay_many(request: MemberRequest) -> HttpResponse:
 def _log_of(endpoint: Endpoint, state: str, job: Replay | None = None) -> str:
     """Its deliveries, filtered as they were when the replay was asked for, with how far that is."""
     query = {"endpoint": endpoint.public_id}
-    if state in ENDED:
+    if state in Delivery.ENDED_STATES:
         query["state"] = state
     if job is not None:
         query["replay"] = job.public_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from django.contrib.postgres.fields import ArrayField
@@ -26,14 +26,14 @@ from conversations.models.conversation import Conversation
 from conversations.models.message import Message
 
 
-class PresentEndpoints(AccountManager):
+class PresentEndpoints(AccountManager["Endpoint"]):
     """Without those whose webhook was deleted, which nobody finds any more."""
 
     def get_queryset(self) -> Any:
         return super().get_queryset().filter(deleted_at__isnull=True)
 
 
-class DeletedEndpoints(AccountManager):
+class DeletedEndpoints(AccountManager["Endpoint"]):
     """What is left of deleted webhooks until the log has forgotten them."""
 
     def get_queryset(self) -> Any:
@@ -93,8 +93,8 @@ class Endpoint(AccountModel):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     public_id = PublicId("end")
-    objects = PresentEndpoints()
-    deleted = DeletedEndpoints()
+    objects: ClassVar[models.Manager[Endpoint]] = PresentEndpoints()
+    deleted: ClassVar[models.Manager[Endpoint]] = DeletedEndpoints()
 
     def __str__(self) -> str:
         return self.name or self.place
@@ -203,6 +203,7 @@ class Delivery(AccountModel):
         CANCELED = "canceled", _("canceled")
 
     OPEN_STATES = ("pending", "in_flight", "retry_wait", "uncertain", "held")
+    ENDED_STATES = ("delivered", "dead", "canceled")
 
     class Schedule(models.TextChoices):
         LIVE = "live", _("live")

@@ -27,7 +27,6 @@ from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED, LaneName
 from conversations.services.sending import go_on
 
 State = Delivery.State
-ENDED = (State.DELIVERED, State.DEAD, State.CANCELED)
 # What goes to an endpoint; the body was made once and is kept (DL-36).
 EVENTS = (Lane.Kind.AGENT, Lane.Kind.SUBSCRIBER)
 # Outcomes of attempts after which a send may have arrived (DL-42).
@@ -39,7 +38,7 @@ def why_not(delivery: Delivery) -> str:
     nothing does. Reads its endpoint or message."""
     if delivery.kind not in (*EVENTS, Lane.Kind.SEND):
         return _("Only events and messages can be sent again.")
-    if delivery.state not in ENDED:
+    if delivery.state not in Delivery.ENDED_STATES:
         return _("It is still on its way.")
     return _why_not_send(delivery) if delivery.kind == Lane.Kind.SEND else _why_not_event(delivery)
 
@@ -182,7 +181,9 @@ def send_again(delivery: Delivery, *, confirm: bool = False) -> Delivery:
             )
         )
     go_on([conversation])
-    again = _put_parts(conversation, [part for part in parts if part.state in ENDED], doubtful)
+    again = _put_parts(
+        conversation, [part for part in parts if part.state in Delivery.ENDED_STATES], doubtful
+    )
     _queue_again(conversation, delivery.message_id or 0, doubtful)
     return again[0]
 

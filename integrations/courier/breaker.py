@@ -18,9 +18,10 @@ from typing import LiteralString
 
 from django.utils.translation import gettext_noop
 
+from accounts.tenancy import ENTER
 from conversations.models import Endpoint
 from integrations.courier.database import Pool
-from integrations.courier.lanes import ENTER, Bearing, host_of
+from integrations.courier.lanes import Bearing, host_of
 from integrations.http import Exchange
 
 Breaker = Endpoint.Breaker

@@ -43,7 +43,7 @@ from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
 from integrations.courier.pushing import Pushed
 from integrations.courier.reading import InboxKey
-from integrations.courier.sending import Part, Sent
+from integrations.courier.sending import Part, Tried
 from integrations.courier.together import I, K, O, Together
 from integrations.courier.work import Claim, Release, Result, Room
 from integrations.http import Clients, GuardedClient
@@ -369,7 +369,7 @@ class Courier:
             return part
         started = time.perf_counter()
         result = await sending.send(part, await self._client(claim))
-        await self.noting(Sent(part, result, _since(started)))
+        await self.noting(Tried(part, result, _since(started)))
         return Release(claim)
 
     async def _fetch(self, claim: Claim) -> Release:
@@ -573,5 +573,5 @@ def _since(started: float) -> int:
     return int((time.perf_counter() - started) * 1000)
 
 
-def _account_of(thing: Claim | Push | Pushed | Sent) -> int:
+def _account_of(thing: Claim | Push | Pushed | Tried) -> int:
     return thing.account_id

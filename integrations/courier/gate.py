@@ -56,7 +56,7 @@ class Gate:
     def __init__(self, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         # No host gets more than half, whoever's endpoints live there (DL-90).
-        self._host_shares = {
+        self._host_shares: dict[str, int] = {
             Lane.Kind.AGENT: shares.half(slots),
             Lane.Kind.SUBSCRIBER: shares.half(shares.of_subscribers(slots)),
         }

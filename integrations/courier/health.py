@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.tenancy import account_context
 from agents import services as agents
-from agents.answers import page_of
+from agents.answers import page_of_agent
 from agents.models import Agent
 from agents.pushing import SERVING
 from conversations.models import Endpoint, Lane
@@ -133,7 +133,7 @@ def _switch_off(endpoint: Endpoint) -> None:
 
 def _page_of(endpoint: Endpoint) -> str:
     agent = _agent_of(endpoint)
-    return page_of(agent) if agent is not None else subscribers.page_of(endpoint)
+    return page_of_agent(agent) if agent is not None else subscribers.page_of_webhook(endpoint)
 
 
 def _agent_of(endpoint: Endpoint) -> Agent | None:

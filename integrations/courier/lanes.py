@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from accounts import metrics
 from accounts.sealing import SealError
+from accounts.tenancy import ENTER
 from conversations.models import Delivery, Endpoint, EndpointSecret, Lane
 from integrations.courier.database import Pool
 from integrations.courier.results import finish_many, tell, tell_lost
@@ -164,7 +165,6 @@ CROSS JOIN LATERAL (
 # Whoever counts leases waits for the others who do, so that two couriers never fill one place.
 _COUNT_ALONE: LiteralString = "SELECT pg_advisory_xact_lock(8, 0)"
 
-ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 _ENDPOINTS: LiteralString = """
 SELECT endpoint.id, endpoint.url, endpoint.state, endpoint.timeout_s, endpoint.dialect,
        array_agg(secret.sealed ORDER BY secret.created_at DESC, secret.id DESC)
@@ -533,7 +533,8 @@ def _target(account_id: int, row: tuple[Any, ...]) -> Target:
 
 
 def _bearing(row: tuple[Any, ...]) -> Bearing:
-    return Bearing(*row[-3:], host_of(row[1]))
+    limit, limited, shut_for = row[-3:]
+    return Bearing(limit, limited, shut_for, host_of(row[1]))
 
 
 def _push(claim: Claim, row: tuple[Any, ...], targets: Mapping[int, Target]) -> Push:

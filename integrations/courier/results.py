@@ -65,7 +65,6 @@ WITH result AS (
 )
 SELECT id, account_id, schedule, wire_id, event_id, conversation_id FROM finished
 """
-ENDED = (Delivery.State.DELIVERED, Delivery.State.DEAD, Delivery.State.CANCELED)
 _WORD = re.compile(r"[a-z][a-z0-9_]{1,39}\Z")
 
 
@@ -143,7 +142,7 @@ def reason_word(result: Result) -> str:
 
 def _tell_one(one: Finished, kind: str, state: str, *, n: int, outcome: Outcome) -> None:
     """One line per attempt: ids, numbers and words of ours, and nothing that anybody wrote."""
-    if state in ENDED:
+    if state in Delivery.ENDED_STATES:
         metrics.count(
             "switchboard_deliveries_total",
             account=one.account_id, kind=kind, class_=one.schedule, outcome=state,

@@ -261,7 +261,7 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
         return SendError(text, error_class=ErrorClass.AMBIGUOUS)
 
 
-class Sent(NamedTuple):
+class Tried(NamedTuple):
     """A part that was handed to the channel, and what the channel said."""
 
     part: Part
@@ -273,12 +273,12 @@ class Sent(NamedTuple):
         return self.part.job.claim.account_id
 
 
-def record_many(account_id: int, sent: Sequence[Sent]) -> list[Exception | None]:
+def record_many(account_id: int, sent: Sequence[Tried]) -> list[Exception | None]:
     """Write what the channels said about an account's sends, with everything that follows."""
     return together_or_alone(account_id, sent, many=_record_many, one=_record)
 
 
-def _record_many(account_id: int, sent: Sequence[Sent]) -> dict[int, None]:
+def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, None]:
     """Those that were taken, in one transaction. Raises when one of them is not ours any more."""
     taken = {
         place: (one.part, one.result, one.latency_ms)
@@ -309,7 +309,7 @@ def _delivered(part: Part, result: SendResult, latency_ms: int) -> Result:
     return Result(part.job, State.DELIVERED, outcome, external_id=result.external_id)
 
 
-def _record(one: Sent) -> None:
+def _record(one: Tried) -> None:
     """Write what the channel said, with everything that follows, in one transaction.
 
     The conversation is locked first: a status of this very send may be read at the same time.

@@ -164,11 +164,11 @@ def switch_off(endpoint: Endpoint, *, by: Member | None, reason: str = "") -> En
     if endpoints.switch_off(endpoint, detail=reason):
         audit("webhook.disabled", by=by, target=endpoint, reason=reason)
         if by is None:
-            endpoints.tell_owners(endpoint, endpoints.OFF, path=page_of(endpoint))
+            endpoints.tell_owners(endpoint, endpoints.OFF, path=page_of_webhook(endpoint))
     return endpoint
 
 
-def page_of(endpoint: Endpoint) -> str:
+def page_of_webhook(endpoint: Endpoint) -> str:
     return reverse("webhook", args=[endpoint.public_id])
 
 

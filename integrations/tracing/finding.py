@@ -12,7 +12,6 @@ from django.db.models import Model, Q, QuerySet
 from accounts import ids
 from accounts.models import Member
 from agents.models import Decision
-from conversations.messages import DeliveryStatus
 from conversations.models import (
     AddressIdentifier,
     Contact,
@@ -147,18 +146,11 @@ def _by_platform_id(text: str, viewer: Member | None) -> Found | None:
 
 def _by_receipt_key(text: str, viewer: Member | None) -> Found | None:
     """The platform's id of something that became no message, or of a part of one."""
-    receipts = Receipt.objects.filter(inbox__in=Inbox.objects.all(), dedupe_key__in=keys_of([text]))
+    receipts = Receipt.objects.filter(
+        inbox__in=Inbox.objects.all(), dedupe_key__in=Receipt.keys_of([text])
+    )
     receipt = receipts.select_related("inbox").order_by("pk").first()
     return _of_receipt(receipt, viewer) if receipt else None
-
-
-def keys_of(external_ids: Sequence[str]) -> list[str]:
-    """Under which keys what a platform said of these ids may stand in the ledger (DL-13)."""
-    return [
-        key
-        for one in external_ids
-        for key in (f"m:{one}", f"e:{one}", *(f"s:{one}:{status}" for status in DeliveryStatus))
-    ]
 
 
 def _by_phone(text: str, viewer: Member | None) -> Found | None:

@@ -24,7 +24,7 @@ from conversations.models import (
     Message,
 )
 from integrations.models import Receipt
-from integrations.tracing.finding import Found, keys_of
+from integrations.tracing.finding import Found
 from integrations.tracing.lines import Line, Rows, delivery_lines, lines_of, receipt_line
 
 # Events on a page of a whole conversation.
@@ -215,7 +215,7 @@ def _receipts(
     external = {messages[name].external_id for name in named if name in messages}
     external |= {delivery.provider_message_id for delivery in deliveries}
     rows = Receipt.objects.filter(
-        inbox=conversation.inbox_id, dedupe_key__among=keys_of(sorted(external - {""}))
+        inbox=conversation.inbox_id, dedupe_key__among=Receipt.keys_of(sorted(external - {""}))
     )
     receipts = list(rows.defer("body_packed", "headers").select_related("inbox").order_by("pk"))
     if found is not None and found.receipt is not None and found.receipt not in receipts:

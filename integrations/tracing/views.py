@@ -28,7 +28,7 @@ class Way(NamedTuple):
 def search(request: MemberRequest) -> HttpResponse:
     """The search alone, or with what it found."""
     query = request.GET.get("q", "").replace("\x00", "").strip()[:250]
-    found = trace(query, request.member, before=page_of(request.GET.get("before", "")))
+    found = trace(query, request.member, before=place_in(request.GET.get("before", "")))
     context = {
         "query": query,
         "found": found,
@@ -39,7 +39,7 @@ def search(request: MemberRequest) -> HttpResponse:
     return show(request, "integrations/trace.html", context)
 
 
-def page_of(text: str) -> int:
+def place_in(text: str) -> int:
     """Where a page begins; 0, the newest, for what is no number."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 

@@ -122,7 +122,9 @@ def test_dl_23_many_failures_of_a_subscriber_are_parked_with_as_many_statements_
     assert fail(pushes[:10], notifying.record_many) == fail(pushes[10:11], notifying.record_many)
     parked = Delivery.all_accounts.filter(parked=True).select_related("lane")
     assert [one.lane.key for one in parked] == [f"parked:{one.public_id}" for one in parked]
-    assert [one.lane.due_at <= one.due_at for one in parked] == [True] * 11
+    assert [one.lane.due_at is not None and one.lane.due_at <= one.due_at for one in parked] == [
+        True
+    ] * 11
     assert {one.state for one in parked} == {State.RETRY_WAIT}
     assert states(endpoint=webhook, parked=False) == [State.IN_FLIGHT]
 
