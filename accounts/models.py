@@ -96,9 +96,11 @@ class Account(models.Model):
     # Staff may enter only while this is on; the owner can switch it off (SX-10).
     support_access = models.BooleanField(default=True)
     # Whose conversations people below admin see; `permissions.sight_of` reads it.
-    people_see = models.CharField(max_length=5, choices=PeopleSee, default=PeopleSee.ALL)
+    people_see = models.CharField(
+        max_length=5, choices=PeopleSee, default=PeopleSee.ALL, db_default=PeopleSee.ALL.value
+    )
     # Owners and admins without a second factor get no page but the one to switch it on (SX-43).
-    factor_required = models.BooleanField(default=False)
+    factor_required = models.BooleanField(default=False, db_default=False)
     agents_paused = models.BooleanField(default=False)
     # What happens to a plain text of which nobody knows whether it arrived (DL-42).
     on_uncertain = models.CharField(

@@ -23,7 +23,7 @@ ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 _current: ContextVar[int | None] = ContextVar("account", default=None)
 # Whether work here is for nobody who has a language: what it writes for people is in the account's then.
 _speaks_for_accounts: ContextVar[bool] = ContextVar("speaks_for_accounts", default=False)
-_ENTER_SPEAKING = ENTER + ", (SELECT locale FROM accounts_account WHERE id = %s)"
+_ENTER_SPEAKING = ENTER + ", (SELECT locale FROM accounts_account WHERE id = %s)"  # noqa: S608 - fixed text only
 M = TypeVar("M", bound=models.Model)
 
 

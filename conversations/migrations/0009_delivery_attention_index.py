@@ -1,9 +1,12 @@
 """The few deliveries that were given up or are held, by whom they were for."""
 
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
+    atomic = False  # an index that is built beside the traffic
 
     dependencies = [
         ('accounts', '0005_account_people_see'),
@@ -11,7 +14,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndexConcurrently(
             model_name='delivery',
             index=models.Index(condition=models.Q(('state__in', ('dead', 'held'))), fields=['account', 'endpoint'], name='delivery_attention'),
         ),

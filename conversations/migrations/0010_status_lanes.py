@@ -1,9 +1,12 @@
 """Lanes for statuses, and an index that finds the later parts of messages by the channel's ids."""
 
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
+    atomic = False  # an index that is built beside the traffic
 
     dependencies = [
         ('accounts', '0005_account_people_see'),
@@ -21,7 +24,7 @@ class Migration(migrations.Migration):
             name='kind',
             field=models.CharField(choices=[('inbound', 'inbound'), ('status', 'status'), ('agent', 'agent'), ('send', 'send'), ('subscriber', 'subscriber'), ('signal', 'signal'), ('media', 'media')], max_length=10),
         ),
-        migrations.AddIndex(
+        AddIndexConcurrently(
             model_name='delivery',
             index=models.Index(condition=models.Q(('part__gt', 0)), fields=['provider_message_id'], name='delivery_later_part'),
         ),

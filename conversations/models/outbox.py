@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -59,7 +59,7 @@ class Endpoint(AccountModel):
 
     kind = models.CharField(max_length=10, choices=Kind)
     # What people call a subscriber; an agent has its member's name.
-    name = models.CharField(_("name"), max_length=120, blank=True)
+    name = models.CharField(_("name"), max_length=120, blank=True, db_default="")
     dialect = models.CharField(max_length=30)
     url = models.CharField(max_length=2000)
     state = models.CharField(max_length=8, choices=State, default=State.ENABLED)
@@ -69,18 +69,22 @@ class Endpoint(AccountModel):
     max_in_flight = models.PositiveIntegerField(default=1000)
     event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     # A subscriber that rather waits than sees a later event first (DL-23).
-    strict_order = models.BooleanField(default=False)
+    strict_order = models.BooleanField(default=False, db_default=False)
     # The circuit breaker (delivery.md 7). `probe_at` is when the next probe may go; `breaker_wait_s` is the
     # wait that led there and doubles with each probe that fails.
-    breaker = models.CharField(max_length=9, choices=Breaker, default=Breaker.CLOSED)
+    breaker = models.CharField(
+        max_length=9, choices=Breaker, default=Breaker.CLOSED, db_default=Breaker.CLOSED.value
+    )
     breaker_opened_at = models.DateTimeField(null=True, blank=True)
-    breaker_wait_s = models.PositiveIntegerField(default=0)
+    breaker_wait_s = models.PositiveIntegerField(default=0, db_default=0)
     probe_at = models.DateTimeField(null=True, blank=True)
-    probe_successes = models.PositiveSmallIntegerField(default=0)
+    probe_successes = models.PositiveSmallIntegerField(default=0, db_default=0)
     # How many requests may be under way at once just now; null: `max_in_flight` (DL-32).
     in_flight_limit = models.PositiveIntegerField(null=True, blank=True)
     # Attempts of the current minute: {"since": epoch seconds, "attempts": n, "failures": n}.
-    window: models.JSONField[Any, Any] = models.JSONField(default=dict, blank=True)
+    window: models.JSONField[Any, Any] = models.JSONField(
+        default=dict, blank=True, db_default=Value({}, models.JSONField())
+    )
     # The first failure after the last success, and when its owners were warned (DL-67).
     failing_since = models.DateTimeField(null=True, blank=True)
     warned_at = models.DateTimeField(null=True, blank=True)
@@ -385,19 +389,41 @@ class CallbackToken(models.Model):
 
     Without row level security: it tells the account, so it is read before the account is known
     (SX-05). It holds a hash and ids only.
+
+    A row is written with every event that is pushed, and found by its hash, or by its age when it is
+    over; no other index is kept up, and nobody who deletes a conversation or a delivery looks for it.
     """
 
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
     token_sha256 = models.BinaryField(max_length=32, unique=True)
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="+")
-    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="+")
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     epoch = models.PositiveIntegerField()
-    delivery = models.ForeignKey(Delivery, on_delete=models.SET_NULL, null=True, related_name="+")
-    expires_at = models.DateTimeField(db_index=True)
+    # It may be forgotten before.
+    delivery = models.ForeignKey(
+        Delivery,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    expires_at = models.DateTimeField()
     uses = models.PositiveSmallIntegerField(default=0)
     max_uses = models.PositiveSmallIntegerField(default=20)
     revoked_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "expires_at"], name="callback_over")]
 
     def __str__(self) -> str:
         return f"callback of {self.conversation_id} until {self.expires_at:%H:%M:%S}"

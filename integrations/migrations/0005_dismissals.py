@@ -1,4 +1,4 @@
-"""What somebody has seen of "needs attention", and an index of the few receipts that failed."""
+"""What somebody has seen of "needs attention"."""
 
 import django.db.models.deletion
 import django.db.models.manager
@@ -33,10 +33,6 @@ class Migration(migrations.Migration):
                 ('objects', django.db.models.manager.Manager()),
                 ('all_accounts', django.db.models.manager.Manager()),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='receipt',
-            index=models.Index(condition=models.Q(('state', 'failed')), fields=['account', 'inbox'], name='receipt_failed'),
         ),
         migrations.AddField(
             model_name='dismissal',

@@ -1,0 +1,92 @@
+"""A new version's schema serves the processes of the version before, and big tables stay open."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.db import connection, migrations
+from django.db.migrations.loader import MigrationLoader
+
+from accounts.tenancy import account_context
+from conversations.models import CallbackToken, Endpoint
+from tests.factories import make_account
+
+ROOMS = ("accounts", "agents", "conversations", "integrations")
+# Tables with a row for each message, or more: an index is built beside the traffic.
+BIG = {
+    "attempt", "callbacktoken", "conversation", "delivery", "event", "lane", "message", "receipt",
+}  # fmt: skip
+# The last of each room that may still lock: nobody had them filled yet.
+LOCKING = {"agents": "0003", "conversations": "0006", "integrations": "0003"}
+
+
+def ours() -> list[migrations.Migration]:
+    found = MigrationLoader(None).disk_migrations.items()
+    return [one for (room, _name), one in sorted(found) if room in ROOMS]
+
+
+def added_columns() -> list[tuple[str, str]]:
+    """(table, column) of fields that a table did not have from the beginning."""
+    added, made = [], set()
+    for one in ours():
+        for operation in one.operations:
+            if isinstance(operation, migrations.CreateModel):
+                made.add((one.app_label, one.name, operation.name.lower()))
+            elif isinstance(operation, migrations.AddField):
+                model = operation.model_name_lower
+                if (one.app_label, one.name, model) not in made:
+                    added.append((one.app_label, model, operation.name))
+    tables = [(apps.get_model(room, model), name) for room, model, name in added]
+    return [(model._meta.db_table, model._meta.get_field(name).column) for model, name in tables]
+
+
+@pytest.mark.django_db
+def test_processes_of_an_older_version_can_still_insert_rows() -> None:
+    """F-31: in a rolling deploy they name only the columns that they know."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name::text, column_name::text FROM information_schema.columns"
+            " WHERE is_nullable = 'NO' AND column_default IS NULL"
+        )
+        demanding = set(cursor.fetchall())
+    added = added_columns()
+    assert ("conversations_endpoint", "breaker") in added
+    assert [one for one in added if one in demanding] == []
+
+
+def test_an_endpoint_is_made_by_the_first_columns(db: None) -> None:
+    account = make_account()
+    with account_context(account), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO conversations_endpoint (account_id, kind, dialect, url, state,"
+            " disabled_reason, timeout_s, max_in_flight, event_types, consecutive_failures,"
+            " last_error, created_at)"
+            " VALUES (%s, 'agent', 'native', 'http://127.0.0.1/', 'enabled', '', 15, 100, '{}', 0,"
+            " '', now())",
+            [account.pk],
+        )
+        endpoint = Endpoint.objects.get()
+    assert (endpoint.breaker, endpoint.window, endpoint.strict_order) == ("closed", {}, False)
+
+
+def test_indexes_of_big_tables_are_built_beside_the_traffic() -> None:
+    for one in ours():
+        if one.name[:4] <= LOCKING.get(one.app_label, "0001"):
+            continue
+        locking = [
+            operation
+            for operation in one.operations
+            if type(operation) is migrations.AddIndex and operation.model_name_lower in BIG
+        ]
+        assert locking == [], one
+
+
+def test_a_reply_address_carries_the_indexes_that_somebody_asks(db: None) -> None:
+    """One is written with every event that is pushed; found by id, by hash, by age when it is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indexname FROM pg_indexes WHERE tablename = %s", [CallbackToken._meta.db_table]
+        )
+        names = {row[0] for row in cursor.fetchall()}
+    assert len(names) == 3, names
+    assert "callback_over" in names
