@@ -185,7 +185,7 @@ def _page_of(endpoint: Endpoint) -> str:
     agent: Agent | None = getattr(endpoint, "agent", None)
     if agent is not None:
         return page_of_agent(agent)
-    return subscribers.page_of(endpoint)
+    return subscribers.page_of_webhook(endpoint)
 
 
 def _switch_on(endpoint: Endpoint) -> Act:

@@ -279,7 +279,7 @@ def test_dl_67_every_page_says_that_an_address_was_switched_off_by_its_failures(
     assert f"{house.agent.name} is switched off." in html
     assert banner not in logged_in(house.person).get(reverse("team")).content.decode()
     _subscriber_gone(house)
-    other_page = webhooks.page_of(Endpoint.objects.get(kind="subscriber"))
+    other_page = webhooks.page_of_webhook(Endpoint.objects.get(kind="subscriber"))
     assert f'<a href="{other_page}">See why</a>' in client.get(reverse("team")).content.decode()
     Endpoint.objects.filter(kind="subscriber").delete()
     agents.enable_endpoint(house.agent, by=house.owner)
