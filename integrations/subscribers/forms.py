@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from agents.addresses import AddressForm
 from conversations.models import Endpoint
 from conversations.services.endpoints import GRACE
-from integrations.subscribers.catalogue import EVENT_TYPES
+from integrations.subscribers.catalogue import EVENT_TYPES, FAMILIES
 
-FAMILIES = {
+TITLES = {
     "conversation": _("Conversations"),
     "message": _("Messages"),
     "contact": _("Contacts"),
@@ -39,7 +39,7 @@ class WebhookForm(AddressForm):
     )
     event_types = forms.MultipleChoiceField(
         label=_("Events"),
-        choices=list(EVENT_TYPES.items()),
+        choices=[*FAMILIES.items(), *EVENT_TYPES.items()],
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text=_("None chosen: every event, those of later versions too."),
@@ -68,7 +68,7 @@ class WebhookForm(AddressForm):
     def families(self) -> Iterator[tuple[Any, list[BoundWidget]]]:
         """The checkboxes of the events, by what they are about."""
         options = list(self["event_types"])
-        for family, title in FAMILIES.items():
+        for family, title in TITLES.items():
             yield title, [one for one in options if one.data["value"].startswith(f"{family}.")]
 
 

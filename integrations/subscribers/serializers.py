@@ -10,7 +10,7 @@ from accounts.rest.fields import PublicIdField, StrictSerializer
 from agents import addresses
 from agents.serializers import EndpointHealthSerializer, SecretHintSerializer
 from conversations.models import Endpoint
-from integrations.subscribers.catalogue import EVENT_TYPES
+from integrations.subscribers.catalogue import CHOOSABLE
 
 
 class WebhookSerializer(serializers.ModelSerializer[Endpoint]):
@@ -33,9 +33,10 @@ class WebhookChangeSerializer(StrictSerializer):
     url = serializers.CharField(max_length=2000, validators=[addresses.check_printable])
     event_types = serializers.ListField(
         child=serializers.CharField(max_length=40),
-        max_length=len(EVENT_TYPES),
+        max_length=len(CHOOSABLE),
         required=False,
-        help_text="None: every event, those of later versions too.",
+        help_text="`message.*` is every event about messages, those of later versions too; none, or "
+        "`*`, is every event. `*` is kept, and answered, as none.",
     )
     strict_order = serializers.BooleanField(required=False)
     timeout_s = serializers.IntegerField(min_value=5, max_value=30, required=False)

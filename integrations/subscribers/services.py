@@ -28,7 +28,7 @@ from conversations.services import endpoints, outbox
 from conversations.services.endpoints import GRACE, told
 from integrations.payload import account_json, encode, time_text
 from integrations.subscribers import forgetting
-from integrations.subscribers.catalogue import EVENT_TYPES, TEST
+from integrations.subscribers.catalogue import CHOOSABLE, TEST, in_order
 from integrations.subscribers.telling import wire_id
 
 TIMEOUT = range(5, 31)
@@ -76,7 +76,8 @@ def create_subscriber(
     timeout_s: int = 15,
     by: Member | None = None,
 ) -> NewSubscriber:
-    """Make a webhook with its signing secret. No event type: it gets all. Raises `FieldError`."""
+    """Make a webhook with its signing secret. Event types may be families
+    (`message.*`); none, or `*`: it gets all. Raises `FieldError`."""
     types = list(event_types)
     _check(name=name, url=url, event_types=types, timeout_s=timeout_s)
     # Two at once are counted one after the other.
@@ -88,7 +89,7 @@ def create_subscriber(
         dialect="native",
         name=name.strip(),
         url=url.strip(),
-        event_types=_in_order(types),
+        event_types=in_order(types),
         strict_order=strict_order,
         timeout_s=timeout_s,
     )
@@ -110,7 +111,7 @@ def change_subscriber(endpoint: Endpoint, *, by: Member | None, **changes: Any) 
     for key, value in changes.items():
         if key not in CHANGEABLE:
             raise TypeError(f"a subscriber has no {key} to change")
-        new = _in_order(value) if key == "event_types" else value
+        new = in_order(value) if key == "event_types" else value
         new = new.strip() if isinstance(new, str) else new
         old = getattr(endpoint, key)
         if old != new:
@@ -258,12 +259,6 @@ def _held(endpoint: Endpoint) -> Endpoint:
     return subscribers().select_for_update().get(pk=endpoint.pk)
 
 
-def _in_order(event_types: Iterable[str]) -> list[str]:
-    """Each once, as the catalogue has them."""
-    chosen = set(event_types)
-    return [name for name in EVENT_TYPES if name in chosen]
-
-
 def _as_told(value: Any) -> Any:
     return told(value) if isinstance(value, str) else value
 
@@ -276,7 +271,7 @@ def _check_name(name: str) -> str:
 
 
 def _check_event_types(event_types: list[str]) -> str:
-    unknown = next((name for name in event_types if name not in EVENT_TYPES), None)
+    unknown = next((name for name in event_types if name not in CHOOSABLE), None)
     if unknown is None:
         return ""
     return _("There is no event “%(name)s”.") % {"name": unknown[:40]}

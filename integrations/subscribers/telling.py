@@ -26,6 +26,7 @@ from integrations.payload import (
     message_json,
     time_text,
 )
+from integrations.subscribers.catalogue import wants
 
 # The one query that every event costs an account without subscribers. It holds the rows as a foreign key
 # does: whoever switches one off or deletes it waits for what is being told, and cancels that as well, and
@@ -61,7 +62,7 @@ def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
         Telling(one, endpoint_id)
         for one in recorded
         for endpoint_id, event_types in subscribed
-        if not event_types or one.event.type in event_types
+        if wants(event_types, one.event.type)
     ]
     if tellings:
         _tell(tellings)

@@ -24,7 +24,7 @@ from conversations.models import Delivery, Endpoint, EndpointSecret, Message
 from conversations.services import events
 from conversations.services.locking import lock_many
 from integrations.subscribers import services as subscribers
-from integrations.subscribers.catalogue import EVENT_TYPES, TEST
+from integrations.subscribers.catalogue import EVENT_TYPES, FAMILIES, TEST, family_of
 from integrations.subscribers.services import TooManyTestsError
 from tests import factories
 from tests.integrations.couriers import wait_for
@@ -79,6 +79,30 @@ def test_only_what_was_asked_for_is_told(house: SimpleNamespace) -> None:
     assert [body["sequence"] for body in told(everything)] == list(range(1, len(types) + 1))
     assert told(resolved)[0]["sequence"] == 1
     assert told(off) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (["*"], []),
+        (["message.created", "*"], []),
+        (["message.*"], ["message.*"]),
+        (["contact.erased", "message.created", "message.*"], ["message.*", "contact.erased"]),
+    ],
+)
+def test_families_of_events_can_be_asked_for(
+    house: SimpleNamespace, asked: list[str], kept: list[str]
+) -> None:
+    webhook = make(house, event_types=asked)
+    assert webhook.event_types == kept
+    services.resolve(factories.make_conversation(house.inbox), by=house.owner)
+    types = {body["type"] for body in told(webhook)}
+    assert "message.created" in types
+    assert ("conversation.resolved" in types) is (not kept)
+
+
+def test_every_event_has_a_family() -> None:
+    assert {family_of(name) for name in EVENT_TYPES} == set(FAMILIES)
 
 
 def test_the_cause_is_told_before_what_rules_make_of_it(house: SimpleNamespace) -> None:
@@ -253,6 +277,8 @@ def test_dl_73_at_most_three_secrets_live_and_a_grace_of_nothing_ends_the_old_on
         ("event_types", ["message.created", "message.exploded"]),
         ("event_types", ["message.created\r\nX-Evil: 1"]),
         ("event_types", ["webhook.test"]),
+        ("event_types", ["webhook.*"]),
+        ("event_types", ["message.cre*"]),
         ("timeout_s", 4),
         ("timeout_s", 31),
     ],
