@@ -380,9 +380,7 @@ def test_dl_65_is_cheap(waiting: Conversation, django_assert_max_num_queries: An
         watching.look_after([waiting.account_id], found)
     with account_context(waiting.account_id), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(
-            f"EXPLAIN {patience._OVER_PATIENCE}", {"account": waiting.account_id}
-        )
+        cursor.execute(f"EXPLAIN {patience._OVER_PATIENCE}", {"account": waiting.account_id})
         plan = "\n".join(row[0] for row in cursor.fetchall())
     # Found by who holds them; which index serves best, no planner can say of so few rows.
     assert "assignee_id = ANY" in plan, plan

@@ -99,6 +99,9 @@ def hurry(webhook: Endpoint) -> None:
         its = Endpoint.objects.filter(pk=webhook.pk)
         its.filter(breaker=Endpoint.Breaker.OPEN).update(probe_at=now)
     waiting = Delivery.all_accounts.filter(endpoint=webhook, state=State.RETRY_WAIT)
+    # A lane that is being given back is given back with the time that stands there now.
+    held = Lane.all_accounts.filter(deliveries__in=waiting, lease_token__isnull=False)
+    wait_for(lambda: not held.exists())
     waiting.update(due_at=now)
     lanes = Lane.all_accounts.filter(
         Q(deliveries__in=waiting) | Q(destination_id=webhook.pk, blocked_reason=SHUT),

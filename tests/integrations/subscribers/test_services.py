@@ -59,7 +59,7 @@ def test_the_catalogue_names_every_event_that_is_recorded() -> None:
         for path in (base / room).rglob("*.py"):
             source = path.read_text(encoding="utf-8")
             recorded |= set(
-                re.findall(r"(?:Fact|record)\(\s*(?:[\w.]+,\s*)?\"(\w+\.\w+)\"", source)
+                re.findall(r"(?:(?:Fact|record)\(\s*(?:[\w.]+,\s*)?|yield )\"(\w+\.\w+)\"", source)
             )
     assert recorded == set(EVENT_TYPES)
     guide = (base / "docs" / "webhooks.md").read_text(encoding="utf-8")
