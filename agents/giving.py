@@ -14,7 +14,7 @@ from agents.facts import Facts
 from agents.models import AssignmentRule, Decision
 from agents.pushing import agent_of
 from agents.rules import target_of
-from agents.telling import hindrance
+from agents.telling import catch_up, hindrance
 from conversations import services
 from conversations.errors import DeskError
 from conversations.models import Conversation
@@ -93,7 +93,9 @@ def _give_by(rule: AssignmentRule, seen: Sequence[Seen]) -> list[Seen]:
         willing = _willing(target, seen)
         conversations = [one.conversation for one in willing]
         services.assign_many(conversations, to=target, reason=Reason.RULE, detail=rule.name)
-    except DeskError:  # each is told by itself why not
+    except DeskError:  # nothing has happened; each is told by itself why not
+        for one in seen:
+            catch_up(one.conversation)
         return []
     for one in willing:
         one.trace.did(rule, [{**action, "did": assigned_to(target)}])

@@ -51,6 +51,7 @@ def assign(
     return conversation
 
 
+@transaction.atomic
 def assign_many(
     conversations: Sequence[Conversation], *, to: Member | Team, reason: str, detail: str = ""
 ) -> None:
