@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 
 from django.conf import settings
 
+from accounts.tenancy import ENTER
 from integrations.courier.database import Connection, Pool
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ SELECT account_id FROM pair WHERE kind IN ('inbound', 'status')
 UNION SELECT account_id FROM conversations_lane
 WHERE lease_token IS NOT NULL AND kind IN ('inbound', 'status')
 """
-_ENTER: LiteralString = "SELECT set_config('app.account', %s, true)"
 # Ids rise with time, so the newest are the first of the index; no more is read than the limit allows.
 _RECEIVED: LiteralString = """
 SELECT CASE WHEN (
@@ -102,7 +102,7 @@ async def _received(connection: Connection) -> dict[int, int]:
     async with connection.pipeline(), connection.transaction():
         cursors = []
         for account_id in busy:
-            await connection.execute(_ENTER, [str(account_id)])
+            await connection.execute(ENTER, [str(account_id)])
             cursors.append(await connection.execute(_RECEIVED, {**about, "account": account_id}))
         counts = [await cursor.fetchone() for cursor in cursors]
     return {pk: count[0] for pk, count in zip(busy, counts, strict=True) if count is not None}
