@@ -222,4 +222,4 @@ def _to(page: str) -> tuple[str, str]:
 
 
 def _moment(at: datetime) -> str:
-    return date_format(localtime(at), "SHORT_DATETIME_FORMAT")
+    return date_format(localtime(at), "j M Y, H:i")

@@ -86,9 +86,13 @@ def _state(agent: Agent, account: Account, attempts: int, errors: int) -> tuple[
     if (shut := failing(agent)) is not None:
         return "danger", _("failing"), f"{shut.detail}: {agent.endpoint.last_error}"
     if agent.endpoint.consecutive_failures:
-        return "danger", _("failing"), agent.endpoint.last_error
+        return "danger", _("failing"), _last_error(agent)
     if not attempts:
         return "", _("quiet"), ""
     if errors * 20 > attempts:
-        return "warn", _("unsteady"), agent.endpoint.last_error
+        return "warn", _("unsteady"), _last_error(agent)
     return "ok", _("healthy"), ""
+
+
+def _last_error(agent: Agent) -> str:
+    return _("Last error: %(error)s") % {"error": agent.endpoint.last_error}

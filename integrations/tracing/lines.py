@@ -327,12 +327,16 @@ def name_of(endpoint: Endpoint | None) -> str:
     return endpoint.name or urlsplit(endpoint.url).hostname or endpoint.public_id
 
 
+# An answer to a replay that was there already is no failure.
+WELL = ("ok", "answered_before")
+
+
 def _attempt(attempt: Attempt, delivery: Delivery) -> Line:
     result = " ".join(
         str(part) for part in (attempt.status, attempt.outcome.replace("_", " ")) if part
     )
     took = f"{attempt.latency_ms} ms" if attempt.latency_ms is not None else ""
-    tone = "ok" if attempt.outcome == "ok" else "danger" if attempt.outcome else "info"
+    tone = "ok" if attempt.outcome in WELL else "danger" if attempt.outcome else "info"
     return Line(
         at=attempt.started_at,
         kind="attempt",
