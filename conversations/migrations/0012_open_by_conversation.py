@@ -14,13 +14,13 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        RemoveIndexConcurrently(model_name="delivery", name="delivery_open"),
         AddIndexConcurrently(
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(("conversation__isnull", False), ("state__in", OPEN)),
                 fields=["conversation"],
-                name="delivery_open",
+                name="delivery_waiting",
             ),
         ),
+        RemoveIndexConcurrently(model_name="delivery", name="delivery_open"),
     ]

@@ -291,7 +291,7 @@ class Delivery(AccountModel):
                     state__in=("pending", "in_flight", "retry_wait", "uncertain", "held"),
                     conversation__isnull=False,
                 ),
-                name="delivery_open",
+                name="delivery_waiting",
             ),
             models.Index(
                 fields=["replay_of"], condition=Q(replay_of__isnull=False), name="delivery_replay"
@@ -390,8 +390,9 @@ class CallbackToken(models.Model):
     Without row level security: it tells the account, so it is read before the account is known
     (SX-05). It holds a hash and ids only.
 
-    A row is written with every event that is pushed, and found by its hash, or by its age when it is
-    over; no other index is kept up, and nobody who deletes a conversation or a delivery looks for it.
+    A row is written with every event that is pushed, and found by its hash, by its delivery when that is
+    sent again, or by its age when it is over; no other index is kept up. Who deletes a delivery does not
+    look for it; conversations and endpoints are deleted seldom enough to read them all.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -413,7 +414,6 @@ class CallbackToken(models.Model):
         on_delete=models.DO_NOTHING,
         null=True,
         related_name="+",
-        db_index=False,
         db_constraint=False,
     )
     expires_at = models.DateTimeField()

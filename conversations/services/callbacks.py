@@ -74,6 +74,8 @@ def bind_again(delivery_ids: Collection[int]) -> None:
     """What these deliveries told is told once more, with the same addresses in it, to the agent that has
     their conversations now (which are locked): they are good again, for a day and as many answers. What
     was revoked stays so. An answer's number is never given twice, so it is counted on."""
+    if not delivery_ids:
+        return
     holding = Conversation.objects.filter(pk=OuterRef("conversation_id"))
     CallbackToken.objects.filter(
         account=current_account_id(), delivery__in=delivery_ids, revoked_at__isnull=True

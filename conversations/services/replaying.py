@@ -136,7 +136,8 @@ def put_events(
         )
         replay.body_sealed = one.body_sealed  # sealed for the same account and wire id
         again.append(replay)
-    callbacks.bind_again([one.replay_of_id for one in again if one.replay_of_id is not None])
+    to_agents = [one.replay_of_id for one in again if one.kind == Lane.Kind.AGENT]
+    callbacks.bind_again([pk for pk in to_agents if pk is not None])
     return outbox.put_many(again)
 
 

@@ -12,10 +12,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # It once came with the migration before, so it may be there.
+        # It once came with the migration before, so it may be there; so may a broken one, of a build that
+        # was cut off.
         migrations.RunSQL(
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS receipt_failed"
-            " ON integrations_receipt (account_id, inbox_id) WHERE state = 'failed'",
+            [
+                "DROP INDEX CONCURRENTLY IF EXISTS receipt_failed",
+                "CREATE INDEX CONCURRENTLY receipt_failed"
+                " ON integrations_receipt (account_id, inbox_id) WHERE state = 'failed'",
+            ],
             'DROP INDEX CONCURRENTLY IF EXISTS receipt_failed',
             state_operations=[
                 migrations.AddIndex(

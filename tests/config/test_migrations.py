@@ -82,11 +82,22 @@ def test_indexes_of_big_tables_are_built_beside_the_traffic() -> None:
 
 
 def test_a_reply_address_carries_the_indexes_that_somebody_asks(db: None) -> None:
-    """One is written with every event that is pushed; found by id, by hash, by age when it is over."""
+    """One is written with every event that is pushed; found by id, by hash, by its delivery when that is
+    sent again, by age when it is over."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT indexname FROM pg_indexes WHERE tablename = %s", [CallbackToken._meta.db_table]
         )
         names = {row[0] for row in cursor.fetchall()}
-    assert len(names) == 3, names
+        cursor.execute(
+            "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conrelid = %s::regclass",
+            [CallbackToken._meta.db_table],
+        )
+        keys = str(cursor.fetchall())
+    assert len(names) == 4, names
     assert "callback_over" in names
+    assert any("delivery_id" in name for name in names)
+    assert "account_id" in keys
+    assert "endpoint_id" in keys
+    assert "delivery_id" not in keys
+    assert "conversation_id" not in keys

@@ -95,7 +95,7 @@ def test_no_other_index_can_be_taken_for_that_of_heads(server_url):
         inside.execute("SET LOCAL enable_seqscan = off")
         plan = inside.execute(f"EXPLAIN {_HEADS}", [[1]]).fetchall()
         inside.rollback()
-    assert "delivery_open" not in str(plan)
+    assert "delivery_waiting" not in str(plan)
 
 
 def test_results_are_written_by_their_deliveries(backlog):
