@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -217,12 +218,18 @@ def _room(endpoint: Endpoint) -> int:
     if endpoint.state != Endpoint.State.ENABLED or endpoint.breaker != Endpoint.Breaker.CLOSED:
         return 0
     at_once = min(endpoint.max_in_flight, endpoint.in_flight_limit or endpoint.max_in_flight)
-    of_account = Delivery.objects.filter(
+    waiting = Delivery.objects.filter(
         replay_of__isnull=False, kind=endpoint.kind, state__in=Delivery.OPEN_STATES
     )
+    # What waits for an endpoint that does not answer takes nothing from the others.
+    going_out = waiting.filter(
+        endpoint__state=Endpoint.State.ENABLED,
+        endpoint__breaker=Endpoint.Breaker.CLOSED,
+        parked=False,
+    ).exclude(state=Delivery.State.RETRY_WAIT, due_at__gt=Now())
     return min(
-        max(1, at_once // SHARE) - of_account.filter(endpoint=endpoint).count(),
-        max(1, _share(endpoint) // SHARE) - of_account.count(),
+        max(1, at_once // SHARE) - waiting.filter(endpoint=endpoint).count(),
+        max(1, _share(endpoint) // SHARE) - going_out.count(),
     )
 
 

@@ -492,6 +492,29 @@ def test_dl_81_dl_90_bulk_replays_of_an_account_keep_within_a_fifth_of_its_slots
     assert len(replayed()) == 2 * share
 
 
+@pytest.mark.parametrize("waits", ["breaker", "retry"])
+def test_dl_81_replays_to_an_address_that_does_not_answer_hold_up_no_other(
+    house: SimpleNamespace, unheard: list[Delivery], settings: Any, waits: str
+) -> None:
+    settings.COURIER_HTTP_SLOTS = 4  # one replay at once in the whole account
+    dead = make_agent(house.account)
+    first = Conversation.objects.filter(pk=unheard[0].conversation_id)
+    first.update(assignee=dead.member)
+    Delivery.objects.filter(conversation__in=first).update(endpoint=dead.endpoint)
+    jobs = [replaying.start(one, by=house.owner) for one in (dead.endpoint, house.agent.endpoint)]
+    replaying.step(jobs[0].pk)
+    assert replayed() == [unheard[0].pk]
+    assert replaying.step(jobs[1].pk)
+    assert len(replayed()) == 1
+    if waits == "breaker":
+        Endpoint.objects.filter(pk=dead.endpoint_id).update(breaker=Endpoint.Breaker.OPEN)
+    else:
+        later = timezone.now() + timedelta(hours=5)
+        Delivery.objects.filter(replay_of=unheard[0]).update(state=State.RETRY_WAIT, due_at=later)
+    assert replaying.step(jobs[1].pk)
+    assert len(replayed()) == 2
+
+
 def test_what_cannot_be_brought_again_is_skipped_and_counted(
     house: SimpleNamespace, unheard: list[Delivery]
 ) -> None:
