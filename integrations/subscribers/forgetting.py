@@ -1,6 +1,7 @@
 """Deleted webhooks go little by little: their log may have a million rows, each of which names them.
 
-The act forgets a few rows itself, so that most are gone with it; the others follow by a job. Until then
+The act forgets a few rows itself; the others, and the webhook, follow by a job: what names it is looked
+for in big tables, while the act has it locked and every event of the account would wait. Until then
 nobody finds the webhook any more (`Endpoint.objects`), and nothing is sent there.
 """
 
@@ -22,14 +23,18 @@ def forget_some() -> int:
     webhook = Endpoint.deleted.order_by("deleted_at", "pk").first()
     if webhook is None:
         return 0
-    naming = Delivery.objects.filter(endpoint=webhook)
-    # Whoever writes a result holds several rows: we wait for none of them while we hold others.
-    free = naming.select_for_update(skip_locked=True).values_list("pk", flat=True)
-    forgotten = Delivery.objects.filter(pk__among=list(free[:BATCH])).update(endpoint=None)
-    if naming.exists():
+    forgotten = _forget_rows(webhook)
+    if Delivery.objects.filter(endpoint=webhook).exists():
         return forgotten
     webhook.delete()
     return forgotten + 1
+
+
+def _forget_rows(webhook: Endpoint) -> int:
+    """Whoever writes a result holds several rows: we wait for none of them while we hold others."""
+    naming = Delivery.objects.filter(endpoint=webhook).select_for_update(skip_locked=True)
+    free = naming.values_list("pk", flat=True)[:BATCH]
+    return Delivery.objects.filter(pk__among=list(free)).update(endpoint=None)
 
 
 def forget_rest(account_id: int) -> int:
@@ -44,11 +49,10 @@ def forget_rest(account_id: int) -> int:
         total += done
 
 
-def begin(account_id: int) -> None:
-    """The first few rows in the transaction of the act, the others after it."""
+def begin(webhook: Endpoint) -> None:
+    """The first few rows in the transaction of the act, the others and the webhook after it."""
     from integrations.subscribers.tasks import forget_rest  # which imports this module
 
-    forget_some()
-    if Endpoint.deleted.exists():
-        # The job that forgets what is old does it, too, if no broker answers.
-        transaction.on_commit(lambda: forget_rest.delay(account_id), robust=True)
+    _forget_rows(webhook)
+    # The job that forgets what is old does it, too, if no broker answers.
+    transaction.on_commit(lambda: forget_rest.delay(webhook.account_id), robust=True)

@@ -197,7 +197,7 @@ def delete_subscriber(endpoint: Endpoint, *, by: Member | None) -> None:
     endpoint.state, endpoint.deleted_at = Endpoint.State.DISABLED, timezone.now()
     endpoint.forgive()  # what is under way comes back, and does not wait for a probe to be canceled
     endpoint.save()
-    forgetting.begin(current_account_id())
+    forgetting.begin(endpoint)
 
 
 # --- Testing -------------------------------------------------------------------------------------

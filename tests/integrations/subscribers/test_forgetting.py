@@ -71,6 +71,17 @@ def test_f_33_no_act_and_no_step_touches_more_of_the_log_than_a_batch():
     assert Delivery.all_accounts.filter(endpoint=None).count() == 2 * BATCH + 5
 
 
+def test_f_33_also_one_with_a_short_log_is_not_gone_within_the_act():
+    """What names it is looked for in big tables, while every event of the account waits for the act."""
+    house = make_house()
+    webhook = with_a_long_log(house, 5)
+    delete(house, webhook)
+    assert naming(webhook) == 0
+    assert not is_gone(webhook)
+    assert tasks.forget_rest(house.account.pk) == 1
+    assert is_gone(webhook)
+
+
 def test_f_33_the_rest_follows_by_a_job():
     house = make_house()
     webhook = with_a_long_log(house, 2 * BATCH + 5)
