@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -101,9 +101,23 @@ def receive_messages(inbox: Inbox, messages: Sequence[InboundMessage]) -> list[s
             else:
                 heard[place] = addresses[place]
         conversations = conversations_at(list(heard.values()))
+        erased = _erased(conversations.values())
+        for place in [place for place, one in heard.items() if one.contact_id in erased]:
+            results[place] = "ignored: the contact has been erased"
+            del heard[place]
         said = [(conversations[address.pk], messages[place]) for place, address in heard.items()]
         results.update(zip(heard, _hear(said), strict=True))
     return [results[place] for place in range(len(messages))]
+
+
+def _erased(conversations: Iterable[Conversation]) -> set[int]:
+    """Contacts that were erased while we waited for their conversations, which erasing resolves (F-32):
+    what we know of them is from before, and nobody may hear of it any more."""
+    ended = [one.contact_id for one in conversations if one.status != Conversation.Status.OPEN]
+    if not ended:
+        return set()
+    erased = Contact.objects.filter(pk__among=ended, erased_at__isnull=False)
+    return set(erased.values_list("pk", flat=True))
 
 
 def _turns(addresses: Sequence[Address]) -> Iterator[list[int]]:

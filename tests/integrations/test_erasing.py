@@ -7,6 +7,7 @@ import json
 import logging
 import zlib
 from datetime import timedelta
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -265,6 +266,39 @@ def test_f_32_erasing_never_waits_for_a_courier_that_waits_for_it(desk, server_u
         receipts = Receipt.objects.order_by("id")
         assert list(receipts.filter(state="new").values_list("dedupe_key", flat=True)) == ["m:m2"]
         assert not receipts.exclude(state="new").exclude(body_packed=b"").exists()
+
+
+def test_f_32_what_is_read_while_its_contact_is_erased_is_told_to_nobody():
+    """Who reads it knows the contact from before, and waits for the conversation, which is erased."""
+    house = make_house()
+    conversation = factories.make_conversation(house.inbox, visitor="ana")
+    results: list[str] = []
+
+    def read() -> None:
+        try:
+            with house.inside():
+                word = factories.said(f"my word is {SECRET}", visitor="ana")
+                results.append(services.receive(house.inbox, word))
+        finally:
+            connection.close()
+
+    reader = Thread(target=read)
+    with house.inside():
+        services.erase_contact(conversation.contact, by=house.agent.member)
+        before = Delivery.objects.count()
+        reader.start()
+        wait_for(somebody_waits_for_a_lock)
+    reader.join(10)
+    assert results == ["ignored: the contact has been erased"]
+    with house.inside():
+        assert rows_that_know(SECRET) == set()
+        assert Delivery.objects.count() == before
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def test_dl_16_a_late_repetition_brings_nothing_back(desk):
