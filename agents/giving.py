@@ -63,13 +63,17 @@ def foresee(rules: Sequence[AssignmentRule], one: Recorded) -> Seen:
     return seen
 
 
+# What an assignment may bring: that it was made, or that its agent could not take it after all.
+_FOLLOWS = ("conversation.assigned", "conversation.unassigned")
+
+
 def give(seen: Sequence[Seen], rules: Sequence[AssignmentRule], chain: Chain) -> list[Seen]:
     """Do what the matching rules say. Returns those where it is done; about the others nothing is.
 
-    Where rules wait for an assignment, what they do belongs to one conversation, and its loops are cut
-    by what that one has done.
+    Where rules wait for what comes of an assignment, what they do belongs to one conversation, and its
+    loops are cut by what that one has done.
     """
-    if not seen or rules_of("conversation.assigned"):
+    if not seen or any(rules_of(event_type) for event_type in _FOLLOWS):
         return []
     done = []
     messages = {one.conversation.pk: one.recorded.message for one in seen if one.recorded.message}

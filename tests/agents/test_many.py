@@ -116,6 +116,18 @@ def test_a_crowd_that_rules_about_assignments_wait_for_is_decided_one_by_one(des
     assert Decision.objects.filter(event_type="conversation.assigned").count() == 3
 
 
+def test_a_crowd_that_rules_about_losing_it_wait_for_is_decided_one_by_one(desk):
+    """Their agent may turn out to be away, and loops are cut by what one conversation has caused."""
+    anything = {"field": "status", "op": "is", "value": "open"}
+    label = {"type": "label", "names": ["lost"]}
+    AssignmentRule.objects.create(
+        name="Lost", event="conversation.unassigned", condition=anything, actions=[label]
+    )
+    everybody_says(desk, "hello", visitors(25))
+    assert {one.assignee for one in Conversation.objects.all()} == {desk.agent.member}
+    assert statements(desk, visitors(12, "many")) > statements(desk, visitors(1, "one"))
+
+
 def test_a_crowd_for_an_agent_that_may_not_work_goes_to_people_with_the_reason(desk):
     desk.agent.state = Agent.State.PAUSED
     desk.agent.save()
