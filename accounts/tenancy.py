@@ -63,6 +63,17 @@ def account_context(account: Account | int) -> Iterator[None]:
             _current.reset(token)
 
 
+@contextmanager
+def standing_in(account_id: int) -> Iterator[None]:
+    """For writing questions down that are asked later (accounts/prepared.py): managers say `account_id`,
+    and the database, which is not asked meanwhile, hears nothing of it."""
+    token = _current.set(account_id)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def _tell_database(account_id: int | None) -> str | None:
     """Whose rows may be seen from now on; returns the account's language where it is to be spoken."""
     named = str(account_id or "")

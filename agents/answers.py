@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.audit import audit
 from accounts.models import Member, Team
+from accounts.prepared import KEYS, WORDS, prepared
 from agents import dialects, moving, patience
 from agents.actions import (
     Action,
@@ -47,6 +47,9 @@ logger = logging.getLogger(__name__)
 # Where an answer in the response is taken. Statuses and farewells ask nothing: an agent that answers
 # everything with words would otherwise talk to its own echo.
 TAKES_ANSWER = frozenset({"conversation.assigned", "message.created", "conversation.updated"})
+
+
+_ANSWERED = "UPDATE conversations_delivery SET answered_at = now() WHERE id = ANY(%s)"
 
 
 class MistakenActionError(DeskError):
@@ -93,7 +96,7 @@ def settle(
     except DeskError as error:
         _tell_people(conversation, agent, error.message)
         return f"refused: {error.message}"
-    Delivery.objects.filter(pk=delivery.pk).update(answered_at=timezone.now())
+    _mark_answered([delivery])
     return outcome
 
 
@@ -135,9 +138,7 @@ def settle_many(responses: Sequence[Response]) -> dict[int, str]:
                 conversation, say.content, agent.member, client_id=own_id
             )
     services.post_messages(list(sayings.values()))
-    Delivery.objects.filter(pk__among=[responses[place].delivery.pk for place in sayings]).update(
-        answered_at=timezone.now()
-    )
+    _mark_answered([responses[place].delivery for place in sayings])
     return lines | dict.fromkeys(sayings, "ok")
 
 
@@ -228,18 +229,31 @@ def _agent_of(delivery: Delivery) -> Agent | None:
 
 
 def _agents_at(endpoints: Collection[int]) -> dict[int, Agent]:
-    agents = Agent.objects.select_related(*SERVING).filter(endpoint__among=endpoints)
-    return {agent.endpoint_id: agent for agent in agents}
+    return {agent.endpoint_id: agent for agent in _serving(endpoints)}
+
+
+@prepared(KEYS)
+def _serving(endpoints: Collection[int]) -> QuerySet[Agent]:
+    return Agent.objects.select_related(*SERVING).filter(endpoint__among=endpoints)
 
 
 def _answered(deliveries: Sequence[Delivery]) -> set[str]:
     """The wire ids that have had their answer; a replay is another row with the same one."""
     if not deliveries:
         return set()
-    answered = Delivery.objects.filter(
-        wire_id__among=[one.wire_id for one in deliveries], answered_at__isnull=False
-    )
-    return set(answered.values_list("wire_id", flat=True))
+    return {wire_id for (wire_id,) in _with_answers([one.wire_id for one in deliveries])}
+
+
+@prepared(WORDS)
+def _with_answers(wire_ids: Collection[str]) -> QuerySet[Delivery, tuple[str]]:
+    answered = Delivery.objects.filter(wire_id__among=wire_ids, answered_at__isnull=False)
+    return answered.values_list("wire_id")
+
+
+def _mark_answered(deliveries: Sequence[Delivery]) -> None:
+    if deliveries:
+        with connection.cursor() as cursor:
+            cursor.execute(_ANSWERED, [[one.pk for one in deliveries]])
 
 
 def withhold(conversation: Conversation, agent: Agent, answer: Answer, *, reason: str) -> str:

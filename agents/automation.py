@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from django.db.models import prefetch_related_objects
-
+from accounts.inserting import insert_many
 from agents.deciding import Chain, decide, has_rules, rules_of
 from agents.giving import foresee, give
-from agents.models import Agent, Decision
+from agents.models import Agent
 from agents.pushing import agents_of, wants_answer
 from agents.telling import (
     forget_labels,
     hindrance,
+    read_labels,
     serve,
     tell,
     tell_assignments,
@@ -97,13 +97,13 @@ def _pass_rules(asked: Sequence[Recorded], agents: Mapping[int, Agent]) -> set[s
     """Look at every rule for each message, do what is plain, and store the decisions. Returns the events
     where it is not, or whose agent may not answer: nothing has been done about them."""
     rules = rules_of("message.created") if asked else []
-    prefetch_related_objects([one.conversation for one in asked], "labels")
+    read_labels([one.conversation for one in asked])
     seen = [foresee(rules, one) for one in asked]
     kept = [one for one in seen if one.matches is None and not _is_hindered(one.recorded, agents)]
     with _chain() as chain:
         given = give([one for one in seen if one.only_gives], rules, chain)
     if rules:
-        Decision.objects.bulk_create([one.decision() for one in (*kept, *given)])
+        insert_many([one.decision() for one in (*kept, *given)])
     done = {one.recorded.event.id for one in (*kept, *given)}
     undecided = [one for one in asked if one.event.id not in done]
     for one in undecided:

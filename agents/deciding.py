@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.audit import audit
 from accounts.models import Member, Team
+from accounts.prepared import WORD, prepared
 from agents.conditions import Verdict, evaluate, quoted
 from agents.facts import Facts
 from agents.models import Agent, AgentInbox, AssignmentRule, Decision
@@ -114,8 +116,14 @@ class Trace:
 
 
 def rules_of(event_type: str) -> list[AssignmentRule]:
+    """The enabled rules for such events, in their order."""
+    return _rules(event_type)
+
+
+@prepared(WORD)
+def _rules(event_type: str) -> QuerySet[AssignmentRule]:
     rules = AssignmentRule.objects.filter(event=event_type, enabled=True)
-    return list(rules.order_by("position", "id"))
+    return rules.order_by("position", "id")
 
 
 def decide(event: Event, conversation: Conversation, message: Message | None, chain: Chain) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.models import Account, Member
+from accounts.prepared import KEYS, fetched, prepared
 from accounts.tenancy import current_account_id
 from agents import dialects, patience
 from agents.dialects import Occasion
@@ -51,8 +52,12 @@ def agents_of(members: Iterable[Member | None]) -> dict[int, Agent]:
     wanted = {member.pk for member in members if member is not None and member.is_agent}
     if not wanted:
         return {}
-    agents = Agent.objects.select_related(*SERVING).filter(member__among=wanted)
-    return {agent.member_id: agent for agent in agents}
+    return {agent.member_id: agent for agent in _agents(wanted)}
+
+
+@prepared(KEYS)
+def _agents(members: Collection[int]) -> QuerySet[Agent]:
+    return Agent.objects.select_related(*SERVING).filter(member__among=members)
 
 
 def agent_by_id(public_id: str | None) -> Agent | None:
@@ -314,7 +319,7 @@ def _threads(handovers: Sequence[Handover]) -> dict[int, list[Message]]:
     """The last words that each customer and the desk exchanged, oldest first, by conversation."""
     before = [one.held_back.pk if one.held_back else _LAST for one in handovers]
     asked = [[one.conversation.pk for one in handovers], before, HISTORY + FOLLOWING]
-    messages = list(Message.objects.raw(_THREADS, asked))
+    messages = fetched(Message, _THREADS, asked)
     prefetch_related_objects(messages, "author", "reply_to", "attachments")
     threads: dict[int, list[Message]] = {one.conversation.pk: [] for one in handovers}
     for message in messages:

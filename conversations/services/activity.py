@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from django.db import connection
 from django.utils import timezone
 
+from accounts.inserting import as_rows
 from conversations.models import Address, Conversation, Message
 
 PREVIEW_LENGTH = 200
 
+_SHOWN = (
+    "id", "preview", "preview_kind", "preview_direction", "unread_count", "inbound_count",
+    "waiting_since", "last_inbound_at", "last_activity_at", "options",
+)  # fmt: skip
 # SQL, because the ORM writes one CASE per row and column.
 _SAVE = """
 UPDATE conversations_conversation conversation
@@ -19,13 +23,11 @@ SET preview = said.preview, preview_kind = said.preview_kind,
     preview_direction = said.preview_direction, unread_count = said.unread_count,
     inbound_count = said.inbound_count, waiting_since = said.waiting_since,
     last_inbound_at = said.last_inbound_at, last_activity_at = said.last_activity_at,
-    options = said.options::jsonb, updated_at = %(now)s
-FROM unnest(
-    %(ids)s::bigint[], %(previews)s::text[], %(kinds)s::text[], %(directions)s::text[],
-    %(unread)s::int[], %(inbound)s::int[], %(waiting)s::timestamptz[], %(heard)s::timestamptz[],
-    %(active)s::timestamptz[], %(options)s::text[])
-AS said (id, preview, preview_kind, preview_direction, unread_count, inbound_count, waiting_since,
-         last_inbound_at, last_activity_at, options)
+    options = said.options, updated_at = %(now)s
+FROM json_to_recordset(%(said)s::json) AS said (
+    id bigint, preview text, preview_kind text, preview_direction text, unread_count int,
+    inbound_count int, waiting_since timestamptz, last_inbound_at timestamptz,
+    last_activity_at timestamptz, options jsonb)
 WHERE conversation.id = said.id
 """
 _SAVE_WINDOWS = """
@@ -56,16 +58,9 @@ def save(conversations: Sequence[Conversation]) -> None:
             _SAVE,
             {
                 "now": now,
-                "ids": [one.pk for one in conversations],
-                "previews": [one.preview for one in conversations],
-                "kinds": [str(one.preview_kind) for one in conversations],
-                "directions": [str(one.preview_direction) for one in conversations],
-                "unread": [one.unread_count for one in conversations],
-                "inbound": [one.inbound_count for one in conversations],
-                "waiting": [one.waiting_since for one in conversations],
-                "heard": [one.last_inbound_at for one in conversations],
-                "active": [one.last_activity_at for one in conversations],
-                "options": [json.dumps(one.options) for one in conversations],
+                "said": as_rows(
+                    [{name: getattr(one, name) for name in _SHOWN} for one in conversations]
+                ),
             },
         )
     for one in conversations:

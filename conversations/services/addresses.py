@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from django.db.models import QuerySet
+
+from accounts.inserting import insert_many, insert_missing
+from accounts.prepared import KEY, WORDS, prepared
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 
@@ -49,12 +53,9 @@ def add_identifiers(inbox: Inbox, address: Address, identifiers: Iterable[Identi
 
 def _add_names(inbox: Inbox, named: Iterable[tuple[Address, Identifier]]) -> None:
     """Inserted in one order everywhere, so that two batches never wait for each other."""
-    AddressIdentifier.objects.bulk_create(
-        [
-            AddressIdentifier(inbox=inbox, address=address, kind=one.kind, value=one.value)
-            for address, one in sorted(named, key=lambda pair: (pair[1].kind, pair[1].value))
-        ],
-        ignore_conflicts=True,
+    insert_missing(
+        AddressIdentifier(inbox=inbox, address=address, kind=one.kind, value=one.value)
+        for address, one in sorted(named, key=lambda pair: (pair[1].kind, pair[1].value))
     )
 
 
@@ -68,8 +69,8 @@ def _make(inbox: Inbox, strangers: Sequence[Person], known: Known) -> dict[Ident
             _fill_in(contact, identifiers, name)
             new.append((Address(inbox=inbox, contact=contact), identifiers))
             made |= {one: new[-1][0] for one in identifiers if one not in {*known, *made}}
-    Contact.objects.bulk_create([address.contact for address, _identifiers in new])
-    Address.objects.bulk_create([address for address, _identifiers in new])
+    insert_many([address.contact for address, _identifiers in new])
+    insert_many([address for address, _identifiers in new])
     _add_names(inbox, [(address, one) for address, identifiers in new for one in identifiers])
     for address, faster in _overtaken(inbox, new):
         address.contact.delete()  # and the address with it: nobody could ever be reached there
@@ -92,17 +93,24 @@ def _overtaken(
 
 
 def _known(inbox: Inbox, identifiers: Collection[Identifier]) -> dict[Identifier, Address]:
-    rows = AddressIdentifier.objects.filter(
-        inbox=inbox,
-        kind__among={identifier.kind for identifier in identifiers},
-        value__among={identifier.value for identifier in identifiers},
+    rows = _named(
+        inbox.pk,
+        {identifier.kind for identifier in identifiers},
+        {identifier.value for identifier in identifiers},
     )
     # One object for an address, by however many names it is known.
     addresses: dict[int, Address] = {}
-    return {
-        row.as_identifier(): addresses.setdefault(row.address_id, row.address)
-        for row in rows.select_related("address__contact")
-    }
+    return {row.as_identifier(): addresses.setdefault(row.address_id, row.address) for row in rows}
+
+
+@prepared(KEY, WORDS, WORDS)
+def _named(
+    inbox_id: int, kinds: Collection[str], values: Collection[str]
+) -> QuerySet[AddressIdentifier]:
+    names = AddressIdentifier.objects.filter(
+        inbox_id=inbox_id, kind__among=kinds, value__among=values
+    )
+    return names.select_related("address__contact")
 
 
 def _first_known(identifiers: Names, known: Known) -> Address | None:

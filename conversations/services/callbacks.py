@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
+from accounts.inserting import insert_many
 from accounts.tenancy import current_account_id
 from conversations.models import CallbackToken, Conversation, Delivery, Message
 from conversations.services.locking import lock
@@ -53,7 +54,7 @@ def end_of(conversation: Conversation, message: Message | None, *, now: datetime
 def keep(issued: Sequence[Issued]) -> None:
     """Remember addresses, in the transaction that writes their deliveries, by one statement. Deliveries
     to an endpoint about a conversation have both."""
-    CallbackToken.objects.bulk_create(
+    insert_many(
         [
             CallbackToken(
                 account_id=one.delivery.account_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.ids import sortable
+from accounts.inserting import as_rows
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Event, Message
@@ -21,8 +21,8 @@ from conversations.signals import Recorded, event_recorded
 # and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback.
 _RECORD = """
 WITH fact AS (
-    SELECT * FROM unnest(%(ids)s::text[], %(types)s::text[], %(conversations)s::bigint[],
-                         %(public_ids)s::text[], %(epochs)s::int[], %(data)s::text[])
+    SELECT * FROM ROWS FROM (json_to_recordset(%(facts)s::json) AS (
+            id text, type text, conversation_id bigint, public_id text, epoch int, data jsonb))
         WITH ORDINALITY AS t (id, type, conversation_id, public_id, epoch, data, place)
 ), counted AS (
     SELECT conversation_id, count(*) AS n FROM fact GROUP BY conversation_id
@@ -35,7 +35,7 @@ WITH fact AS (
         (id, account_id, type, conversation_id, sequence, epoch, occurred_at, data)
     SELECT fact.id, %(account)s, type, conversation_id,
            before + row_number() OVER (PARTITION BY conversation_id ORDER BY place),
-           epoch, %(now)s, data::jsonb
+           epoch, %(now)s, data
     FROM fact JOIN numbered ON numbered.id = conversation_id RETURNING id, sequence
 )
 SELECT id, sequence, pg_notify('switchboard_live', json_build_object(
@@ -81,12 +81,7 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
             {
                 "account": current_account_id(),
                 "now": now,
-                "ids": [event.id for event in events],
-                "types": [event.type for event in events],
-                "conversations": [event.conversation_id for event in events],
-                "public_ids": [fact.conversation.public_id for fact in facts],
-                "epochs": [event.epoch for event in events],
-                "data": [json.dumps(event.data) for event in events],
+                "facts": as_rows([_row(event) for event in events]),
             },
         )
         sequences = {row[0]: row[1] for row in cursor.fetchall()}
@@ -100,6 +95,17 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
     ]
     event_recorded.send(sender=Event, recorded=recorded)
     return events
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "conversation_id": event.conversation_id,
+        "public_id": event.conversation.public_id,
+        "epoch": event.epoch,
+        "data": event.data,
+    }
 
 
 def _event(fact: Fact, now: datetime) -> Event:

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.inserting import insert_many
 from conversations import timers
 from conversations.content import inbound_json
 from conversations.messages import (
@@ -257,9 +258,7 @@ def _resolve_option(conversation: Conversation, said: InboundMessage) -> Inbound
 def _store_many(
     said: Sequence[tuple[Conversation, InboundMessage]], direction: str
 ) -> list[Message]:
-    messages = Message.objects.bulk_create(
-        [_message(conversation, one, direction) for conversation, one in said]
-    )
+    messages = insert_many([_message(conversation, one, direction) for conversation, one in said])
     for message, (conversation, one) in zip(messages, said, strict=True):
         if one.kind in MEDIA_KINDS:
             _store_files(conversation, message, one)
@@ -322,7 +321,7 @@ def _begin_conversations(addresses: Sequence[Address]) -> dict[int, Conversation
     """The first ones at these addresses, by the address's id."""
     try:
         with transaction.atomic():
-            begun = Conversation.objects.bulk_create(_first_conversations(addresses))
+            begun = insert_many(_first_conversations(addresses))
     except IntegrityError:  # another courier was faster somewhere; its conversation is the one
         return {address.pk: _begin_or_find(address) for address in addresses}
     events.record_many([Fact("conversation.created", one) for one in begun])
@@ -332,7 +331,7 @@ def _begin_conversations(addresses: Sequence[Address]) -> dict[int, Conversation
 def _begin_or_find(address: Address) -> Conversation:
     try:
         with transaction.atomic():
-            [begun] = Conversation.objects.bulk_create(_first_conversations([address]))
+            [begun] = insert_many(_first_conversations([address]))
     except IntegrityError:
         return lock(Conversation.objects.get(address=address))
     events.record(begun, "conversation.created")

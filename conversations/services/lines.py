@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.inserting import insert_many
 from accounts.models import Member, Team
 from conversations.models import Conversation, Message
 
@@ -38,7 +39,7 @@ def add_lines(
         facts["by"] = by.name
     if to is not None:
         facts["to"] = to.name
-    return Message.objects.bulk_create(
+    return insert_many(
         [
             Message(
                 conversation=conversation,

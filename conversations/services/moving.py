@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.audit import audit
+from accounts.inserting import insert_many
 from accounts.models import Member, Team
 from conversations import timers
 from conversations.models import Assignment, Conversation, Timer
@@ -173,7 +174,7 @@ def _begin_assignments(
     detail: str,
     summary: str,
 ) -> None:
-    Assignment.objects.bulk_create(
+    insert_many(
         [
             Assignment(
                 conversation=one,

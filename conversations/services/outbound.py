@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.inserting import insert_many
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from conversations.channels import UnsupportedMessageError
@@ -69,7 +70,8 @@ def post_message(
     return _say([Saying(conversation, content, author, reply_to, client_id)])[0]
 
 
-@transaction.atomic
+# Without a savepoint: whoever calls it with several has a transaction for nothing else.
+@transaction.atomic(savepoint=False)
 def post_messages(sayings: Sequence[Saying]) -> list[Message]:
     """What AI agents say in conversations that are locked already, each named once; with as many
     statements as for one, all or nothing.
@@ -86,7 +88,7 @@ def post_messages(sayings: Sequence[Saying]) -> list[Message]:
 
 def _say(sayings: Sequence[Saying]) -> list[Message]:
     """Store what may be said, queue it for the channels, tell the rooms above."""
-    messages = Message.objects.bulk_create(
+    messages = insert_many(
         [
             _message(
                 one.conversation,

@@ -14,6 +14,7 @@ from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from accounts import metrics
+from accounts.inserting import insert_many
 from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Delivery, Lane
 
@@ -127,7 +128,7 @@ def delivery_at(
 
 def put_many(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """Write deliveries that stand at places of their own."""
-    return Delivery.objects.bulk_create(deliveries)
+    return insert_many(deliveries)
 
 
 def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: str) -> int:

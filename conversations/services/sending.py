@@ -6,18 +6,21 @@ context. A message never goes back: what a status webhook said before stays said
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from accounts.audit import audit
+from accounts.inserting import insert_missing
 from accounts.models import Account
+from accounts.prepared import KEYS, prepared
 from conversations import timers
 from conversations.channels import ErrorClass, SendResult
 from conversations.messages import DeliveryStatus, Kind, status_moves_forward
@@ -104,8 +107,7 @@ def sent(taken: Sequence[Sent]) -> None:
 
 def _note_sent(taken: Sequence[Sent]) -> list[Sent]:
     """Set the messages' statuses on from where they are by now; those that this is news about."""
-    messages = Message.objects.filter(pk__among=[_message(one.delivery).pk for one in taken])
-    statuses = dict(messages.values_list("pk", "status"))
+    statuses = dict(_statuses([_message(one.delivery).pk for one in taken]))
     news = []
     for one in taken:
         message = _message(one.delivery)
@@ -115,6 +117,11 @@ def _note_sent(taken: Sequence[Sent]) -> list[Sent]:
             message.status = status
             news.append(one)
     return news
+
+
+@prepared(KEYS)
+def _statuses(messages: Collection[int]) -> QuerySet[Message, tuple[int, str]]:
+    return Message.objects.filter(pk__among=messages).values_list("pk", "status")
 
 
 def failed(delivery: Delivery, *, error_class: str, code: str, text: str) -> None:
@@ -227,18 +234,15 @@ def _message(delivery: Delivery) -> Message:
 
 
 def _learn_identifiers(taken: Sequence[Sent]) -> None:
-    AddressIdentifier.objects.bulk_create(
-        [
-            AddressIdentifier(
-                inbox_id=one.conversation.inbox_id,
-                address_id=one.conversation.address_id,
-                kind=identifier.kind,
-                value=identifier.value,
-            )
-            for one in taken
-            for identifier in one.result.identifiers
-        ],
-        ignore_conflicts=True,
+    insert_missing(
+        AddressIdentifier(
+            inbox_id=one.conversation.inbox_id,
+            address_id=one.conversation.address_id,
+            kind=identifier.kind,
+            value=identifier.value,
+        )
+        for one in taken
+        for identifier in one.result.identifiers
     )
 
 

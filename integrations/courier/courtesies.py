@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import LiteralString
 
 from django.db import connection
+from django.db.models import QuerySet
 
+from accounts.prepared import KEYS, prepared
 from accounts.tenancy import account_context
 from conversations import channels
 from conversations.channels import InboxConfig
-from conversations.models import Delivery, Inbox, Lane
+from conversations.models import Delivery, Lane
 from conversations.services.outbox import count_ended
 from integrations.courier import recording
+from integrations.courier.reading import inboxes
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Claim, Job, Outcome, Release, Result
 from integrations.http import GuardedClient
@@ -62,10 +65,11 @@ def _begin_many(
         with connection.cursor() as cursor:
             cursor.execute(_SUPERSEDE, [[claim.lane_id for claim in claims]])
             count_ended(cursor.rowcount, Lane.Kind.SIGNAL, Delivery.Schedule.ONCE)
-        inboxes = Inbox.objects.in_bulk({claim.destination_id for claim in claims})
-        configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
+        its_inboxes = inboxes({claim.destination_id for claim in claims})
+        configs = {inbox.pk: inbox.as_config() for inbox in its_inboxes}
         jobs = recording.start_many(claims, courier_id=courier_id)
-        deliveries = Delivery.objects.in_bulk([job.delivery_id for job in jobs.values()])
+        found = _deliveries([job.delivery_id for job in jobs.values()])
+        deliveries = {delivery.pk: delivery for delivery in found}
     begun: dict[int, Signal | Release] = {}
     for place, claim in enumerate(claims):
         job = jobs.get(claim.lane_id)
@@ -76,6 +80,11 @@ def _begin_many(
         config = configs[claim.destination_id]
         begun[place] = Signal(job, said["external_id"], said["typing"], config)
     return begun
+
+
+@prepared(KEYS)
+def _deliveries(pks: Collection[int]) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(pk__among=pks)
 
 
 async def give(signal: Signal, http: GuardedClient) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts import metrics
+from accounts.prepared import KEYS, fetched, prepared
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.channels import ChannelError
@@ -100,7 +102,7 @@ def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]
     """The first receipts of the lanes, where they are messages; in one transaction."""
     places = {claim.lane_id: place for place, claim in enumerate(claims)}
     with account_context(of.account_id):
-        inbox = Inbox.objects.get(pk=of.inbox_id)
+        [inbox] = inboxes([of.inbox_id])
         heads = _heads(claims)
         said, odd = _read_heads(inbox, heads)
         lines = services.receive_messages(inbox, list(said.values()))
@@ -111,7 +113,12 @@ def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]
 
 
 def _heads(claims: Sequence[Claim]) -> list[Receipt]:
-    return list(Receipt.objects.raw(_HEADS, keys_of(claims)))
+    return fetched(Receipt, _HEADS, keys_of(claims))
+
+
+@prepared(KEYS)
+def inboxes(pks: Collection[int]) -> QuerySet[Inbox]:
+    return Inbox.objects.filter(pk__among=pks)
 
 
 def keys_of(claims: Sequence[Claim]) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from accounts import metrics
 from accounts.ids import encode
+from accounts.inserting import as_rows
 from accounts.models import Account
 from accounts.redaction import hide_callbacks
 from conversations.models import Conversation, Delivery
@@ -29,14 +29,10 @@ EXCERPT = 4096
 # about how few are in flight.
 _FINISH: LiteralString = """
 WITH result AS (
-    SELECT * FROM unnest(
-        %(deliveries)s::bigint[], %(attempts)s::bigint[], %(ns)s::int[], %(tokens)s::uuid[],
-        %(states)s::text[], %(dues)s::timestamptz[], %(reasons)s::text[], %(externals)s::text[],
-        %(uncounted)s::int[], %(outcomes)s::text[], %(statuses)s::int[], %(latencies)s::int[],
-        %(errors)s::text[], %(request_headers)s::text[], %(response_headers)s::text[],
-        %(bodies)s::text[])
-    AS result (delivery_id, attempt_id, n, token, state, due_at, reason, external_id, uncounted,
-               outcome, status, latency, error, request_headers, response_headers, body)
+    SELECT * FROM json_to_recordset(%s::json) AS result (
+        delivery_id bigint, attempt_id bigint, n int, token uuid, state text, due_at timestamptz,
+        reason text, external_id text, uncounted int, outcome text, status int, latency int,
+        error text, request_headers jsonb, response_headers jsonb, body text)
 ), finished AS (
     UPDATE conversations_delivery delivery
     SET state = result.state, due_at = COALESCE(result.due_at, delivery.due_at),
@@ -56,8 +52,7 @@ WITH result AS (
     SET ended_at = now(), status = result.status, latency_ms = result.latency,
         outcome = CASE WHEN finished.id IS NULL THEN 'stale_result' ELSE result.outcome END,
         error = result.error, response_body = result.body,
-        request_headers = result.request_headers::jsonb,
-        response_headers = result.response_headers::jsonb,
+        request_headers = result.request_headers, response_headers = result.response_headers,
         next_due_at = CASE WHEN finished.id IS NULL THEN NULL ELSE result.due_at END
     FROM result LEFT JOIN finished ON finished.id = result.delivery_id
     WHERE attempt.id = result.attempt_id
@@ -79,29 +74,34 @@ class Finished(NamedTuple):
     conversation_id: int | None
 
 
-def finish_many(results: Sequence[Result]) -> tuple[LiteralString, dict[str, Any]]:
+def finish_many(results: Sequence[Result]) -> tuple[LiteralString, list[str]]:
     """Statement and arguments that write several results; it returns the deliveries changed."""
-    outcomes = [one.outcome for one in results]
-    return _FINISH, {
-        "deliveries": [one.job.delivery_id for one in results],
-        "attempts": [one.job.attempt_id for one in results],
-        "ns": [one.job.n for one in results],
-        "tokens": [one.job.claim.token for one in results],
-        "states": [str(one.state) for one in results],
-        "dues": [one.due_at for one in results],
-        "reasons": [_clean(one.reason)[:250] for one in results],
-        "externals": [_clean(one.external_id)[:250] for one in results],
-        "uncounted": [0 if one.counts else 1 for one in results],
-        "outcomes": [outcome.outcome[:24] for outcome in outcomes],
-        "statuses": [outcome.status for outcome in outcomes],
-        "latencies": [outcome.latency_ms for outcome in outcomes],
-        "errors": [_clean(outcome.error)[:500] for outcome in outcomes],
-        "request_headers": [_redacted(outcome.request_headers) for outcome in outcomes],
-        "response_headers": [_kept(outcome.response_headers) for outcome in outcomes],
-        "bodies": [
-            _clean(hide_callbacks(outcome.response_body[:EXCERPT].decode("utf-8", "replace")))
-            for outcome in outcomes
-        ],
+    return _FINISH, [as_rows([_row(one) for one in results])]
+
+
+def _row(one: Result) -> dict[str, Any]:
+    """A result as the statement takes it. Cleaned before it is written: in finished JSON, escapes hide what
+    PostgreSQL refuses, and one refused result would keep a whole batch, other accounts' with it, from
+    being written."""
+    job, outcome = one.job, one.outcome
+    body = outcome.response_body[:EXCERPT].decode("utf-8", "replace")
+    return {
+        "delivery_id": job.delivery_id,
+        "attempt_id": job.attempt_id,
+        "n": job.n,
+        "token": job.claim.token,
+        "state": str(one.state),
+        "due_at": one.due_at,
+        "reason": _clean(one.reason)[:250],
+        "external_id": _clean(one.external_id)[:250],
+        "uncounted": 0 if one.counts else 1,
+        "outcome": outcome.outcome[:24],
+        "status": outcome.status,
+        "latency": outcome.latency_ms,
+        "error": _clean(outcome.error)[:500],
+        "request_headers": _redacted(outcome.request_headers),
+        "response_headers": _kept(outcome.response_headers),
+        "body": _clean(hide_callbacks(body)),
     }
 
 
@@ -166,23 +166,15 @@ def _tell_one(one: Finished, kind: str, state: str, *, n: int, outcome: Outcome)
     logger.info("attempt %s", text, extra={"ids": ids})
 
 
-def _redacted(headers: Mapping[str, str]) -> str:
-    return _json(
-        {
-            name: "…" if any(word in name.lower() for word in SECRET_WORDS) else value
-            for name, value in headers.items()
-        }
-    )
+def _redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    return {
+        _clean(name): "…" if any(word in name.lower() for word in SECRET_WORDS) else _clean(value)
+        for name, value in headers.items()
+    }
 
 
-def _kept(headers: Mapping[str, str]) -> str:
-    return _json({name: headers[name][:500] for name in KEPT_RESPONSE_HEADERS & headers.keys()})
-
-
-def _json(headers: Mapping[str, str]) -> str:
-    """Cleaned before it is written: in finished JSON, escapes hide what PostgreSQL refuses, and one
-    refused result would keep a whole batch, other accounts' with it, from being written."""
-    return json.dumps({_clean(name): _clean(value) for name, value in headers.items()})
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: _clean(headers[name][:500]) for name in KEPT_RESPONSE_HEADERS & headers.keys()}
 
 
 def _clean(text: str) -> str:

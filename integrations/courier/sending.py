@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import LiteralString, NamedTuple
 
 from django.db import transaction
-from django.db.models import prefetch_related_objects
+from django.db.models import QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
+from accounts.prepared import KEYS, fetched, prepared
 from accounts.tenancy import account_context
 from conversations import channels
 from conversations.channels import (
@@ -37,6 +38,7 @@ from conversations.models import (
     Message,
 )
 from conversations.services import sending
+from conversations.services.locking import lock_bare
 from conversations.services.outbound import outbound_parts
 from integrations.courier import pacing, recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
@@ -177,9 +179,7 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
     """The part at each lane's head, by the claim's place; lanes that have to wait or whose head cannot
     be sent are left out. No attempt is opened yet."""
     heads = _heads(claims)
-    its_messages = Message.objects.select_related("inbox").filter(
-        pk__among=[head.message_id or 0 for head in heads.values()]
-    )
+    its_messages = _messages([head.message_id or 0 for head in heads.values()])
     messages = {message.pk: message for message in its_messages}
     with_files = [message for message in messages.values() if message.kind in MEDIA_KINDS]
     prefetch_related_objects(with_files, "attachments")
@@ -224,7 +224,7 @@ def _is_plain(message: Message, deadline: datetime | None) -> bool:
 def _heads(claims: Sequence[Claim]) -> dict[int, Delivery]:
     """The first open delivery of each lane, where it may be started now."""
     now = timezone.now()
-    heads = Delivery.objects.raw(_HEADS, [[claim.lane_id for claim in claims]])
+    heads = fetched(Delivery, _HEADS, [[claim.lane_id for claim in claims]])
     return {head.lane_id: head for head in heads if recording.may_start(head, now)}
 
 
@@ -232,17 +232,29 @@ def _people(conversations: Sequence[int]) -> dict[int, tuple[Recipient, datetime
     """Whom each conversation is with, and when they last wrote."""
     names: dict[int, list[Identifier]] = {}
     heard: dict[int, datetime | None] = {}
-    rows = Conversation.objects.filter(pk__among=conversations).order_by("address__identifiers__id")
-    for pk, at, kind, value in rows.values_list(
-        "pk",
-        "address__last_inbound_at",
-        "address__identifiers__kind",
-        "address__identifiers__value",
-    ):
+    for pk, at, kind, value in _names(conversations):
         heard[pk] = at
         if kind is not None:
             names.setdefault(pk, []).append(Identifier(kind, value))
     return {pk: (Recipient(tuple(names.get(pk, ()))), at) for pk, at in heard.items()}
+
+
+@prepared(KEYS)
+def _messages(pks: Collection[int]) -> QuerySet[Message]:
+    return Message.objects.select_related("inbox").filter(pk__among=pks)
+
+
+@prepared(KEYS)
+def _names(
+    conversations: Collection[int],
+) -> QuerySet[Conversation, tuple[int, datetime | None, str | None, str]]:
+    rows = Conversation.objects.filter(pk__among=conversations)
+    return rows.order_by("address__identifiers__id").values_list(
+        "pk",
+        "address__last_inbound_at",
+        "address__identifiers__kind",
+        "address__identifiers__value",
+    )
 
 
 async def send(part: Part, http: HttpClient) -> SendResult | SendError:
@@ -287,21 +299,26 @@ def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, None]:
     }
     with account_context(account_id):
         pks = {part.delivery.conversation_id or 0 for part, _result, _ms in taken.values()}
-        held = Conversation.objects.select_for_update().filter(pk__among=pks).order_by("id")
-        conversations = {one.pk: one for one in held}
+        conversations = lock_bare(pks)
         recording.finish_all([_delivered(*one) for one in taken.values()])
         sending.sent(
             [
                 sending.Sent(
                     part.delivery,
                     conversations[part.delivery.conversation_id or 0],
-                    result,
+                    _new_to(part.to, result),
                     part.is_last,
                 )
                 for part, result, _ms in taken.values()
             ]
         )
     return dict.fromkeys(taken)
+
+
+def _new_to(known: Recipient, result: SendResult) -> SendResult:
+    """The result without the names that the contact was known by; channels repeat them every time."""
+    new = tuple(name for name in result.identifiers if name not in known.identifiers)
+    return replace(result, identifiers=new)
 
 
 def _delivered(part: Part, result: SendResult, latency_ms: int) -> Result:

@@ -11,6 +11,7 @@ from typing import LiteralString
 
 from django.db import connection
 
+from accounts.prepared import fetched
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.channels import ChannelError
@@ -68,8 +69,8 @@ def _read_many(of: InboxKey, claims: Sequence[Claim]) -> dict[int, float | None]
     """Apply the statuses in one transaction, give the lanes back in another: who waits for a lane's
     row holds no conversation. Lanes on which something breaks us are left out."""
     with account_context(of.account_id):
-        inbox = Inbox.objects.get(pk=of.inbox_id)
-        receipts = list(Receipt.objects.raw(_DUE, [*keys_of(claims), BATCH, BATCH]))
+        [inbox] = reading.inboxes([of.inbox_id])
+        receipts = fetched(Receipt, _DUE, [*keys_of(claims), BATCH, BATCH])
         ended, odd = _read(inbox, receipts)
         reading.end_many(ended)
     places = {claim.lane_id: place for place, claim in enumerate(claims)}

@@ -1,0 +1,118 @@
+"""Writing new rows, few or many, by one statement that is always the same.
+
+`bulk_create` writes another statement for every number of rows, and takes longer over it than the
+database over the rows. This one gives all rows as one JSON text, so that the ORM's part is done once for a
+model, psycopg has one value to carry, and PostgreSQL knows the statement when it comes again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import BinaryField, Field, JSONField, Model
+from django.db.models.expressions import DatabaseDefault
+
+M = TypeVar("M", bound=Model)
+
+
+def as_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as text for `json_to_recordset`: keys, texts, times, bytes and what JSON knows itself."""
+    return json.dumps(rows, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "\\x" + value.hex()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def insert_many(given: Iterable[M]) -> list[M]:
+    """Write rows, which are new and of one model, and give them their keys; like `bulk_create`, no signal
+    is sent. Raises `IntegrityError`, and has then written none."""
+    rows = list(given)
+    if not rows:
+        return []
+    keys = _write(rows)
+    for row, (key,) in zip(rows, keys, strict=True):
+        row.pk = key
+        row._state.adding, row._state.db = False, connection.alias
+    return rows
+
+
+def insert_missing(given: Iterable[Model]) -> None:
+    """The same, but rows that a constraint says are there already are passed over; nobody gets a key."""
+    if rows := list(given):
+        _write(rows, " ON CONFLICT DO NOTHING")
+
+
+def _write(rows: Sequence[Model], unless: str = "") -> list[tuple[Any, ...]]:
+    written = _statement(type(rows[0]), _left_to_database(rows[0]), unless)
+    with connection.cursor() as cursor:
+        cursor.execute(written.sql, [as_rows([written.values(row) for row in rows])])
+        return list(cursor.fetchall())
+
+
+class _Statement(NamedTuple):
+    sql: str
+    fields: list[Field[Any, Any]]
+
+    def values(self, row: Model) -> dict[str, Any]:
+        # What it points to may have been written after it was made.
+        row._prepare_related_fields_for_save(operation_name="insert_many")  # type: ignore[attr-defined]  # not in the stubs
+        return {str(field.column): _value(field, row) for field in self.fields}
+
+
+def _value(field: Field[Any, Any], row: Model) -> Any:
+    value = field.pre_save(row, add=True)
+    # What Django wraps for psycopg is part of a text here.
+    plain = isinstance(field, JSONField | BinaryField)
+    return value if plain else field.get_db_prep_save(value, connection)
+
+
+def _left_to_database(row: Model) -> frozenset[str]:
+    """Columns for which the database has the default."""
+    return frozenset(
+        field.attname
+        for field in _fields_with_database_default(type(row))
+        if isinstance(getattr(row, field.attname), DatabaseDefault)
+    )
+
+
+@cache
+def _fields_with_database_default(model: type[Model]) -> list[Field[Any, Any]]:
+    return [field for field in model._meta.local_concrete_fields if field.has_db_default()]
+
+
+@cache
+def _statement(model: type[Model], left_out: frozenset[str], unless: str) -> _Statement:
+    meta, quote = model._meta, connection.ops.quote_name
+    fields = [
+        field
+        for field in meta.local_concrete_fields
+        if not field.primary_key and field.attname not in left_out
+    ]
+    names = ", ".join(quote(str(field.column)) for field in fields)
+    typed = ", ".join(f"{quote(str(field.column))} {_type_of(field)}" for field in fields)
+    sql = (
+        f"INSERT INTO {quote(meta.db_table)} ({names})"  # noqa: S608 - the model's own names
+        f" SELECT {names} FROM ROWS FROM (json_to_recordset(%s::json) AS ({typed}))"
+        f" WITH ORDINALITY AS given ({names}, at_place) ORDER BY given.at_place{unless}"
+        f" RETURNING {quote(str(meta.pk.column))}"
+    )
+    return _Statement(sql, fields)
+
+
+def _type_of(field: Field[Any, Any]) -> str:
+    """Text without its length, so that what is too long is refused by the column, and not cut."""
+    kind = str(field.db_type(connection))
+    return "text" if kind.startswith("varchar") else kind
