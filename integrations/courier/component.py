@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ from integrations.courier.pushing import Pushed
 from integrations.courier.reading import InboxKey
 from integrations.courier.sending import Part, Tried
 from integrations.courier.together import I, K, O, Together
-from integrations.courier.work import Claim, Release, Result, Room
+from integrations.courier.work import Claim, Release, Rested, Result, Room
 from integrations.http import Clients, GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -109,13 +109,17 @@ class Courier:
         self.checking: Together[int, Push, Result | None] = self._together(
             self.desk, pushing.changed_hands, _account_of
         )
-        self.settling = self._together(self.desk, pushing.record_answers, _account_of)
+        self.settling: Together[int, Pushed, Rested | None] = self._together(
+            self.desk, pushing.record_answers, _account_of
+        )
         self.failing = self._together(self.desk, pushing.record_failures, _account_of)
         self.parking = self._together(self.desk, notifying.record_many, _account_of)
         self.beginning: Together[int, Claim, Part | Release] = self._together(
             self.desk, self._begin_sends, _account_of
         )
-        self.noting = self._together(self.desk, sending.record_many, _account_of)
+        self.noting: Together[int, Tried, Rested | None] = self._together(
+            self.desk, sending.record_many, _account_of
+        )
         self.signalling: Together[int, Claim, Signal | Release] = self._together(
             self.desk, self._begin_signals, _account_of
         )
@@ -123,6 +127,8 @@ class Courier:
         self.gate = Gate(self.options.slots)
         self.used: Counter[tuple[str, int]] = Counter()
         self._held: set[UUID] = set()
+        # Whether the last claim may have left something due where it was, for want of a place.
+        self._crowded = False
         self._wake = asyncio.Event()
         self._timers_wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -192,12 +198,13 @@ class Courier:
                 await self._pause(WATCH_SECONDS)
                 continue
             self._wake.clear()
-            limits = self.gate.limits(self.presence.couriers)
+            limits, rooms = self.gate.limits(self.presence.couriers), self._rooms()
+            self._crowded = bool(limits) or self._is_full(rooms)
             try:
                 claims = await lanes.claim(
                     self.pool,
                     courier_id=self.presence.courier_id,
-                    rooms=self._rooms(),
+                    rooms=rooms,
                     used=self.used,
                     limits=limits,
                 )
@@ -209,6 +216,7 @@ class Courier:
             backoff = 0.1
             metrics.mark(measures.SWEEP)
             self._swept.set()
+            self._crowded = self._crowded or any(claim.left_out for claim in claims)
             self._dispatch(claims, {limit.endpoint_id for limit in limits})
             # What is limited may have stood in front of what is not.
             if len(claims) < lanes.BATCH and not (claims and limits):
@@ -229,6 +237,12 @@ class Courier:
             group: Room(max(0, n - busy[group]), shares.half(n) if group != "reading" else n)
             for group, n in slots.items()
         }
+
+    def _is_full(self, rooms: Mapping[str, Room]) -> bool:
+        """Whether a group or an account gets nothing more before something ends."""
+        return any(not room.free for room in rooms.values()) or any(
+            n >= rooms[group].per_account for (group, _account), n in self.used.items()
+        )
 
     def _dispatch(self, claims: Sequence[Claim], counted: Collection[int]) -> None:
         pushes = []
@@ -304,15 +318,17 @@ class Courier:
             work = self._notify(one) if subscriber else self._push(one)
             self._begin(self._guarded(one.job.claim, work))
 
-    async def _push(self, one: Push) -> Release:
+    async def _push(self, one: Push) -> Release | Rested:
         if one.job.n > 1:
             ended = await self.checking(one)
             if ended is not None:
                 return Release(one.job.claim, result=ended)
         pushed = await self._call(one, pushing.push)
         result = pushing.plain_result(pushed)
+        if result is None and pushed.exchange.ok:
+            return await self.settling(pushed) or Release(one.job.claim)
         if result is None:
-            await (self.settling if pushed.exchange.ok else self.failing)(pushed)
+            await self.failing(pushed)
         return Release(one.job.claim, result=result)
 
     async def _notify(self, one: Push) -> Release:
@@ -363,14 +379,13 @@ class Courier:
         if bearing is not None:
             self.gate.learn(endpoint_id, bearing)
 
-    async def _send(self, claim: Claim) -> Release:
+    async def _send(self, claim: Claim) -> Release | Rested:
         part = await self.beginning(claim)
         if isinstance(part, Release):
             return part
         started = time.perf_counter()
         result = await sending.send(part, await self._client(claim))
-        await self.noting(Tried(part, result, _since(started)))
-        return Release(claim)
+        return await self.noting(Tried(part, result, _since(started))) or Release(claim)
 
     async def _fetch(self, claim: Claim) -> Release:
         one = await self.desk.surely(fetching.begin, claim, courier_id=self.presence.courier_id)
@@ -389,10 +404,16 @@ class Courier:
         error = await courtesies.give(signal, await self._client(claim))
         return Release(claim, result=courtesies.result_of(signal, error, _since(started)))
 
-    async def _guarded(self, claim: Claim, work: Awaitable[Release]) -> None:
+    async def _guarded(self, claim: Claim, work: Awaitable[Release | Rested]) -> None:
         """Give the lane back whatever happens; what broke halfway is handled like a crash of ours."""
         try:
-            self._finished(await work)
+            done = await work
+            if isinstance(done, Release):
+                self._finished(done)
+                return
+            self._free(claim)
+            if done.due_in is not None:
+                self._alarm(done.due_in)
         except Exception:
             logger.exception("lane broke lane=%d kind=%s", claim.lane_id, claim.kind)
             await self._abandon([claim])
@@ -425,7 +446,8 @@ class Courier:
         self.used[key] -= 1
         if self.used[key] <= 0:
             del self.used[key]
-        self._wake.set()
+        if self._crowded:  # else nothing has been waiting for a place
+            self._wake.set()
 
     async def _release_done(self) -> None:
         """Give back what has ended since the last time, together."""

@@ -72,13 +72,14 @@ WITH RECURSIVE pair AS (
         ORDER BY due_at LIMIT LEAST(share.free, GREATEST(4, %(batch)s / share.accounts))
         FOR UPDATE SKIP LOCKED) lane
 ), ranked AS (
-    SELECT *, used + row_number() OVER (PARTITION BY slots, account_id ORDER BY due_at) AS rank
+    SELECT *, used + row_number() OVER (PARTITION BY slots, account_id ORDER BY due_at) AS rank,
+           count(*) OVER (PARTITION BY kind, account_id)
+               >= LEAST(free, GREATEST(4, %(batch)s / accounts)) AS cut
     FROM {candidates}
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY slots ORDER BY rank, due_at) AS place FROM ranked
 ), chosen AS (
-    SELECT id FROM (
-        SELECT id, free, row_number() OVER (PARTITION BY slots ORDER BY rank, due_at) AS place
-        FROM ranked WHERE rank <= cap) placed
-    WHERE place <= free
+    SELECT id FROM placed WHERE rank <= cap AND place <= free
 )
 UPDATE conversations_lane lane
 SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval '1 second',
@@ -86,7 +87,8 @@ SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval 
 FROM chosen, set_config('synchronous_commit', 'off', true) unflushed
 WHERE lane.id = chosen.id
 RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token,
-          lane.kind = 'subscriber' AND lane.key = 'test'
+          lane.kind = 'subscriber' AND lane.key = 'test',
+          (SELECT bool_or(cut OR rank > cap OR place > free) FROM placed)
 """
 CLAIM: LiteralString = _CLAIM.format(counting="", passing="", candidates="candidate")
 # The same where some endpoints may be full (DL-90): leases are counted, whoever holds them; lanes of full
@@ -183,14 +185,14 @@ WHERE endpoint.id = ANY(%s) GROUP BY endpoint.id
 # A lane's row is locked first and its next due time is computed by a second statement: whoever puts
 # something on the lane locks the row as well, so nothing that was put on meanwhile is overlooked.
 # Never waiting for a lock while holding others, it cannot take part in a deadlock.
-_LOCK: LiteralString = """
+LOCK: LiteralString = """
 SELECT id FROM conversations_lane
 WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
 # A head that is still IN_FLIGHT was started in a commit whose answer we never saw: the lease stays
 # and is over, so that it is reclaimed like that of a dead courier.
-_RELEASE: LiteralString = """
+RELEASE: LiteralString = """
 UPDATE conversations_lane lane
 SET lease_token = CASE WHEN head.state = 'in_flight' THEN lane.lease_token END,
     lease_until = CASE WHEN head.state = 'in_flight' THEN now() END,
@@ -407,7 +409,7 @@ async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) 
 
 
 def start_arguments(claims: Sequence[Claim], courier_id: int) -> dict[str, Any]:
-    return {**_keys(claims), "courier": courier_id}
+    return {**keys_of(claims), "courier": courier_id}
 
 
 async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], list[Release]]:
@@ -421,22 +423,15 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
                 finished = await cursor.fetchall()
                 if cursor.rowcount < len(results):
                     logger.warning("stale results n=%d", len(results) - cursor.rowcount)
-            cursor = await connection.execute(_LOCK, _keys(claims))
+            cursor = await connection.execute(LOCK, keys_of(claims))
             locked = {row[0] for row in await cursor.fetchall()}
             ours = [one for one in done if one.claim.lane_id in locked]
-            cursor = await connection.execute(
-                _RELEASE,
-                {
-                    "lanes": [one.claim.lane_id for one in ours],
-                    "waits": [one.wait_seconds for one in ours],
-                    "reasons": [one.reason for one in ours],
-                },
-            )
+            cursor = await connection.execute(RELEASE, release_arguments(ours))
             dues = [due for _lane, due in await cursor.fetchall() if due is not None]
         tell(results, finished if results else ())
         busy = [one for one in done if one.claim.lane_id not in locked]
         if busy:
-            cursor = await connection.execute(_STILL_OURS, _keys([one.claim for one in busy]))
+            cursor = await connection.execute(_STILL_OURS, keys_of([one.claim for one in busy]))
             still = {row[0] for row in await cursor.fetchall()}
             busy = [
                 Release(one.claim, one.wait_seconds, one.reason)
@@ -446,13 +441,21 @@ async def release(pool: Pool, done: Sequence[Release]) -> tuple[list[float], lis
         return dues, busy
 
 
+def release_arguments(done: Sequence[Release]) -> dict[str, Any]:
+    return {
+        "lanes": [one.claim.lane_id for one in done],
+        "waits": [one.wait_seconds for one in done],
+        "reasons": [one.reason for one in done],
+    }
+
+
 async def reclaim(
     pool: Pool, *, dead: Sequence[int] = (), abandoned: Sequence[Claim] = (), wait: float = 0.0
 ) -> tuple[int, int]:
     """Free leases that ran out, of dead couriers, and `abandoned` ones; (lanes, deliveries) freed."""
     async with pool.connection() as connection:
         cursor = await connection.execute(
-            _RECLAIM, {"dead": list(dead), "wait": wait, **_keys(abandoned)}
+            _RECLAIM, {"dead": list(dead), "wait": wait, **keys_of(abandoned)}
         )
         freed, lost = await cursor.fetchone() or (0, ())
         metrics.count("switchboard_lease_reclaims_total", freed)
@@ -510,7 +513,7 @@ async def find_forgotten(pool: Pool) -> int:
         return (await connection.execute(_FORGOTTEN)).rowcount
 
 
-def _keys(claims: Sequence[Claim]) -> dict[str, Any]:
+def keys_of(claims: Sequence[Claim]) -> dict[str, Any]:
     return {
         "lanes": [one.lane_id for one in claims],
         "tokens": [one.token for one in claims],

@@ -24,7 +24,7 @@ from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
 from integrations.courier.together import together_or_alone
-from integrations.courier.work import Outcome, Result
+from integrations.courier.work import Outcome, Rested, Result
 from integrations.http import Exchange, GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -91,17 +91,20 @@ class Pushed(NamedTuple):
         return self.one.account_id
 
 
-def record_answers(account_id: int, pushed: Sequence[Pushed]) -> list[Exception | None]:
-    """Write what an account's agents answered, with everything that follows from it."""
+def record_answers(account_id: int, pushed: Sequence[Pushed]) -> list[Rested | Exception | None]:
+    """Write what an account's agents answered, with everything that follows from it, and give the lanes
+    back where that can be done with it."""
     return together_or_alone(account_id, pushed, many=_deliver_many, one=_deliver)
 
 
-def _deliver_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
+def _deliver_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, Rested | None]:
     """Those whose answer is plain, in one transaction. Raises when one of them is not ours any more."""
     with account_context(account_id):
         notes = agents.settle_many([_response(one) for one in pushed])
         recording.finish_all([_result(pushed[place], note) for place, note in notes.items()])
-    return dict.fromkeys(notes)
+        claims = {place: pushed[place].one.job.claim for place in notes}
+        rested = recording.rest_lanes(list(claims.values()))
+    return {place: rested.get(claim.lane_id) for place, claim in claims.items()}
 
 
 def _response(one: Pushed) -> agents.Response:

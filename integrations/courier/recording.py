@@ -10,9 +10,16 @@ from functools import partial
 from django.db import connection, transaction
 
 from conversations.models import Delivery, Lane
-from integrations.courier.lanes import START, start_arguments
+from integrations.courier.lanes import (
+    LOCK,
+    RELEASE,
+    START,
+    keys_of,
+    release_arguments,
+    start_arguments,
+)
 from integrations.courier.results import finish_many, tell
-from integrations.courier.work import Claim, Job, Result
+from integrations.courier.work import Claim, Job, Release, Rested, Result
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +66,20 @@ def finish_all(results: Sequence[Result]) -> None:
     if len(rows) < len(results):
         raise StaleError
     transaction.on_commit(partial(tell, results, rows), robust=True)
+
+
+def rest_lanes(claims: Sequence[Claim]) -> dict[int, Rested]:
+    """Give back, in the transaction that has written their results, those lanes that nobody else has locked;
+    by lane. What is missing is given back by itself. To be called last: what locks a lane waits for
+    nothing."""
+    if not claims:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK, keys_of(claims))
+        locked = {row[0] for row in cursor.fetchall()}
+        ours = [Release(claim) for claim in claims if claim.lane_id in locked]
+        cursor.execute(RELEASE, release_arguments(ours))
+        return {lane_id: Rested(due_in) for lane_id, due_in in cursor.fetchall()}
 
 
 def rest_lane(claim: Claim, due_at: datetime | None) -> bool:

@@ -43,7 +43,7 @@ from conversations.services.outbound import outbound_parts
 from integrations.courier import pacing, recording
 from integrations.courier.schedule import Failure, next_due, throttle_wait
 from integrations.courier.together import together_or_alone
-from integrations.courier.work import Claim, Job, Outcome, Release, Result
+from integrations.courier.work import Claim, Job, Outcome, Release, Rested, Result
 
 logger = logging.getLogger(__name__)
 
@@ -285,12 +285,13 @@ class Tried(NamedTuple):
         return self.part.job.claim.account_id
 
 
-def record_many(account_id: int, sent: Sequence[Tried]) -> list[Exception | None]:
-    """Write what the channels said about an account's sends, with everything that follows."""
+def record_many(account_id: int, sent: Sequence[Tried]) -> list[Rested | Exception | None]:
+    """Write what the channels said about an account's sends, with everything that follows, and give the
+    lanes back where that can be done with it."""
     return together_or_alone(account_id, sent, many=_record_many, one=_record)
 
 
-def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, None]:
+def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, Rested | None]:
     """Those that were taken, in one transaction. Raises when one of them is not ours any more."""
     taken = {
         place: (one.part, one.result, one.latency_ms)
@@ -312,7 +313,9 @@ def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, None]:
                 for part, result, _ms in taken.values()
             ]
         )
-    return dict.fromkeys(taken)
+        claims = {place: part.job.claim for place, (part, _result, _ms) in taken.items()}
+        rested = recording.rest_lanes(list(claims.values()))
+    return {place: rested.get(claim.lane_id) for place, claim in claims.items()}
 
 
 def _new_to(known: Recipient, result: SendResult) -> SendResult:

@@ -19,6 +19,8 @@ class Claim:
     token: UUID
     # Its owner has asked for it and waits for what comes of it.
     is_test: bool = False
+    # When it was claimed, others may have been left where they are.
+    left_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,14 @@ class Release:
     wait_seconds: float = 0.0
     reason: str = ""
     result: Result | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rested:
+    """The lane was given back with the result, and is due again in `due_in` seconds; None: when something
+    is put on it."""
+
+    due_in: float | None
 
 
 @dataclass(frozen=True, slots=True)

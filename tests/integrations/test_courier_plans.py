@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from integrations.courier.lanes import _OVERTAKING, _RELEASE, START
+from integrations.courier.lanes import _OVERTAKING, RELEASE, START
 from integrations.courier.results import finish_many
 from integrations.courier.sending import _HEADS
 from integrations.courier.work import Claim, Job, Outcome, Result
@@ -80,7 +80,7 @@ def test_heads_are_started_by_their_lanes(backlog):
     assert pages_read(START, {**keys(backlog), "courier": 1}) < PAGES * BATCH
 
 
-@pytest.mark.parametrize("statement", [_RELEASE, _HEADS], ids=["rest", "send"])
+@pytest.mark.parametrize("statement", [RELEASE, _HEADS], ids=["rest", "send"])
 def test_lanes_are_looked_at_by_their_heads(backlog, statement):
     lanes = [one.lane_id for one in backlog]
     named = {"lanes": lanes, "waits": [0.0] * BATCH, "reasons": [""] * BATCH}
