@@ -45,7 +45,7 @@ def to_owners(account_id: int, name: str, values: Mapping[str, str]) -> int:
             continue
         with translation.override(owner.user.language):
             subject = {
-                "endpoint_failing": _("%(who)s does not answer"),
+                "endpoint_failing": _("Calls to %(who)s fail"),
                 "endpoint_off": _("%(who)s was switched off"),
             }[name] % values
             link = settings.PUBLIC_URL + values["path"]

@@ -338,7 +338,7 @@ def test_dl_67_owners_are_warned_once_half_way():
     for _ in range(2):
         watching.look_after([house.account.pk], watching.Seen())
     health.write(house.account.pk, house.agent.endpoint_id, seen(BROKEN, at=timezone.now()))
-    assert [letter.subject for letter in mail.outbox] == [f"{house.agent.name} does not answer"]
+    assert [letter.subject for letter in mail.outbox] == [f"Calls to {house.agent.name} fail"]
 
 
 @pytest.mark.usefixtures("clean_database", "jobs_at_once")
