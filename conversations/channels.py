@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from django.utils.translation import gettext as _
 
+from conversations.channel_errors import ChannelError as ChannelError
+from conversations.channel_errors import UnsupportedMessageError as UnsupportedMessageError
+from conversations.degrading import carried, degrade, quoting_once, within
 from conversations.messages import (
     Identifier,
     Media,
@@ -24,10 +27,6 @@ from conversations.messages import (
 
 if TYPE_CHECKING:  # the port is read without Django's models
     from accounts.limits import Limit
-
-
-class ChannelError(Exception):
-    """Anything that goes wrong between us and a platform."""
 
 
 class UnverifiedRequestError(ChannelError):
@@ -40,10 +39,6 @@ class UnexpectedPayloadError(ChannelError):
     def __init__(self, message: str, *, key: str = "") -> None:
         super().__init__(message)
         self.key = key
-
-
-class UnsupportedMessageError(ChannelError):
-    """The channel has no way to say this; the sentence is shown to whoever wanted to send it."""
 
 
 class ErrorClass(StrEnum):
@@ -237,10 +232,21 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
+    """What a channel carries as it is; all else becomes what the table of `degrading` says.
+
+    Lengths are in UTF-16 code units. A button or row that is longer, or one too many of them, is said in
+    another way with its whole title; a text that is longer, in parts.
+    """
+
     kinds: frozenset[str]
     max_text: int = 4096
+    max_caption: int = 1024
+    # Of the text above buttons; None: as long as any text.
+    max_button_text: int | None = None
     max_buttons: int = 3
+    max_button_title: int = 20
     max_rows: int = 10
+    max_row_title: int = 24
     typing: bool = False
     read_receipts: bool = False
     statuses: bool = False
@@ -307,9 +313,12 @@ class Channel:
         """Fit a message to what this channel can say: one or more parts, sent strictly in order.
 
         Deterministic, because the parts are made again at every attempt. Degraded choices carry
-        their numbering in `options`. Raises `UnsupportedMessageError`.
+        their numbering in `options`. A platform with limits that capabilities do not name overrides it,
+        with the same table. Raises `UnsupportedMessageError`.
         """
-        return (message,)
+        can = self.capabilities
+        said = degrade(message, lambda part: carried(part, can), channel=self.name)
+        return quoting_once(piece for part in said for piece in within(part, can))
 
     def pace(self, inbox: InboxConfig) -> Pace:
         """How fast this inbox may send."""

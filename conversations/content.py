@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from conversations.messages import (
     MEDIA_KINDS,
+    ActionKind,
+    Article,
     Card,
+    CardAction,
+    CarouselCard,
     Choice,
     Content,
+    FieldType,
+    FormField,
     InboundMessage,
+    Input,
     Kind,
     Location,
     OutboundMedia,
@@ -38,6 +46,17 @@ def content_json(content: Content) -> dict[str, Any]:
         data["location"] = location_json(content.location)
     if content.cards:
         data["cards"] = [{"name": card.name, "phones": list(card.phones)} for card in content.cards]
+    if content.carousel:
+        data["carousel"] = [carousel_card_json(card) for card in content.carousel]
+    if content.fields:
+        data["fields"] = [field_json(field) for field in content.fields]
+    if content.input:
+        data["input"] = _said(content.input, "placeholder", type=str(content.input.type))
+    if content.articles:
+        data["articles"] = [
+            _said(article, "description", title=article.title, link=article.link)
+            for article in content.articles
+        ]
     return data
 
 
@@ -86,7 +105,27 @@ def as_content(message: Message) -> Content:
             Card(card["name"], tuple(card.get("phones", ()))) for card in data.get("cards", ())
         ),
         emoji=data.get("emoji", ""),
+        carousel=tuple(_carousel_card(card) for card in data.get("carousel", ())),
+        fields=tuple(_field(field) for field in data.get("fields", ())),
+        input=_input(data["input"]) if data.get("input") else None,
+        articles=tuple(Article(**article) for article in data.get("articles", ())),
     )
+
+
+def pictures_of(content: Content) -> tuple[OutboundMedia, ...]:
+    """The pictures that its cards name, each once."""
+    addresses = dict.fromkeys(card.image_url for card in content.carousel if card.image_url)
+    return tuple(OutboundMedia(Kind.IMAGE, "", url=address) for address in addresses)
+
+
+def offered_choices(data: Mapping[str, Any]) -> list[Choice]:
+    """Everything that stored content offers to choose: buttons, rows, postbacks of cards."""
+    rows = [
+        row for section in (data.get("list") or {}).get("sections", ()) for row in section["rows"]
+    ]
+    actions = [action for card in data.get("carousel", ()) for action in card.get("actions", ())]
+    postbacks = [action for action in actions if action["kind"] == ActionKind.POSTBACK]
+    return [_choice(item) for item in (*data.get("buttons", ()), *rows, *postbacks)]
 
 
 def media_of(message: Message) -> tuple[OutboundMedia, ...]:
@@ -103,6 +142,27 @@ def choice_json(choice: Choice) -> dict[str, str]:
     return data
 
 
+def carousel_card_json(card: CarouselCard) -> dict[str, Any]:
+    actions = [
+        {"kind": str(action.kind), "title": action.title}
+        | ({"url": action.url} if action.kind is ActionKind.LINK else {"id": action.id})
+        for action in card.actions
+    ]
+    return _said(card, "description", "image_url", title=card.title, actions=actions)
+
+
+def field_json(field: FormField) -> dict[str, Any]:
+    data = _said(
+        field,
+        *("label", "placeholder", "default", "required", "pattern", "error"),
+        name=field.name,
+        type=str(field.type),
+    )
+    if field.options:
+        data["options"] = [choice_json(option) for option in field.options]
+    return data
+
+
 def location_json(location: Location) -> dict[str, Any]:
     data: dict[str, Any] = {"latitude": location.latitude, "longitude": location.longitude}
     if location.name:
@@ -114,6 +174,30 @@ def location_json(location: Location) -> dict[str, Any]:
 
 def _choice(data: dict[str, str]) -> Choice:
     return Choice(data["id"], data["title"], data.get("description", ""))
+
+
+def _carousel_card(data: dict[str, Any]) -> CarouselCard:
+    actions = tuple(
+        CardAction(ActionKind(item["kind"]), item["title"], item.get("url", ""), item.get("id", ""))
+        for item in data.get("actions", ())
+    )
+    return CarouselCard(
+        data["title"], data.get("description", ""), data.get("image_url", ""), actions
+    )
+
+
+def _field(data: dict[str, Any]) -> FormField:
+    options = tuple(_choice(option) for option in data.get("options", ()))
+    return FormField(**{**data, "type": FieldType(data["type"]), "options": options})
+
+
+def _input(data: dict[str, str]) -> Input:
+    return Input(FieldType(data["type"]), data.get("placeholder", ""))
+
+
+def _said(part: object, *optional: str, **always: Any) -> dict[str, Any]:
+    """What always stands there, and of `optional` what is not empty."""
+    return always | {name: value for name in optional if (value := getattr(part, name))}
 
 
 def _media(attachment: Attachment) -> OutboundMedia:

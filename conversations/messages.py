@@ -28,6 +28,10 @@ class Kind(StrEnum):
     REACTION = "reaction"
     BUTTONS = "buttons"
     LIST = "list"
+    CAROUSEL = "carousel"
+    FORM = "form"
+    INPUT = "input"
+    ARTICLES = "articles"
 
     BUTTON_REPLY = "button_reply"
     LIST_REPLY = "list_reply"
@@ -126,6 +130,84 @@ class Card:
     phones: tuple[str, ...] = ()
 
 
+class ActionKind(StrEnum):
+    """What tapping an action of a carousel card does."""
+
+    LINK = "link"
+    POSTBACK = "postback"
+
+
+@dataclass(frozen=True, slots=True)
+class CardAction:
+    """Opens `url` (link), or comes back as the choice `id` (postback)."""
+
+    kind: ActionKind
+    title: str
+    url: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CarouselCard:
+    """One product or offer of a carousel."""
+
+    title: str
+    description: str = ""
+    image_url: str = ""
+    actions: tuple[CardAction, ...] = ()
+
+    @property
+    def links(self) -> tuple[CardAction, ...]:
+        return tuple(action for action in self.actions if action.kind is ActionKind.LINK)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What can be chosen of it."""
+        return tuple(
+            Choice(action.id, action.title)
+            for action in self.actions
+            if action.kind is ActionKind.POSTBACK
+        )
+
+
+class FieldType(StrEnum):
+    TEXT = "text"
+    EMAIL = "email"
+    TEXT_AREA = "text_area"
+    SELECT = "select"
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A question of a form. `pattern` (and `error`, what to say when an answer does not have it) is for
+    whoever shows the form."""
+
+    name: str
+    label: str = ""
+    type: FieldType = FieldType.TEXT
+    placeholder: str = ""
+    default: str = ""
+    required: bool = False
+    pattern: str = ""
+    error: str = ""
+    options: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One value that is asked for, and what it is to be: no `select`."""
+
+    type: FieldType = FieldType.TEXT
+    placeholder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    title: str
+    link: str
+    description: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class InboundMessage:
     """Something the customer said or did. Times are aware UTC."""
@@ -214,6 +296,10 @@ class Content:
     location: Location | None = None
     cards: tuple[Card, ...] = ()
     emoji: str = ""
+    carousel: tuple[CarouselCard, ...] = ()
+    fields: tuple[FormField, ...] = ()
+    input: Input | None = None
+    articles: tuple[Article, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +320,9 @@ class OutboundMessage:
     reply_to_external_id: str = ""
     target_external_id: str = ""
     emoji: str = ""
+    carousel: tuple[CarouselCard, ...] = ()
+    fields: tuple[FormField, ...] = ()
+    input: Input | None = None
+    articles: tuple[Article, ...] = ()
     # Numbered-text fallback: "1" → the choice it stands for (channels.md 10).
     options: tuple[tuple[str, Choice], ...] = ()

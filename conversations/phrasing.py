@@ -89,12 +89,24 @@ def numbered_text(text: str, sections: Iterable[Section]) -> str:
 
 
 def chosen(answer: str, options: Iterable[tuple[str, Choice]]) -> Choice | None:
-    """The choice an answer in words stands for: its number, or its title in any spelling."""
+    """The choice an answer in words stands for: its title in any spelling, or its number.
+
+    A title that several choices have names none of them.
+    """
     said = _plain(answer)
-    for number, choice in options:
-        if said and said in (number, _plain(choice.title)):
-            return choice
-    return None
+    if not said:
+        return None
+    options = tuple(options)
+    titled = {choice.id: choice for _number, choice in options if _plain(choice.title) == said}
+    if len(titled) == 1:
+        return next(iter(titled.values()))
+    return next((choice for number, choice in options if number == said), None)
+
+
+def map_link(latitude: float, longitude: float) -> str:
+    """Where a map shows the place."""
+    marker = f"mlat={latitude}&mlon={longitude}"
+    return f"https://www.openstreetmap.org/?{marker}#map=16/{latitude}/{longitude}"
 
 
 def _plain(text: str) -> str:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from conversations.messages import Kind
 from conversations.models import Attachment, Conversation, Message
+from conversations.phrasing import map_link
 from conversations.services.lines import sentence
 
 PAGE = 60
@@ -324,8 +325,7 @@ def _place(location: dict[str, Any] | None) -> str:
 def _map(location: dict[str, Any] | None) -> str:
     if not location:
         return ""
-    where = f"{location['latitude']}/{location['longitude']}"
-    return f"https://www.openstreetmap.org/?mlat={location['latitude']}&mlon={location['longitude']}#map=16/{where}"
+    return map_link(location["latitude"], location["longitude"])
 
 
 def _draft_reason(reason: str) -> str:

@@ -20,8 +20,26 @@ class Message(AccountModel):
     """One thing said.
 
     `content` holds what a kind needs beyond text, in the canonical shapes of `messages.py`:
-    `buttons [{id,title}]`, `list {button, sections}`, `choice {id,title}`, `location`, `cards`,
-    `emoji`, `form`, `referral`; system messages carry `code` and the values of their sentence.
+
+        buttons    [{id, title}]
+        list       {button, sections [{title, rows [{id, title, description}]}]}
+        carousel   [{title, description, image_url, actions [{kind: link, title, url} |
+                    {kind: postback, title, id}]}]
+        fields     [{name, label, type: text | email | text_area | select, placeholder, default,
+                    required, pattern, error, options [{id, title}]}]: a form
+        input      {type: text | email | text_area, placeholder}: one value that is asked for
+        articles   [{title, description, link}]
+        location   {latitude, longitude, name, address}
+        cards      [{name, phones []}]: people
+        header, footer, emoji
+        choice     {id, title}: what the customer chose
+        form       {name: answer}: what the customer filled in
+        referral, forwarded, target
+
+    What is empty is left out. A message that was answered keeps `submitted`, and a later answer replaces
+    it: of a choice [{title, value}] with the id as the value, of a form [{name, title, value}] with the
+    label as the title, of an asked value [{value}]. System messages carry `code` and the values of their
+    sentence.
     """
 
     class Direction(models.TextChoices):

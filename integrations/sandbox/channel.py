@@ -31,6 +31,7 @@ from conversations.channels import (
     SendResult,
     UnexpectedPayloadError,
 )
+from conversations.degrading import degrade
 from conversations.messages import (
     Choice,
     DeliveryStatus,
@@ -93,6 +94,11 @@ class SandboxChannel(Channel):
         if said.has("seen"):
             return StatusUpdate(said.text("seen"), DeliveryStatus.READ)
         return _message(said, visitor, inbox)
+
+    def prepare(self, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+        """The page shows the thread's own messages, so each goes whole, however long it is."""
+        kinds = self.capabilities.kinds
+        return tuple(degrade(message, lambda part: part.kind in kinds, channel=self.name))
 
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient

@@ -40,7 +40,7 @@ from conversations.messages import Identifier, Media, OutboundMedia, OutboundMes
 from integrations.whatsapp import errors, identities, reading, sending, splitting
 from integrations.whatsapp.checking import Check
 from integrations.whatsapp.client import GraphClient
-from integrations.whatsapp.fitting import FITTERS, LARGEST, OPUS, fit
+from integrations.whatsapp.fitting import BUTTONS_BODY, CAPTION, FITTERS, LARGEST, OPUS, TEXT, fit
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,9 @@ class WhatsAppChannel(Channel):
     name = "WhatsApp"
     capabilities = Capabilities(
         kinds=frozenset(FITTERS),
+        max_text=TEXT,
+        max_caption=CAPTION,
+        max_button_text=BUTTONS_BODY,
         typing=True,
         read_receipts=True,
         statuses=True,
@@ -140,7 +143,7 @@ class WhatsAppChannel(Channel):
 
     def prepare(self, message: OutboundMessage) -> tuple[OutboundMessage, ...]:
         """Texts stay Markdown; `send` puts WhatsApp's marks, which never make them longer."""
-        return fit(message)
+        return fit(message, self.capabilities)
 
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient

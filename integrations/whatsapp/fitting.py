@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from django.utils.translation import gettext as _
 
-from conversations.channels import UnsupportedMessageError
-from conversations.messages import Choice, Kind, OutboundMedia, OutboundMessage, Section
-from conversations.phrasing import numbered, numbered_text, split_text, text_length
+from conversations.channels import Capabilities, UnsupportedMessageError
+from conversations.degrading import degrade, quoting_once, rows_of, within
+from conversations.messages import Choice, Kind, OutboundMedia, OutboundMessage
+from conversations.phrasing import text_length
 
 TEXT = 4096
 CAPTION = 1024
@@ -39,37 +40,27 @@ ACCEPTED = {
     Kind.VIDEO: frozenset({"video/mp4", "video/3gpp"}),
     Kind.STICKER: frozenset({"image/webp"}),
 }
-CAPTIONED = frozenset({Kind.IMAGE, Kind.VIDEO, Kind.DOCUMENT})
 
 Parts = list[OutboundMessage]
 
 
-def fit(message: OutboundMessage) -> tuple[OutboundMessage, ...]:
+def fit(message: OutboundMessage, capabilities: Capabilities) -> tuple[OutboundMessage, ...]:
     """The parts that say this message, in order. Only the first answers the quoted message."""
-    fitter = FITTERS.get(message.kind)
-    if fitter is None:
-        raise UnsupportedMessageError(
-            _("WhatsApp has no way to send a message of the kind “%(kind)s”.")
-            % {"kind": message.kind}
-        )
-    first, *others = fitter(message)
-    return (first, *(replace(part, reply_to_external_id="") for part in others))
+    said = degrade(message, carries, channel="WhatsApp")
+    if message.kind in CARRIED and not message.text.strip():
+        raise UnsupportedMessageError(_("A message with choices needs a text above them."))
+    parts = [fitted for part in said for fitted in FITTERS[part.kind](part)]
+    return quoting_once(piece for part in parts for piece in within(part, capabilities))
 
 
-def _fit_text(message: OutboundMessage) -> Parts:
-    text = "\n\n".join(filter(None, (message.header, message.text, message.footer)))
-    plain = replace(message, kind=Kind.TEXT, header="", footer="", buttons=(), sections=())
-    parts = [replace(plain, text=piece) for piece in split_text(text, TEXT)]
-    if not parts:
-        raise UnsupportedMessageError(_("There is nothing in this message to send."))
-    return parts
+def carries(message: OutboundMessage) -> bool:
+    """Whether WhatsApp takes it in its own form, but for the length of its text."""
+    check = CARRIED.get(message.kind)
+    return message.kind in FITTERS and (check is None or check(message))
 
 
-def _words_after(message: OutboundMessage) -> Parts:
-    """The message's text as parts of its own, behind something that cannot carry it."""
-    if not message.text.strip():
-        return []
-    return _fit_text(replace(message, media=None, location=None, cards=()))
+def _as_it_is(message: OutboundMessage) -> Parts:
+    return [message]
 
 
 # --- Files ----------------------------------------------------------------------------------------
@@ -77,17 +68,14 @@ def _words_after(message: OutboundMessage) -> Parts:
 
 def _fit_media(message: OutboundMessage) -> Parts:
     media = _fit_file(message)
-    carrier = replace(message, kind=media.kind, media=media, text="")
-    if media.kind in CAPTIONED and text_length(message.text) <= CAPTION:
-        return [replace(carrier, text=message.text.strip())]
-    return [carrier, *_words_after(message)]
+    return [replace(message, kind=media.kind, media=media)]
 
 
 def _fit_file(message: OutboundMessage) -> OutboundMedia:
     """The file under the kind WhatsApp takes it as; what fits no other kind goes as a document."""
     media = message.media
-    if media is None or not (media.path or media.url):
-        raise UnsupportedMessageError(_("The file of this message is missing."))
+    if media is None:
+        raise ValueError("a file that is not there was let through")
     mime = media.mime.split(";")[0].strip().lower()
     if mime == "audio/webm" or (mime == "video/webm" and message.kind in (Kind.AUDIO, Kind.VOICE)):
         raise UnsupportedMessageError(
@@ -118,37 +106,18 @@ def _file_name(mime: str) -> str:
 
 
 def _fit_buttons(message: OutboundMessage) -> Parts:
-    message = _checked(message, message.buttons)
-    if _are_buttons(message.buttons):
-        return _with_body(message, BUTTONS_BODY)
-    section = Section(title="", rows=message.buttons)
-    return _fit_sections(replace(message, kind=Kind.LIST, buttons=(), sections=(section,)))
+    return [_with_short_edges(message)]
 
 
 def _fit_list(message: OutboundMessage) -> Parts:
-    message = _checked(message, _rows(message.sections))
-    return _fit_sections(message)
-
-
-def _fit_sections(message: OutboundMessage) -> Parts:
-    """A list where WhatsApp can show it whole, else numbered lines with the full titles."""
-    if not _are_sections(message.sections):
-        options = numbered(_rows(message.sections))
-        text = numbered_text(message.text, message.sections)
-        return [replace(part, options=options) for part in _fit_text(replace(message, text=text))]
     button = message.list_button.strip()
     if not button or text_length(button) > LIST_BUTTON:
         button = _("Choose")
-    return _with_body(replace(message, list_button=button), TEXT)
+    return [_with_short_edges(replace(message, list_button=button))]
 
 
-def _checked(message: OutboundMessage, choices: Iterable[Choice]) -> OutboundMessage:
-    """Refuse choices without words; a header or footer that is too long moves into the text."""
-    titles = [choice.title.strip() for choice in choices]
-    if not titles or not all(titles):
-        raise UnsupportedMessageError(_("Every choice needs a title."))
-    if not message.text.strip():
-        raise UnsupportedMessageError(_("A message with choices needs a text above them."))
+def _with_short_edges(message: OutboundMessage) -> OutboundMessage:
+    """A header or footer that is too long moves into the text."""
     if text_length(message.header) > HEADER:
         message = replace(message, header="", text=f"{message.header}\n\n{message.text}")
     if text_length(message.footer) > HEADER:
@@ -156,20 +125,8 @@ def _checked(message: OutboundMessage, choices: Iterable[Choice]) -> OutboundMes
     return message
 
 
-def _with_body(message: OutboundMessage, limit: int) -> Parts:
-    """The choices under the last piece of a long text; the pieces before it are plain texts."""
-    *before, body = split_text(message.text, limit)
-    plain = replace(
-        message, kind=Kind.TEXT, buttons=(), sections=(), header="", footer="", list_button=""
-    )
-    return [*(replace(plain, text=piece) for piece in before), replace(message, text=body)]
-
-
-def _rows(sections: Iterable[Section]) -> tuple[Choice, ...]:
-    return tuple(row for section in sections for row in section.rows)
-
-
-def _are_buttons(choices: tuple[Choice, ...]) -> bool:
+def _are_buttons(message: OutboundMessage) -> bool:
+    choices = message.buttons
     return (
         len(choices) <= BUTTONS
         and _distinct(choices, title=BUTTON_TITLE, identifier=BUTTON_ID)
@@ -177,8 +134,9 @@ def _are_buttons(choices: tuple[Choice, ...]) -> bool:
     )
 
 
-def _are_sections(sections: tuple[Section, ...]) -> bool:
-    rows = _rows(sections)
+def _are_sections(message: OutboundMessage) -> bool:
+    sections = message.sections
+    rows = rows_of(sections)
     titles = [section.title for section in sections]
     return (
         len(rows) <= ROWS
@@ -202,42 +160,40 @@ def _distinct(choices: tuple[Choice, ...], *, title: int, identifier: int) -> bo
     )
 
 
-# --- Places, people, reactions --------------------------------------------------------------------
-
-
-def _fit_location(message: OutboundMessage) -> Parts:
-    place = message.location
-    if place is None or not (-90 <= place.latitude <= 90 and -180 <= place.longitude <= 180):
-        raise UnsupportedMessageError(_("This message needs a place on earth to send."))
-    return [replace(message, text=""), *_words_after(message)]
+# --- People and reactions --------------------------------------------------------------------------
 
 
 def _fit_contacts(message: OutboundMessage) -> Parts:
-    if not message.cards or not all(card.name.strip() for card in message.cards):
-        raise UnsupportedMessageError(_("Every contact card needs a name."))
+    """So many cards at a time; the words come behind the last ones."""
     starts = range(0, len(message.cards), CARDS)
-    groups = [message.cards[start : start + CARDS] for start in starts]
-    return [*(replace(message, cards=cards, text="") for cards in groups), *_words_after(message)]
+    *groups, last = [message.cards[start : start + CARDS] for start in starts]
+    return [
+        *(replace(message, cards=cards, text="") for cards in groups),
+        replace(message, cards=last),
+    ]
 
 
 def _fit_reaction(message: OutboundMessage) -> Parts:
     """An empty emoji takes the reaction back."""
-    if not message.target_external_id:
-        raise UnsupportedMessageError(_("A reaction needs the message it is about."))
     return [replace(message, text="", reply_to_external_id="")]
 
 
 FITTERS: dict[Kind, Callable[[OutboundMessage], Parts]] = {
-    Kind.TEXT: _fit_text,
+    Kind.TEXT: _as_it_is,
     Kind.IMAGE: _fit_media,
     Kind.AUDIO: _fit_media,
     Kind.VOICE: _fit_media,
     Kind.VIDEO: _fit_media,
     Kind.DOCUMENT: _fit_media,
     Kind.STICKER: _fit_media,
-    Kind.LOCATION: _fit_location,
+    Kind.LOCATION: _as_it_is,
     Kind.CONTACTS: _fit_contacts,
     Kind.REACTION: _fit_reaction,
     Kind.BUTTONS: _fit_buttons,
     Kind.LIST: _fit_list,
+}
+# Kinds that WhatsApp carries only within its limits.
+CARRIED: dict[Kind, Callable[[OutboundMessage], bool]] = {
+    Kind.BUTTONS: _are_buttons,
+    Kind.LIST: _are_sections,
 }
