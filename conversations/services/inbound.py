@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from django.db import IntegrityError, connection, transaction
@@ -14,7 +13,6 @@ from conversations import timers
 from conversations.content import inbound_json
 from conversations.messages import (
     MEDIA_KINDS,
-    Choice,
     DeliveryStatus,
     DeviceEcho,
     IdentifierChange,
@@ -33,9 +31,9 @@ from conversations.models import (
     Message,
     Timer,
 )
-from conversations.phrasing import chosen
 from conversations.services import activity, events
 from conversations.services.addresses import add_identifiers, addresses_of, find_address
+from conversations.services.answering import as_choice, note_answers, quoted, still_open
 from conversations.services.events import Fact
 from conversations.services.holding import wake
 from conversations.services.lines import add_line
@@ -149,7 +147,7 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
         if change.kind in (Kind.EDIT, Kind.DELETE)
     }
     news = [
-        (conversation, _resolve_option(conversation, one))
+        (conversation, as_choice(conversation, one))
         for place, (conversation, one) in enumerate(said)
         if place not in changes
     ]
@@ -159,6 +157,7 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
         for (conversation, _said), message in zip(news, stored, strict=True)
         if message.kind not in SILENT_KINDS
     ]
+    answers = note_answers(spoken)
     for conversation, message in spoken:
         if conversation.status != Conversation.Status.OPEN:
             wake(conversation, by=None)
@@ -166,12 +165,11 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
         _open_window(conversation.address, message)
     activity.save([conversation for conversation, _message in spoken])
     activity.save_windows([conversation.address for conversation, _message in spoken])
-    events.record_many(
-        [
-            Fact("message.created", conversation, message)
-            for (conversation, _said), message in zip(news, stored, strict=True)
-        ]
-    )
+    said_now = [
+        Fact("message.created", conversation, message)
+        for (conversation, _said), message in zip(news, stored, strict=True)
+    ]
+    events.record_many([*said_now, *answers])
     places = (place for place in range(len(said)) if place not in changes)
     heard = {
         place: f"message {message.public_id}" for place, message in zip(places, stored, strict=True)
@@ -242,19 +240,6 @@ def _change_message(conversation: Conversation, said: InboundMessage) -> str:
     return f"{said.kind} of {target.public_id}"
 
 
-def _resolve_option(conversation: Conversation, said: InboundMessage) -> InboundMessage:
-    """On text-only menus “2”, or the title, is the choice it stands for (channels.md 10)."""
-    if said.kind != Kind.TEXT or not conversation.options:
-        return said
-    choice = chosen(
-        said.text,
-        [(key, Choice(found["id"], found["title"])) for key, found in conversation.options.items()],
-    )
-    if choice is None:
-        return said
-    return replace(said, kind=Kind.BUTTON_REPLY, text=choice.title, choice=choice)
-
-
 def _store_many(
     said: Sequence[tuple[Conversation, InboundMessage]], direction: str
 ) -> list[Message]:
@@ -266,11 +251,8 @@ def _store_many(
 
 
 def _message(conversation: Conversation, said: InboundMessage, direction: str) -> Message:
-    reply_to = None
-    if said.reply_to_external_id:
-        reply_to = Message.objects.filter(
-            conversation=conversation, external_id=said.reply_to_external_id
-        ).first()
+    quotes = said.reply_to_external_id
+    reply_to = quoted(conversation, quotes) if quotes else None
     return Message(
         conversation=conversation,
         inbox=conversation.inbox,
@@ -314,7 +296,7 @@ def _touch(conversation: Conversation, message: Message) -> None:
     conversation.inbound_count += 1
     conversation.waiting_since = conversation.waiting_since or now
     conversation.last_inbound_at = message.sent_at
-    conversation.options = {}
+    conversation.options = still_open(conversation.options)
 
 
 def _begin_conversations(addresses: Sequence[Address]) -> dict[int, Conversation]:

@@ -14,11 +14,12 @@ from accounts.inserting import insert_many
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from conversations.channels import UnsupportedMessageError
-from conversations.content import as_content, content_json, media_of
+from conversations.content import as_content, content_json, media_of, pictures_of
 from conversations.errors import CannotSendError, WindowClosedError, WrongStateError
-from conversations.messages import MEDIA_KINDS, Content, DeliveryStatus, Kind, OutboundMessage
+from conversations.messages import MEDIA_KINDS, Content, DeliveryStatus, OutboundMessage
 from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane, Message
 from conversations.services import activity, events, outbox
+from conversations.services.answering import keep_options
 from conversations.services.events import Fact
 from conversations.services.holding import assign, check_may_act
 from conversations.services.locking import lock
@@ -190,6 +191,10 @@ def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
         location=content.location,
         cards=content.cards,
         emoji=content.emoji,
+        carousel=content.carousel,
+        fields=content.fields,
+        input=content.input,
+        articles=content.articles,
         reply_to_external_id=message.reply_to.external_id if message.reply_to else "",
         target_external_id=message.content.get("target", ""),
     )
@@ -258,7 +263,7 @@ def _message(
 
 
 def _store_files(conversation: Conversation, message: Message, content: Content) -> None:
-    for file in content.media:
+    for file in (*content.media, *pictures_of(content)):
         attachment = Attachment.objects.create(
             message=message,
             kind=file.kind,
@@ -312,9 +317,7 @@ def _count_parts(conversation: Conversation, message: Message) -> int:
         parts = outbound_parts(message)
     except UnsupportedMessageError as error:
         raise CannotSendError(str(error)) from error
-    options = {key: {"id": c.id, "title": c.title} for part in parts for key, c in part.options}
-    if options or message.kind in (Kind.BUTTONS, Kind.LIST):
-        conversation.options = options
+    keep_options(conversation, message, parts)
     return len(parts)
 
 

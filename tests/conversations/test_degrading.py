@@ -324,7 +324,7 @@ def choices_of(message: OutboundMessage) -> set[Choice]:
 @given(
     message=messages(),
     kinds=st.sampled_from([TEXT, PICTURES, RICH, TEXT | {Kind.BUTTONS}, TEXT | {Kind.LIST}]),
-    most=st.integers(min_value=20, max_value=300),
+    most=st.integers(min_value=40, max_value=300),
 )
 def test_no_title_and_no_option_is_lost_and_no_word_is_cut(
     message: OutboundMessage, kinds: frozenset[Kind], most: int
