@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -15,9 +14,12 @@ from accounts.rest.fields import AttributesField, PublicIdField, RefField, Stric
 from conversations.file_addresses import signed_url
 from conversations.messages import (
     MEDIA_KINDS,
+    Article,
     Card,
     Choice,
     Content,
+    FieldType,
+    Input,
     Kind,
     Location,
     OutboundMedia,
@@ -34,6 +36,15 @@ from conversations.models import (
     Inbox,
     Label,
     Message,
+)
+from conversations.rich_serializers import (
+    ArticleSerializer,
+    CarouselCardSerializer,
+    FormFieldSerializer,
+    InputSerializer,
+    carousel_card_of,
+    check_source,
+    form_field_of,
 )
 
 MAX_TEXT = 10_000
@@ -122,7 +133,8 @@ class AttachmentSerializer(serializers.ModelSerializer[Attachment]):
 
 
 class MessageSerializer(serializers.ModelSerializer[Message]):
-    """`content` holds what a kind has beyond text: buttons, list, choice, location, cards."""
+    """`content` holds what a kind has beyond text: buttons, list, carousel, fields, input, articles,
+    choice, form, location, cards; `submitted` is what was answered to it."""
 
     id = PublicIdField()
     conversation = RefField(Conversation, read_only=True)
@@ -348,15 +360,28 @@ class LinkedFileSerializer(StrictSerializer):
     filename = serializers.CharField(max_length=250, default="", allow_blank=True)
 
     def validate_url(self, value: str) -> str:
-        parts = urlsplit(value)
-        schemes = ("https", "http") if settings.ALLOW_HTTP_TARGETS else ("https",)
-        if parts.scheme not in schemes or "@" in parts.netloc:
-            raise serializers.ValidationError(_("An https address without user name."))
-        return value
+        return check_source(value)
+
+
+# What stands beside `text`, one at a time, and the kind it makes the message.
+PARTS = {
+    "buttons": Kind.BUTTONS,
+    "list": Kind.LIST,
+    "carousel": Kind.CAROUSEL,
+    "fields": Kind.FORM,
+    "input": Kind.INPUT,
+    "articles": Kind.ARTICLES,
+    "location": Kind.LOCATION,
+    "contacts": Kind.CONTACTS,
+    "media": None,
+    "files": None,
+}
+NEED_TEXT = ("buttons", "list", "input")
 
 
 class NewMessageSerializer(StrictSerializer):
-    """What to say: text, or one of buttons, list, media, location, contacts, with text where it fits.
+    """What to say: text, or one of buttons, list, carousel, fields (a form), input, articles, media,
+    location, contacts, with text where it fits.
 
     With `multipart/form-data`: `text` and up to ten `files`. `note: true` is for colleagues only.
     """
@@ -367,6 +392,10 @@ class NewMessageSerializer(StrictSerializer):
     note = serializers.BooleanField(default=False)
     buttons = ButtonSerializer(many=True, required=False, allow_empty=False, max_length=20)  # type: ignore[call-arg]  # of the list
     list = MenuSerializer(required=False)
+    carousel = CarouselCardSerializer(many=True, required=False, allow_empty=False, max_length=10)  # type: ignore[call-arg]  # of the list
+    fields = FormFieldSerializer(many=True, required=False, allow_empty=False, max_length=50)  # type: ignore[assignment, call-arg]  # the wire name; of the list
+    input = InputSerializer(required=False)
+    articles = ArticleSerializer(many=True, required=False, allow_empty=False, max_length=10)  # type: ignore[call-arg]  # of the list
     media = LinkedFileSerializer(many=True, required=False, allow_empty=False, max_length=MAX_FILES)  # type: ignore[call-arg]  # of the list
     location = PlaceSerializer(required=False)
     contacts = CardSerializer(many=True, required=False, allow_empty=False, max_length=20)  # type: ignore[call-arg]  # of the list
@@ -380,19 +409,20 @@ class NewMessageSerializer(StrictSerializer):
     epoch = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        parts = [
-            name
-            for name in ("buttons", "list", "media", "location", "contacts", "files")
-            if attrs.get(name)
-        ]
+        parts = [name for name in PARTS if attrs.get(name)]
         if len(parts) > 1:
             raise serializers.ValidationError(_("One of these at a time: ") + ", ".join(parts))
         if attrs["note"] and parts:
             raise serializers.ValidationError({parts[0]: _("Notes carry text only.")})
-        needs_text = not parts or parts[0] in ("buttons", "list")
+        needs_text = not parts or parts[0] in NEED_TEXT
         if needs_text and not attrs["text"].strip():
             raise serializers.ValidationError({"text": _("Write something.")})
         return attrs
+
+    def validate_fields(self, value: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+        if len({field["name"] for field in value}) != len(value):
+            raise serializers.ValidationError(_("Each field needs a name of its own."))
+        return value
 
 
 def content_of(attrs: dict[str, Any], files: tuple[OutboundMedia, ...] = ()) -> Content:
@@ -403,35 +433,34 @@ def content_of(attrs: dict[str, Any], files: tuple[OutboundMedia, ...] = ()) -> 
         for item in attrs.get("media", ())
     )
     media = files or linked
-    cards = tuple(Card(card["name"], tuple(card["phones"])) for card in attrs.get("contacts", ()))
-    buttons = tuple(Choice(item["id"], item["title"]) for item in attrs.get("buttons", ()))
-    kind = Kind.TEXT
-    for present, named in (
-        (buttons, Kind.BUTTONS),
-        (menu, Kind.LIST),
-        (place, Kind.LOCATION),
-        (cards, Kind.CONTACTS),
-    ):
-        kind = named if present else kind
+    kinds = [kind for name, kind in PARTS.items() if kind and attrs.get(name)]
+    asked = attrs.get("input")
     return Content(
-        kind=media[0].kind if media else kind,
+        kind=media[0].kind if media else next(iter(kinds), Kind.TEXT),
         text=attrs["text"],
         media=media,
-        buttons=buttons,
+        buttons=_choices(attrs.get("buttons", ())),
         sections=_sections(menu),
         list_button=menu["button"] if menu else "",
         header=attrs["header"],
         footer=attrs["footer"],
         location=Location(**place) if place else None,
-        cards=cards,
+        cards=tuple(
+            Card(card["name"], tuple(card["phones"])) for card in attrs.get("contacts", ())
+        ),
+        carousel=tuple(carousel_card_of(card) for card in attrs.get("carousel", ())),
+        fields=tuple(form_field_of(field) for field in attrs.get("fields", ())),
+        input=Input(FieldType(asked["type"]), asked["placeholder"]) if asked else None,
+        articles=tuple(Article(**article) for article in attrs.get("articles", ())),
     )
+
+
+def _choices(items: Iterable[dict[str, str]]) -> tuple[Choice, ...]:
+    return tuple(Choice(item["id"], item["title"], item.get("description", "")) for item in items)
 
 
 def _sections(menu: dict[str, Any] | None) -> tuple[Section, ...]:
     return tuple(
-        Section(
-            section["title"],
-            tuple(Choice(row["id"], row["title"], row["description"]) for row in section["rows"]),
-        )
+        Section(section["title"], _choices(section["rows"]))
         for section in (menu or {}).get("sections", ())
     )

@@ -75,7 +75,7 @@ def message_json(message: Message) -> dict[str, Any]:
 CONTENT_KEYS = frozenset(
     {
         "buttons", "list", "header", "footer", "choice", "location", "cards", "emoji", "form",
-        "referral", "forwarded",
+        "referral", "forwarded", "carousel", "fields", "input", "articles", "submitted",
     }
 )  # fmt: skip
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from agents.actions import (
@@ -22,9 +24,16 @@ from agents.dialects import UnreadableAnswerError
 from conversations.channels import UnexpectedPayloadError
 from conversations.messages import (
     MEDIA_KINDS,
+    ActionKind,
+    Article,
     Card,
+    CardAction,
+    CarouselCard,
     Choice,
     Content,
+    FieldType,
+    FormField,
+    Input,
     Kind,
     Location,
     OutboundMedia,
@@ -37,6 +46,7 @@ MAX_ACTIONS = 20
 MAX_TEXT = 20_000
 MAX_LINE = 1000
 MAX_CHOICES = 50
+MAX_CARDS = 10
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_SIZE = 4000
 
@@ -124,14 +134,7 @@ def _read_list(message: Fields, kind: Kind) -> Content:
 
 
 def _read_media(message: Fields, kind: Kind) -> Content:
-    url = _line(message, "url", most=2000)
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https"):
-        raise _wrong(message, "url", "an http or https address")
+    url = _address(message, "url")
     file = OutboundMedia(
         kind=kind,
         mime=_line(message, "mime", most=120),
@@ -162,6 +165,91 @@ def _read_contacts(message: Fields, kind: Kind) -> Content:
     return Content(kind=kind, cards=tuple(cards))
 
 
+def _read_carousel(message: Fields, kind: Kind) -> Content:
+    _at_most(message, "cards", MAX_CARDS)
+    cards = []
+    for card in message.each("cards"):
+        _only(card, ("title", "description", "image_url", "actions"))
+        _at_most(card, "actions", MAX_CARDS)
+        cards.append(
+            CarouselCard(
+                _line(card, "title", required=True),
+                _line(card, "description"),
+                _address(card, "image_url") if card.has("image_url") else "",
+                tuple(_action(action) for action in card.each("actions")),
+            )
+        )
+    if not cards:
+        raise _wrong(message, "cards", "an array with at least one card")
+    return Content(kind=kind, text=_text(message, "text", required=False), carousel=tuple(cards))
+
+
+def _action(action: Fields) -> CardAction:
+    kind = _one_of(action, "kind", ActionKind)
+    title = _line(action, "title", most=250, required=True)
+    if kind is ActionKind.LINK:
+        _only(action, ("kind", "title", "url"))
+        return CardAction(kind, title, url=_address(action, "url"))
+    _only(action, ("kind", "title", "id"))
+    return CardAction(kind, title, id=_line(action, "id", most=256, required=True))
+
+
+def _read_form(message: Fields, kind: Kind) -> Content:
+    _at_most(message, "fields", MAX_CHOICES)
+    fields = tuple(_field(field) for field in message.each("fields"))
+    if not fields:
+        raise _wrong(message, "fields", "an array with at least one field")
+    if len({field.name for field in fields}) != len(fields):
+        raise _wrong(message, "fields", "an array whose names are different")
+    return Content(kind=kind, text=_text(message, "text", required=False), fields=fields)
+
+
+def _field(field: Fields) -> FormField:
+    known = ("name", "label", "type", "placeholder", "default", "required", "pattern", "error")
+    _only(field, (*known, "options"))
+    type_ = _one_of(field, "type", FieldType, FieldType.TEXT)
+    if field.has("required") and not isinstance(field.values["required"], bool):
+        raise unexpected(field.at("required"), field.values["required"], "true or false")
+    if (type_ is FieldType.SELECT) != field.has("options"):
+        raise _wrong(field, "options", "there for a select, and for nothing else")
+    return FormField(
+        name=_line(field, "name", most=120, required=True),
+        label=_line(field, "label"),
+        type=type_,
+        placeholder=_line(field, "placeholder"),
+        default=_line(field, "default"),
+        required=field.flag("required"),
+        pattern=_line(field, "pattern"),
+        error=_line(field, "error"),
+        options=_choices(field, "options") if field.has("options") else (),
+    )
+
+
+def _read_input(message: Fields, kind: Kind) -> Content:
+    type_ = _one_of(message, "type", FieldType, FieldType.TEXT)
+    if type_ is FieldType.SELECT:
+        raise _wrong(message, "type", "text, email or text_area; a choice is asked by buttons")
+    asked = Input(type_, _line(message, "placeholder"))
+    return Content(kind=kind, text=_text(message, "text"), input=asked)
+
+
+def _read_articles(message: Fields, kind: Kind) -> Content:
+    _at_most(message, "articles", MAX_CARDS)
+    articles = []
+    for article in message.each("articles"):
+        _only(article, ("title", "description", "link"))
+        articles.append(
+            Article(
+                _line(article, "title", required=True),
+                _address(article, "link"),
+                _line(article, "description"),
+            )
+        )
+    if not articles:
+        raise _wrong(message, "articles", "an array with at least one article")
+    return Content(kind=kind, text=_text(message, "text", required=False), articles=tuple(articles))
+
+
 MessageReader = Callable[[Fields, Kind], Content]
 _MESSAGES: dict[str, tuple[tuple[str, ...], MessageReader]] = {
     "text": (("text",), _read_text),
@@ -173,6 +261,10 @@ _MESSAGES: dict[str, tuple[tuple[str, ...], MessageReader]] = {
     },
     "location": (("latitude", "longitude", "name", "address"), _read_location),
     "contacts": (("contacts",), _read_contacts),
+    "carousel": (("text", "cards"), _read_carousel),
+    "form": (("text", "fields"), _read_form),
+    "input": (("text", "type", "placeholder"), _read_input),
+    "articles": (("text", "articles"), _read_articles),
 }
 
 
@@ -261,6 +353,28 @@ def _text(fields: Fields, key: str, *, required: bool = True, most: int = MAX_TE
 
 def _line(fields: Fields, key: str, *, most: int = MAX_LINE, required: bool = False) -> str:
     return _text(fields, key, required=required, most=most)
+
+
+def _address(fields: Fields, key: str) -> str:
+    address = _line(fields, key, most=2000)
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or not address.isprintable():
+        raise _wrong(fields, key, "an http or https address")
+    return address
+
+
+W = TypeVar("W", bound=StrEnum)
+
+
+def _one_of(fields: Fields, key: str, words: type[W], default: W | None = None) -> W:
+    word = fields.text(key, default)
+    if word not in [*words]:
+        raise _wrong(fields, key, f"one of {', '.join(words)}")
+    return words(word)
 
 
 def _lines(

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.tenancy import AccountModel, account_context
 from conversations import services
-from conversations.messages import Content
+from conversations.messages import Choice, Content, Kind
 from conversations.models import (
     Address,
     Attempt,
@@ -26,7 +26,7 @@ from conversations.models import (
     Message,
 )
 from tests.api import Caller, attrs_of, code_of
-from tests.factories import make_agent, make_conversation, make_inbox, make_person, make_team
+from tests.factories import make_agent, make_conversation, make_inbox, make_person, make_team, said
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489")
 
@@ -275,14 +275,35 @@ def test_the_same_key_sends_once(api: SimpleNamespace, thread: Conversation) -> 
         ({"location": {"latitude": 46.77, "longitude": 23.6, "name": "Shop"}}, "location"),
         ({"contacts": [{"name": "Ana", "phones": ["+40700000001"]}]}, "contacts"),
         ({"media": [{"url": "https://files.example.com/a.png", "kind": "image"}]}, "image"),
+        ({"carousel": [{"title": "Lamp"}]}, "carousel"),
+        ({"text": "Please:", "fields": [{"name": "mail", "type": "email"}]}, "form"),
+        ({"text": "Your e-mail?", "input": {"type": "email"}}, "input"),
+        ({"articles": [{"title": "Returns", "link": "https://shop.example/r"}]}, "articles"),
     ],
-    ids=["buttons", "list", "location", "contacts", "media"],
+    ids=str,
 )
 def test_more_than_text_can_be_said(
     api: SimpleNamespace, thread: Conversation, body: dict, kind: str
 ) -> None:
     response = api.person.post(path(thread, "messages/"), body)
     assert (response.status_code, response.json()["kind"]) == (201, kind), response.content
+
+
+def test_what_was_said_and_what_was_answered_reads_as_it_was_given(api: SimpleNamespace) -> None:
+    actions = [
+        {"kind": "postback", "title": "Buy", "id": "buy:1"},
+        {"kind": "link", "title": "Look", "url": "https://shop.example/lamp"},
+    ]
+    card = {"title": "Lamp", "description": "100 lei", "actions": actions}
+    thread = make_conversation(api.house.inbox, visitor="ana")
+    message = api.person.post(path(thread, "messages/"), {"carousel": [card]}).json()
+    assert message["content"] == {"carousel": [card]}
+    with account_context(api.house.account):
+        choice = Choice("buy:1", "Buy")
+        reply = said("Buy", visitor="ana", kind=Kind.BUTTON_REPLY, choice=choice)
+        services.receive(api.house.inbox, reply)
+    read = api.person.get(path(thread, f"messages/{message['id']}/")).json()
+    assert read["content"]["submitted"] == [{"title": "Buy", "value": "buy:1"}]
 
 
 def test_a_file_is_sent_and_can_be_fetched(
@@ -331,6 +352,13 @@ def test_files_that_are_something_else_are_refused(
         {"location": {"latitude": 91, "longitude": 0}}, {"text": "a", "reply_to": "msg_x"},
         {"text": "a", "location": {"latitude": 1, "longitude": 0}, "contacts": [{"name": "A"}]},
         {"text": "a", "account": "acc_x"},
+        {"input": {"type": "email"}}, {"text": "a", "input": {"type": "select"}},
+        {"carousel": [{"title": "A", "actions": [{"kind": "link", "title": "B", "id": "c"}]}]},
+        {"carousel": [{"title": "A", "actions": [{"kind": "postback", "title": "B"}]}]},
+        {"carousel": [{"title": "A", "image_url": "http://files.example.com/a.png"}]},
+        {"carousel": [{"title": "A"}], "articles": [{"title": "A", "link": "https://a.example"}]},
+        {"fields": [{"name": "a", "type": "select"}]}, {"fields": [{"name": "a"}, {"name": "a"}]},
+        {"articles": [{"title": "A", "link": "ftp://a.example/"}]},
     ],
 )  # fmt: skip
 def test_messages_that_make_no_sense_are_refused(

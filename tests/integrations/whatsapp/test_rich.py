@@ -1,0 +1,90 @@
+"""Offers, forms, asked values and articles on WhatsApp's wire, by the one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conversations.channels import UnsupportedMessageError
+from conversations.messages import (
+    ActionKind,
+    Article,
+    CardAction,
+    CarouselCard,
+    FieldType,
+    FormField,
+    Input,
+    Kind,
+    OutboundMessage,
+)
+from integrations.whatsapp.channel import WhatsAppChannel
+from integrations.whatsapp.sending import body_of
+from tests.fakes.graph.rules import check_message
+
+LAMP = "https://shop.example/lamp.jpg"
+
+
+def wire(kind: Kind, **parts: Any) -> list[dict[str, Any]]:
+    """The bodies of all parts, each of which our Graph server's rules take."""
+    bodies = []
+    for part in WhatsAppChannel().prepare(OutboundMessage("msg_1", kind, **parts)):
+        file = {"link": part.media.url} if part.media else {}
+        body = body_of(part, {"to": "40721000111"}, file)
+        check_message(body, set())
+        bodies.append(body)
+    return bodies
+
+
+def offer(title: str, count: int, button: str = "Buy", image: str = LAMP) -> CarouselCard:
+    actions = [
+        CardAction(ActionKind.POSTBACK, f"{button} {n}", id=f"{title}:{n}") for n in range(count)
+    ]
+    link = CardAction(ActionKind.LINK, "Look", url="https://shop.example/lamp")
+    return CarouselCard(title, "100 lei", image, (*actions, link))
+
+
+def test_a_card_is_its_picture_and_its_buttons() -> None:
+    picture, buttons = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 2),))
+    assert picture["image"] == {
+        "link": LAMP,
+        "caption": "Lamp\n100 lei\n\nLook: https://shop.example/lamp",
+    }
+    assert buttons["interactive"]["body"] == {"text": "Lamp"}
+    replies = buttons["interactive"]["action"]["buttons"]
+    assert [one["reply"] for one in replies] == [
+        {"id": "Lamp:0", "title": "Buy 0"},
+        {"id": "Lamp:1", "title": "Buy 1"},
+    ]
+
+
+def test_more_than_three_actions_are_a_list_and_too_long_ones_numbers() -> None:
+    (listed,) = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 4, image=""),))
+    assert listed["interactive"]["type"] == "list"
+    assert listed["interactive"]["action"]["button"] == "Choose"
+    parts = wire(
+        Kind.CAROUSEL,
+        carousel=(offer("Lamp", 1, "Buy it now for me and my friend"), offer("Desk", 1)),
+    )
+    assert [part["image"]["caption"].splitlines()[2] for part in parts] == [
+        "1. Buy it now for me and my friend 0",
+        "2. Buy 0",
+    ]
+
+
+def test_forms_asked_values_and_articles_are_texts() -> None:
+    fields = (
+        FormField("name", "Your name"),
+        FormField("mail", "E-mail", FieldType.EMAIL, placeholder="ana@shop.example"),
+    )
+    (form,) = wire(Kind.FORM, text="Please:", fields=fields)
+    assert form["text"]["body"] == "Please:\n\n1. Your name\n2. E-mail (ana@shop.example)"
+    (asked,) = wire(Kind.INPUT, text="Your e-mail?", input=Input(FieldType.EMAIL))
+    assert asked["text"]["body"] == "Your e-mail?"
+    (articles,) = wire(Kind.ARTICLES, articles=(Article("Returns", "https://shop.example/r"),))
+    assert articles["text"] == {"body": "Returns\nhttps://shop.example/r", "preview_url": True}
+
+
+def test_a_carousel_of_nothing_is_refused() -> None:
+    with pytest.raises(UnsupportedMessageError, match="Every card needs a title"):
+        wire(Kind.CAROUSEL, carousel=())
