@@ -122,6 +122,8 @@ ICONS = {
     "image": "photo", "audio": "musical-note", "voice": "microphone", "video": "video-camera",
     "document": "document", "sticker": "face-smile", "location": "map-pin",
     "contacts": "identification", "order": "shopping-bag", "unsupported": "question-mark-circle",
+    "carousel": "squares-2x2", "form": "clipboard-document-list", "input": "pencil-square",
+    "articles": "document-text", "form_reply": "clipboard-document-check",
 }  # fmt: skip
 
 

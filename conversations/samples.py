@@ -9,7 +9,16 @@ from django import forms
 from django.utils import timezone
 
 from conversations.desk import Row
-from conversations.thread import Choices, Entry, File, Quote
+from conversations.messages import (
+    ActionKind,
+    Article,
+    CardAction,
+    CarouselCard,
+    Choice,
+    FieldType,
+    FormField,
+)
+from conversations.thread import Choices, Entry, File, Offer, Quote
 
 
 class SampleForm(forms.Form):
@@ -106,7 +115,9 @@ def entries(now: datetime) -> list[Entry]:
             text="Which size?",
             kind="buttons",
             status="delivered",
-            choices=(Choices("", ("Small parcel", "Large parcel", "Talk to a person")),),
+            choices=(
+                Choices("", ("Small parcel", "Large parcel", "Talk to a person"), "Talk to a person"),
+            ),
         ),
         customer(text="Talk to a person", kind="button_reply"),
         agent(
@@ -125,6 +136,56 @@ def entries(now: datetime) -> list[Entry]:
         customer(kind="video", files=(File("video", "Video", error="The file has expired."),)),
         customer(kind="location", place="O'Connell Street, Dublin", place_url="/ui/"),
         customer(kind="contacts", cards=(("Maria Ionescu", "+40 721 000 000"),)),
+        agent(
+            text="Two lamps that fit:",
+            kind="carousel",
+            status="read",
+            offers=(
+                Offer(
+                    CarouselCard(
+                        "Lampă de birou",
+                        "129 lei, în stoc",
+                        actions=(
+                            CardAction(ActionKind.LINK, "See it", url="/ui/"),
+                            CardAction(ActionKind.POSTBACK, "Order it", id="order:1"),
+                        ),
+                    ),
+                    File("image", "Photo", "/static/mark.svg"),
+                    "order:1",
+                ),
+                Offer(
+                    CarouselCard(
+                        "Lampadar",
+                        actions=(CardAction(ActionKind.POSTBACK, "Order it", id="order:2"),),
+                    ),
+                    File("image", "Photo"),
+                ),
+            ),
+        ),
+        agent(
+            text="Where do we send it?",
+            kind="form",
+            status="delivered",
+            questions=(
+                FormField("name", "Name", required=True, placeholder="Ion Popescu"),
+                FormField(
+                    "size", "Size", FieldType.SELECT, options=(Choice("m", "M"), Choice("l", "L"))
+                ),
+            ),
+        ),
+        agent(
+            text="Your e-mail address?",
+            kind="input",
+            status="read",
+            asks="Asks for an e-mail address",
+            answer="ion@shop.example",
+        ),
+        agent(
+            text="This may help:",
+            kind="articles",
+            status="sent",
+            articles=(Article("Returns", "/ui/", "30 days, no questions"),),
+        ),
         customer(kind="form_reply", facts=(("size", "L"), ("colour", "blue"))),
         customer(kind="unsupported"),
         customer(text="gone", deleted=True),

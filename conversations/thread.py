@@ -18,7 +18,8 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from conversations.messages import Kind
+from conversations.content import as_content
+from conversations.messages import Article, CarouselCard, FieldType, FormField, Kind
 from conversations.models import Attachment, Conversation, Message
 from conversations.phrasing import map_link
 from conversations.services.lines import sentence
@@ -52,10 +53,20 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Buttons (title empty) or one section of a list."""
+    """Buttons (title empty) or one section of a list; `chosen` is the title that was chosen."""
 
     title: str
     titles: tuple[str, ...]
+    chosen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A card of a carousel; `chosen` is the id of what was chosen of it."""
+
+    card: CarouselCard
+    picture: File | None = None
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,12 @@ class Entry:
     forwarded: bool = False
     files: tuple[File, ...] = ()
     choices: tuple[Choices, ...] = ()
+    offers: tuple[Offer, ...] = ()
+    # What a form asks, until it is answered; what an asked value is to be, and what it was.
+    questions: tuple[FormField, ...] = ()
+    asks: str = ""
+    answer: str = ""
+    articles: tuple[Article, ...] = ()
     quote: Quote | None = None
     reactions: tuple[str, ...] = ()
     place: str = ""
@@ -230,8 +247,9 @@ def _entry(message: Message, customer: str, reactions: tuple[str, ...]) -> Entry
         edited=message.edited_at is not None,
         deleted=message.deleted_at is not None,
         forwarded=bool(data.get("forwarded")),
-        files=tuple(file_of(attachment) for attachment in message.attachments.all()),
+        files=() if data.get("carousel") else tuple(map(file_of, message.attachments.all())),
         choices=_choices(data),
+        **_rich(message),
         quote=_quote(message.reply_to, customer) if message.reply_to else None,
         reactions=reactions,
         place=_place(data.get("location")),
@@ -239,7 +257,7 @@ def _entry(message: Message, customer: str, reactions: tuple[str, ...]) -> Entry
         cards=tuple(
             (card["name"], ", ".join(card.get("phones", ()))) for card in data.get("cards", ())
         ),
-        facts=tuple((str(key), str(value)) for key, value in (data.get("form") or {}).items()),
+        facts=answers_of(message),
         reason=_draft_reason(message.draft_reason),
     )
 
@@ -298,13 +316,82 @@ def file_of(attachment: Attachment) -> File:
 
 
 def _choices(data: dict[str, Any]) -> tuple[Choices, ...]:
-    if data.get("buttons"):
-        return (Choices("", tuple(button["title"] for button in data["buttons"])),)
+    chosen = chosen_id(data)
     sections = (data.get("list") or {}).get("sections", ())
+    buttons = ({"title": "", "rows": data["buttons"]},) if data.get("buttons") else ()
     return tuple(
-        Choices(section.get("title", ""), tuple(row["title"] for row in section["rows"]))
-        for section in sections
+        Choices(
+            section.get("title", ""),
+            tuple(row["title"] for row in section["rows"]),
+            next((row["title"] for row in section["rows"] if row["id"] == chosen), ""),
+        )
+        for section in (*buttons, *sections)
     )
+
+
+def _rich(message: Message) -> dict[str, Any]:
+    """What there is of offers, questions and articles."""
+    if message.kind not in RICH:
+        return {}
+    content, submitted = as_content(message), message.content.get("submitted", ())
+    if content.input:
+        answer = next((str(one["value"]) for one in submitted), "")
+        return {"asks": input_label(content.input.type), "answer": answer}
+    return {
+        "offers": offers_of(message, content.carousel),
+        "questions": () if submitted else content.fields,
+        "articles": content.articles,
+    }
+
+
+RICH = frozenset({Kind.CAROUSEL, Kind.FORM, Kind.INPUT, Kind.ARTICLES})
+
+
+def offers_of(message: Message, cards: Iterable[CarouselCard]) -> tuple[Offer, ...]:
+    """Its cards with the pictures that were fetched for them."""
+    pictures = {one.remote_ref: one for one in message.attachments.all()}
+    chosen = chosen_id(message.content)
+    return tuple(
+        Offer(
+            card,
+            file_of(pictures[card.image_url]) if card.image_url in pictures else None,
+            chosen if chosen in [choice.id for choice in card.choices] else "",
+        )
+        for card in cards
+    )
+
+
+def chosen_id(data: dict[str, Any]) -> str:
+    """The id that was chosen of what a message offered; empty while nothing was."""
+    first: dict[str, Any] = next(iter(data.get("submitted", ())), {})
+    return str(first.get("value", "")) if "name" not in first else ""
+
+
+def answers_of(message: Message) -> tuple[tuple[str, str], ...]:
+    """What was filled in, in the words of the form; on the form itself what was answered to it."""
+    form: Message | None = message
+    if message.kind == Kind.FORM:
+        given = {one["name"]: one["value"] for one in message.content.get("submitted", ())}
+    else:
+        form = message.reply_to if message.content.get("form") else None
+        given = message.content.get("form") or {}
+    fields = {field["name"]: field for field in form.content.get("fields", ())} if form else {}
+    return tuple(_answered(fields.get(name, {}), name, value) for name, value in given.items())
+
+
+def _answered(field: dict[str, Any], name: str, value: Any) -> tuple[str, str]:
+    """Label and answer; of a select the title of what was picked."""
+    titles = {option["id"]: option["title"] for option in field.get("options", ())}
+    said = titles.get(value, value) if isinstance(value, str) else value
+    return field.get("label") or str(name), str(said)
+
+
+def input_label(asked: str) -> str:
+    labels = {
+        FieldType.EMAIL: _("Asks for an e-mail address"),
+        FieldType.TEXT_AREA: _("Asks for a longer text"),
+    }
+    return labels.get(FieldType(asked), _("Asks for a text"))
 
 
 def _quote(target: Message, customer: str) -> Quote:
@@ -352,6 +439,10 @@ def kind_label(kind: str) -> str:
         Kind.REACTION: _("Reaction"),
         Kind.BUTTONS: _("Buttons"),
         Kind.LIST: _("List"),
+        Kind.CAROUSEL: _("Offers"),
+        Kind.FORM: _("Form"),
+        Kind.INPUT: _("Question"),
+        Kind.ARTICLES: _("Articles"),
         Kind.ORDER: _("Order"),
         Kind.FORM_REPLY: _("Filled-in form"),
         Kind.UNSUPPORTED: _("Message of a kind we cannot show"),

@@ -5,6 +5,7 @@ so that a repeated post has one effect), and one of
 
     {"text": "…"}                                          something typed; `reply_to` quotes
     {"choice": {"id": "…", "title": "…"}, "from": "list"}  a pressed button, or a row of a list
+    {"form": {"<name>": "…"}, "reply_to": "…"}             a filled-in form
     {"upload": "<slip>", "text": "…"}                      a file stored before (uploads.py)
     {"seen": "<external id>"}                              our message was looked at
 
@@ -48,6 +49,8 @@ from integrations.wire import Fields, parse_json, unstorable_text
 
 MAX_TEXT = 4096
 MAX_CHOICE = 250
+MAX_FIELDS = 50
+MAX_NAME = 120
 GUESTS = Guests(
     caller=Limit("sandbox.ip", 60, 60 / 60),
     newcomers=Limit("sandbox.new", 10, 10 / 60),
@@ -110,6 +113,7 @@ class SandboxChannel(Channel):
 def _message(said: Fields, visitor: str, inbox: InboxConfig) -> InboundMessage:
     kind, choice = Kind.TEXT, None
     media: tuple[Media, ...] = ()
+    form: dict[str, str] = {}
     text = _short(said, "text", MAX_TEXT)
     if said.has("upload"):
         file = uploads.read_slip(said.text("upload"), inbox_id=inbox.id)
@@ -119,6 +123,8 @@ def _message(said: Fields, visitor: str, inbox: InboxConfig) -> InboundMessage:
         choice = Choice(_short(picked, "id", MAX_CHOICE), _short(picked, "title", MAX_CHOICE))
         kind = Kind.LIST_REPLY if said.text("from", "") == "list" else Kind.BUTTON_REPLY
         text = choice.title
+    elif said.has("form"):
+        kind, form = Kind.FORM_REPLY, _answers(said.fields("form"))
     elif not text.strip():
         raise UnexpectedPayloadError("there is nothing in this message", key="text")
     return InboundMessage(
@@ -129,8 +135,18 @@ def _message(said: Fields, visitor: str, inbox: InboxConfig) -> InboundMessage:
         contact_name=_short(said, "name", 120) or f"Visitor {visitor[:4].upper()}",
         media=media,
         choice=choice,
+        form=form,
         reply_to_external_id=_short(said, "reply_to", 250),
     )
+
+
+def _answers(form: Fields) -> dict[str, str]:
+    """What was filled in, by the fields' names."""
+    if not 1 <= len(form.values) <= MAX_FIELDS or max(map(len, form.values)) > MAX_NAME:
+        raise UnexpectedPayloadError(
+            f"{form.path} should have 1 to {MAX_FIELDS} fields", key="form"
+        )
+    return {name: _short(form, name, MAX_TEXT) for name in form.values}
 
 
 def _id(said: Fields, key: str) -> str:

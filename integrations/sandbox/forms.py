@@ -11,6 +11,9 @@ from django.utils.translation import gettext as _
 from conversations.files import CheckedFile, RefusedFileError, check_upload
 from integrations.sandbox.channel import MAX_CHOICE, MAX_TEXT
 
+# Before the name of a form's field, on the page.
+ANSWER = "field:"
+
 
 class UploadForm(forms.Form):
     """`cleaned_data["file"]` is a `CheckedFile`."""
@@ -35,7 +38,7 @@ class UploadForm(forms.Form):
 
 
 class SayForm(UploadForm):
-    """A whole message from a browser without script: text, file, or a tapped choice."""
+    """A whole message from a browser without script: text, file, a tapped choice, or a filled-in form."""
 
     file = forms.FileField(required=False, max_length=5000)
     text = forms.CharField(required=False, max_length=MAX_TEXT)
@@ -45,7 +48,16 @@ class SayForm(UploadForm):
     reply_to = forms.CharField(required=False, max_length=250)
 
     def clean(self) -> dict[str, Any]:
+        """`answers` are those of a filled-in form, by the names of its fields."""
         given = super().clean() or {}
-        if not (given.get("text") or given.get("file") or given.get("choice_id") or self.errors):
+        given["answers"] = {
+            key.removeprefix(ANSWER): value
+            for key, value in self.data.items()
+            if key.startswith(ANSWER)
+        }
+        if len(str(given["answers"])) > MAX_TEXT:
+            raise forms.ValidationError(_("This is longer than a message may be."))
+        said = [given.get(name) for name in ("text", "file", "choice_id", "answers")]
+        if not any(said) and not self.errors:
             raise forms.ValidationError(_("Write something first."))
         return given

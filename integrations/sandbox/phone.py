@@ -5,6 +5,7 @@ Never a note, a draft or a system line, but for one: that a person has joined.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,10 +13,19 @@ from typing import Any
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
+from conversations.content import as_content
 from conversations.file_addresses import signed_url
-from conversations.messages import DeliveryStatus, Kind
+from conversations.messages import (
+    Article,
+    CarouselCard,
+    DeliveryStatus,
+    FormField,
+    Input,
+    Kind,
+)
 from conversations.models import AddressIdentifier, Attachment, Conversation, Inbox, Message
 from conversations.services import Reason
+from conversations.thread import RICH, answers_of
 
 SHOWN = 200
 JOINED = (Reason.TAKEOVER, Reason.ANSWERED)
@@ -47,6 +57,14 @@ class Menu:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A card of a carousel, with the picture that was fetched for it."""
+
+    card: CarouselCard
+    picture: File | None
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One bubble, or the notice that a person has joined."""
 
@@ -68,8 +86,25 @@ class Line:
     buttons: list[Option] = field(default_factory=list)
     menus: list[Menu] = field(default_factory=list)
     menu_button: str = ""
+    offers: tuple[Offer, ...] = ()
+    fields: tuple[FormField, ...] = ()
+    # What is asked for, until it is answered.
+    asked: Input | None = None
+    articles: tuple[Article, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
     place: dict[str, Any] = field(default_factory=dict)
     cards: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def version(self) -> str:
+        """Changes when anything that is shown changes, a file's signature apart (static/js/patch.js)."""
+        signed = [file.url for file in self.files] + [
+            offer.picture.url for offer in self.offers if offer.picture
+        ]
+        seen = repr(self)
+        for url in filter(None, signed):
+            seen = seen.replace(url, "ready")
+        return f"{zlib.crc32(seen.encode()):x}"
 
     @property
     def big_emoji(self) -> bool:
@@ -180,7 +215,11 @@ def _line(message: Message, *, read: bool) -> Line:
         else message.status,
         client_id=message.external_id.rpartition(":")[2] if own else "",
         external_id=message.external_id,
-        files=[_file(attachment) for attachment in message.attachments.all()],
+        files=[]
+        if content.get("carousel")
+        else [_file(attachment) for attachment in message.attachments.all()],
+        facts=answers_of(message),
+        **_rich(message),
         buttons=[_option(button) for button in content.get("buttons", ())],
         menus=[
             Menu(section.get("title", ""), [_option(row) for row in section["rows"]])
@@ -192,15 +231,29 @@ def _line(message: Message, *, read: bool) -> Line:
     )
 
 
+def _rich(message: Message) -> dict[str, Any]:
+    """Offers, articles, and what there is to fill in as long as it is not."""
+    if message.kind not in RICH:
+        return {}
+    content, answered = as_content(message), bool(message.content.get("submitted"))
+    pictures = {one.remote_ref: _file(one) for one in message.attachments.all()}
+    return {
+        "offers": tuple(Offer(card, pictures.get(card.image_url)) for card in content.carousel),
+        "fields": () if answered else content.fields,
+        "asked": None if answered else content.input,
+        "articles": content.articles,
+    }
+
+
 def _quote(message: Message) -> str:
     quoted = message.reply_to
-    # A pressed button says by itself what it answers; a note or draft is never shown.
+    # A pressed button, or a form, says by itself what it answers; a note or draft is never shown.
     if quoted is None or not quoted.visible_to_customer or message.kind in _CHOSEN:
         return ""
     return quoted.text[:160] or str(quoted.kind)
 
 
-_CHOSEN = (Kind.BUTTON_REPLY, Kind.LIST_REPLY)
+_CHOSEN = (Kind.BUTTON_REPLY, Kind.LIST_REPLY, Kind.FORM_REPLY)
 
 
 def _option(data: dict[str, str]) -> Option:

@@ -180,6 +180,9 @@ def _message(given: dict[str, Any], inbox: Inbox, visitor: str) -> dict[str, Any
     elif given["choice_id"]:
         message["choice"] = {"id": given["choice_id"], "title": given["choice_title"]}
         message["from"] = given["choice_from"]
+    elif given["answers"]:
+        message["form"] = given["answers"]
+    if given["reply_to"]:
         message["reply_to"] = given["reply_to"]
     return message
 

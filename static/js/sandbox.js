@@ -62,7 +62,8 @@ function preview({ file, voice }) {
 function draw(message) {
   const line = document.getElementById("sending-line").content.firstElementChild.cloneNode(true);
   line.dataset.client = message.id;
-  line.querySelector(".text").textContent = message.text || message.choice?.title || "";
+  const answers = Object.values(message.form ?? {}).filter(Boolean).join(", ");
+  line.querySelector(".text").textContent = message.text || message.choice?.title || answers;
   line.querySelector(".text").hidden = !line.querySelector(".text").textContent;
   if (message.attached) {
     const slot = line.querySelector(".bubble-file");
@@ -107,11 +108,13 @@ addEventListener("submit", (event) => {
   if (!form) return;
   event.preventDefault();
   const { text: words, choice_id, choice_title, choice_from, reply_to, file } = form.elements;
-  if (choice_id) {
+  const answers = [...form.querySelectorAll("[data-answer]")].map((one) => [one.dataset.answer, one.value]);
+  if (answers.length) say({ form: Object.fromEntries(answers), reply_to: reply_to.value });
+  else if (choice_id) {
     const choice = { id: choice_id.value, title: choice_title.value };
     say({ choice, from: choice_from.value, reply_to: reply_to.value });
     form.closest("details")?.removeAttribute("open");
-  } else if (words.value.trim()) say({ text: words.value });
+  } else if (words.value.trim()) say({ text: words.value, reply_to: reply_to?.value });
   if (file) {
     form.reset();
     text.focus();

@@ -12,7 +12,19 @@ from playwright.sync_api import Browser, Page, expect
 
 from accounts.tenancy import account_context
 from conversations import services
-from conversations.messages import Choice, Content, Kind, Section
+from conversations.messages import (
+    ActionKind,
+    Article,
+    CardAction,
+    CarouselCard,
+    Choice,
+    Content,
+    FieldType,
+    FormField,
+    Input,
+    Kind,
+    Section,
+)
 from conversations.models import Conversation, Message
 from integrations import routes
 from integrations.models import Receipt
@@ -122,6 +134,74 @@ def test_a_customer_talks_with_the_agent_and_then_with_a_person(
     expect(page.locator("#lines")).to_contain_text("A person joined")
     expect(page.locator("#answering")).to_contain_text("A person answers")
     assert_clean(page)
+
+
+OFFERS = Content(
+    Kind.CAROUSEL,
+    text="Two lamps:",
+    carousel=tuple(
+        CarouselCard(
+            name,
+            "129 lei, in stock",
+            "https://shop.example/lamp.png",
+            (
+                CardAction(ActionKind.LINK, "See it", url="https://shop.example/lamp"),
+                CardAction(ActionKind.POSTBACK, f"Order the {name.lower()}", id=f"order:{name}"),
+            ),
+        )
+        for name in ("Desk lamp", "Floor lamp")
+    ),
+)
+FORM = Content(
+    Kind.FORM,
+    text="Where do we send it?",
+    fields=(
+        FormField("name", "Your name", required=True, placeholder="Ana Pop"),
+        FormField(
+            "size", "Size", FieldType.SELECT, options=(Choice("m", "Medium"), Choice("l", "Large"))
+        ),
+        FormField("note", "Anything else", FieldType.TEXT_AREA),
+    ),
+)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_offers_forms_and_questions_are_answered_where_they_stand(
+    open_phone: Any, open_page: Any, desk: Desk, shop: SimpleNamespace, dark: bool
+) -> None:
+    page = open_phone(width=390, dark=dark)
+    page.click(".phrase >> nth=0")
+    desk.take_in()
+    desk.answer(OFFERS, shop.owner)
+    expect(page.locator(".offer")).to_have_count(2)
+    assert_clean(page)
+    page.click("text=Order the desk lamp")
+    desk.take_in(2)  # the choice, and that the offers were seen
+    desk.answer(FORM, shop.owner)
+    page.fill("[data-answer=name]", "Ion")
+    desk.do(services.set_priority, priority="high", by=None)  # pages look, and leave it alone
+    page.select_option("[data-answer=size]", "m")
+    assert_clean(page)
+    page.click(".ask button")
+    desk.take_in(2)
+    expect(page.locator(".ask")).to_have_count(0)
+    expect(page.locator("#lines .is-own dd").first).to_have_text("Ion")
+    asked = Input(FieldType.EMAIL, "you@example.com")
+    desk.answer(Content(Kind.INPUT, text="Your e-mail?", input=asked), shop.owner)
+    page.fill(".ask input[type=email]", "ion@shop.example")
+    page.click(".ask button")
+    desk.take_in(2)
+    article = Article("Returns", "https://shop.example/returns", "30 days")
+    desk.answer(Content(Kind.ARTICLES, text="This may help:", articles=(article,)), shop.owner)
+    expect(page.locator("text=30 days")).to_be_visible()
+    assert_clean(page)
+    with account_context(shop.account):
+        conversation = Conversation.objects.latest("pk")
+    inbox = open_page(shop.owner, f"/inbox/{conversation.public_id}/", width=390, dark=dark)
+    expect(inbox.locator(".offer .is-chosen")).to_contain_text("Order the desk lamp")
+    expect(inbox.locator(".answer")).to_have_text("ion@shop.example")
+    expect(inbox.locator(".facts dd", has_text="Medium")).to_have_count(2)
+    assert_clean(inbox)
 
 
 def test_a_picture_and_a_typed_message(open_phone: Any, desk: Desk) -> None:

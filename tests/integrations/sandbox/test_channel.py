@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from django.core import signing
 
-from conversations.channels import InboxConfig, Recipient, UnexpectedPayloadError
+from conversations.channels import (
+    InboxConfig,
+    Recipient,
+    UnexpectedPayloadError,
+    UnsupportedMessageError,
+)
 from conversations.files import check_upload
 from conversations.messages import (
     Choice,
@@ -57,6 +62,31 @@ def test_a_pressed_button_and_a_row_of_a_list_are_told_apart():
     assert (pressed.kind, pressed.choice) == (Kind.BUTTON_REPLY, Choice("r", "Return it"))
     assert pressed.reply_to_external_id == "sandbox:msg_1-0"
     assert said(choice=choice, **{"from": "list"}).kind == Kind.LIST_REPLY
+
+
+def test_a_filled_in_form_is_its_answers_by_name():
+    form = {"name": "Ana", "size": "m"}
+    filled = said(form=form, reply_to="sandbox:msg_1-0")
+    assert (filled.kind, filled.form, filled.text) == (Kind.FORM_REPLY, form, "")
+    assert filled.reply_to_external_id == "sandbox:msg_1-0"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{}, [], "x", {"a": 1}, {"a": {"b": "c"}}, {"a" * 121: "x"}, {"a": "x" * 4097},
+     {str(n): "x" for n in range(51)}],
+    ids=lambda form: str(form)[:40],
+)  # fmt: skip
+def test_a_form_that_is_none_is_refused(form):
+    with pytest.raises(UnexpectedPayloadError):
+        channel.read(body(form=form), inbox)
+
+
+def test_everything_goes_whole_however_long_it_is():
+    long = OutboundMessage("msg_1", Kind.TEXT, text="word " * 5000)
+    assert channel.prepare(long) == (long,)
+    with pytest.raises(UnsupportedMessageError):
+        channel.prepare(OutboundMessage("msg_1", Kind.CAROUSEL))
 
 
 def test_looking_at_our_message_is_a_status():

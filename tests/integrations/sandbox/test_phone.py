@@ -15,8 +15,21 @@ from django.utils import timezone
 from accounts.models import RateBucket
 from accounts.tenancy import account_context
 from conversations import services
-from conversations.messages import Choice, Content, Kind, Section
-from conversations.models import Attachment, Conversation, Inbox, Lane, Message
+from conversations.messages import (
+    ActionKind,
+    Article,
+    CardAction,
+    CarouselCard,
+    Choice,
+    Content,
+    FieldType,
+    FormField,
+    Input,
+    Kind,
+    Section,
+)
+from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane, Message
+from conversations.services.media import keep_fetched
 from integrations import routes, tickets
 from integrations.models import Receipt
 from tests import factories, pictures
@@ -73,7 +86,7 @@ def screen(phone) -> str:
 
 def found(pattern: str, html: str) -> str:
     """What the pattern's group caught; it must be there."""
-    match = re.search(pattern, html)
+    match = re.search(pattern, html, re.DOTALL)
     assert match is not None
     return match[1]
 
@@ -181,6 +194,95 @@ def test_a_list_is_shown_with_its_sections(house, phone):
     html = screen(phone)
     for text in ("Choose a town", "Romania", "Cluj-Napoca", "two days"):
         assert text in html
+
+
+BUY = CardAction(ActionKind.POSTBACK, "Buy", id="buy:1")
+LOOK = CardAction(ActionKind.LINK, "Look", url="https://shop.example/lamp")
+LAMP = CarouselCard("Lamp", "100 lei", "https://shop.example/lamp.png", (BUY, LOOK))
+SIZES = (Choice("m", "Medium"), Choice("l", "Large"))
+FORM = Content(
+    Kind.FORM,
+    text="Please:",
+    fields=(
+        FormField("name", "Your name", required=True),
+        FormField("mail", "E-mail", FieldType.EMAIL, placeholder="a@b.c"),
+        FormField("size", "Size", FieldType.SELECT, default="l", options=SIZES),
+        FormField("why", "Why", FieldType.TEXT_AREA),
+    ),
+)
+
+
+def test_a_card_is_shown_with_the_picture_that_was_fetched(house, phone):
+    conversation = talk(house, phone)
+    answer(conversation, Content(Kind.CAROUSEL, carousel=(LAMP,)), house.owner)
+    html = screen(phone)
+    for text in ("Lamp", "100 lei", 'value="buy:1"', 'href="https://shop.example/lamp"'):
+        assert text in html
+    assert "<img" not in html
+    picture = Attachment.objects.get()
+    assert Delivery.objects.filter(kind="media").count() == 1
+    keep_fetched(picture.pk, content=pictures.png(), mime="image/png", filename="")
+    address = found(r'<img src="(/media/[^"]+)"', screen(phone))
+    assert b"".join(phone.get(address).streaming_content) == pictures.png()
+
+
+def test_a_form_is_filled_in_without_script_and_shows_what_was_answered(house, phone):
+    asked = answer(talk(house, phone), FORM, house.owner)
+    html = screen(phone)
+    for text in ('name="field:name"', 'type="email"', 'value="l" selected', "<textarea", "a@b.c"):
+        assert text in html
+    asked.refresh_from_db()
+    form = {"field:name": "Ana", "field:size": "m", "reply_to": asked.external_id}
+    assert phone.post(f"{phone.page}say/", form).status_code == 302
+    arrive(house)
+    reply = Message.objects.filter(direction="inbound").latest("pk")
+    assert (reply.kind, reply.reply_to) == ("form_reply", asked)
+    assert reply.content["form"] == {"name": "Ana", "size": "m"}
+    asked.refresh_from_db()
+    assert [one["value"] for one in asked.content["submitted"]] == ["Ana", "m"]
+    html = screen(phone)
+    assert 'name="field:name"' not in html
+    assert html.count('<dd dir="auto">Medium</dd>') == 2  # on the form, and on the answer
+
+
+def test_a_form_that_is_too_long_is_refused_with_a_sentence(house, phone):
+    response = phone.post(f"{phone.page}say/", {"field:why": "x" * 5000})
+    assert response.status_code == 422
+    assert "longer than a message may be" in response.content.decode()
+
+
+def test_an_asked_value_is_asked_until_it_is_there(house, phone):
+    question = Content(Kind.INPUT, text="Your e-mail?", input=Input(FieldType.EMAIL, "ana@…"))
+    asked = answer(talk(house, phone), question, house.owner)
+    assert '<input type="email" name="text"' in screen(phone)
+    asked.refresh_from_db()
+    said = {"text": "ana@shop.example", "reply_to": asked.external_id}
+    phone.post(f"{phone.page}say/", said)
+    arrive(house)
+    asked.refresh_from_db()
+    assert asked.content["submitted"] == [{"value": "ana@shop.example"}]
+    assert '<input type="email"' not in screen(phone)
+
+
+def test_articles_are_links(house, phone):
+    article = Article("Returns <b>", "https://shop.example/r?a=1&b=2", "30 days")
+    answer(talk(house, phone), Content(Kind.ARTICLES, articles=(article,)), house.owner)
+    html = screen(phone)
+    assert 'href="https://shop.example/r?a=1&amp;b=2"' in html
+    assert "Returns &lt;b&gt;" in html
+
+
+def test_a_line_is_the_same_until_something_of_it_changes(house, phone):
+    """A form that is being filled in stays while other things happen."""
+    asked = answer(talk(house, phone), FORM, house.owner)
+    version = rf'id="{asked.public_id}".*?data-version="([^"]+)"'
+    before = found(version, screen(phone))
+    assert found(version, screen(phone)) == before
+    services.receive(
+        house.inbox,
+        factories.said(kind=Kind.FORM_REPLY, form={"name": "Ana"}, visitor=phone.visitor),
+    )
+    assert found(version, screen(phone)) != before
 
 
 # --- Files -------------------------------------------------------------------------------------------
