@@ -376,7 +376,11 @@ def answers_of(message: Message) -> tuple[tuple[str, str], ...]:
         form = message.reply_to if message.content.get("form") else None
         given = message.content.get("form") or {}
     fields = {field["name"]: field for field in form.content.get("fields", ())} if form else {}
-    return tuple(_answered(fields.get(name, {}), name, value) for name, value in given.items())
+    names = [
+        *(name for name in fields if name in given),
+        *(name for name in given if name not in fields),
+    ]
+    return tuple(_answered(fields.get(name, {}), name, given[name]) for name in names)
 
 
 def _answered(field: dict[str, Any], name: str, value: Any) -> tuple[str, str]:

@@ -139,13 +139,11 @@ def _submitted(message: Message, said: Message) -> list[dict[str, Any]]:
         found = next((one for one in offered_choices(data) if one.id == choice["id"]), None)
         return [{"title": found.title, "value": found.id}] if found else []
     if said.kind == Kind.FORM_REPLY:
-        labels = {field["name"]: field.get("label", "") for field in data.get("fields", ())}
-        form = said.content.get("form") or {}
-        answers = form.items() if labels else ()
+        answers = said.content.get("form") or {}
         return [
-            {"name": name, "title": labels[name] or name, "value": value}
-            for name, value in answers
-            if name in labels
+            {"name": name, "title": field.get("label") or name, "value": answers[name]}
+            for field in data.get("fields", ())
+            if (name := field["name"]) in answers
         ]
     asked = data.get("input")
     value = value_in(said.text, asked["type"]) if asked and said.kind == Kind.TEXT else ""
