@@ -20,7 +20,7 @@ EVENT_TYPES: Mapping[str, Promise] = {
     "conversation.read": _("Somebody of the team has read what the customer wrote"),
     "conversation.resolved": _("A conversation is done"),
     "message.created": _("A message, an answer or a note was written"),
-    "message.updated": _("A message was edited or deleted, or its file has arrived"),
+    "message.updated": _("A message was edited, deleted or answered, or its file has arrived"),
     "message.status": _("An answer was sent, delivered, read, or failed"),
     "message.draft_kept": _("An answer came too late and is kept as a draft"),
     "message.draft_discarded": _("A kept draft was used or put away"),

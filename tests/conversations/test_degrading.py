@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,16 @@ WHOLE: dict[Kind, dict[str, Any]] = {
 def test_the_table_has_a_row_for_every_kind_that_can_be_said_otherwise() -> None:
     assert set(TABLE) == set(WHOLE)
     assert set(NEEDED) == set(TABLE) | {Kind.DOCUMENT, Kind.REACTION}
+
+
+def test_the_guide_for_agents_tells_the_table_as_it_is() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "agents.md"
+    section = guide.read_text(encoding="utf-8").split("### What a channel cannot show")[1]
+    rows = re.findall(r"^\| (`.+`) \| (.+) \|$", section.split("###")[0], re.MULTILINE)
+    told = {kind: becomes for kinds, becomes in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert told == {
+        str(kind): "; else ".join(way.becomes for way in ways) for kind, ways in TABLE.items()
+    }
 
 
 @pytest.mark.parametrize("kind", list(WHOLE), ids=str)
