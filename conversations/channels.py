@@ -245,6 +245,8 @@ class Capabilities:
     max_button_text: int | None = None
     max_buttons: int = 3
     max_button_title: int = 20
+    # Whether a picture stands above buttons, in one message.
+    buttons_with_picture: bool = False
     max_rows: int = 10
     max_row_title: int = 24
     typing: bool = False

@@ -76,6 +76,8 @@ def carried(message: OutboundMessage, capabilities: Capabilities) -> bool:
         return False
     match message.kind:
         case Kind.BUTTONS:
+            if message.media and not capabilities.buttons_with_picture:
+                return False
             return len(message.buttons) <= capabilities.max_buttons and all(
                 text_length(button.title) <= capabilities.max_button_title
                 and not button.description
@@ -269,6 +271,8 @@ def _card(card: CarouselCard, plain: OutboundMessage, carries: Carries) -> Parts
     parts = [_pictured(card, plain, words)] if card.image_url else []
     if not card.choices:
         return parts or [replace(plain, text=words)]
+    if parts and carries(whole := replace(parts[0], kind=Kind.BUTTONS, buttons=card.choices)):
+        return [whole]
     buttons = replace(
         plain, kind=Kind.BUTTONS, text=card.title if parts else words, buttons=card.choices
     )

@@ -64,6 +64,7 @@ class WhatsAppChannel(Channel):
         max_text=TEXT,
         max_caption=CAPTION,
         max_button_text=BUTTONS_BODY,
+        buttons_with_picture=True,
         typing=True,
         read_receipts=True,
         statuses=True,

@@ -126,9 +126,10 @@ def _with_short_edges(message: OutboundMessage) -> OutboundMessage:
 
 
 def _are_buttons(message: OutboundMessage) -> bool:
-    choices = message.buttons
+    choices, picture = message.buttons, message.media
     return (
-        len(choices) <= BUTTONS
+        (picture is None or _taken_as(Kind.IMAGE, picture.mime, picture.size))
+        and len(choices) <= BUTTONS
         and _distinct(choices, title=BUTTON_TITLE, identifier=BUTTON_ID)
         and not any(choice.description for choice in choices)
     )

@@ -24,6 +24,8 @@ def body_of(
     """The whole request of a fitted message. `file` is `{"id": …}` or `{"link": …}` of its media."""
     saying = SAYING.get(message.kind)
     kind, content = saying(message) if saying else _media(message, file)
+    if message.kind is Kind.BUTTONS and message.media:
+        content["header"] = {"type": "image", "image": file}
     body: dict[str, Any] = {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",

@@ -157,6 +157,15 @@ def test_a_carousel_is_pictures_with_their_words_and_buttons_of_their_own() -> N
     assert not any(part.options for part in parts)
 
 
+def test_a_card_is_one_message_where_a_picture_stands_above_buttons() -> None:
+    parts = prepare(RICH, Kind.CAROUSEL, carousel=OFFERS, limits={"buttons_with_picture": True})
+    assert [(part.kind, part.text, len(part.buttons)) for part in parts] == [
+        (Kind.BUTTONS, "Lamp\n100 lei\n\nLook: https://shop.example/lamp", 1),
+        (Kind.BUTTONS, "Desk", 1),
+    ]
+    assert [part.media.url for part in parts if part.media] == [LAMP, DESK]
+
+
 def test_a_card_without_a_picture_has_its_words_above_the_buttons() -> None:
     card = CarouselCard("Lamp", "100 lei", "", tuple(postback(f"{n}", f"B{n}") for n in range(4)))
     (part,) = prepare(RICH, Kind.CAROUSEL, carousel=(card,))

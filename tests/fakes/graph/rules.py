@@ -209,7 +209,7 @@ def check_template(body: dict[str, Any], _media: Collection[str]) -> None:
     text_of(language, "code", most=20, where="template.language")
 
 
-def check_interactive(body: dict[str, Any], _media: Collection[str]) -> None:
+def check_interactive(body: dict[str, Any], media: Collection[str]) -> None:
     interactive = object_of(body, "interactive", {"type", "header", "body", "footer", "action"})
     kind = interactive.get("type")
     if kind not in ("button", "list"):
@@ -217,12 +217,20 @@ def check_interactive(body: dict[str, Any], _media: Collection[str]) -> None:
     words = object_of(interactive, "body", {"text"}, where="interactive")
     text_of(words, "text", most=1024 if kind == "button" else 4096, where="interactive.body")
     if "header" in interactive:
-        header = object_of(interactive, "header", {"type", "text"}, where="interactive")
-        text_of(header, "text", most=60, where="interactive.header")
+        check_header(interactive, media)
     if "footer" in interactive:
         footer = object_of(interactive, "footer", {"text"}, where="interactive")
         text_of(footer, "text", most=60, where="interactive.footer")
     (check_buttons if kind == "button" else check_list)(interactive)
+
+
+def check_header(interactive: dict[str, Any], media: Collection[str]) -> None:
+    """A text, or above reply buttons a picture."""
+    header = object_of(interactive, "header", {"type", "text", "image"}, where="interactive")
+    if header.get("type") == "image" and interactive.get("type") == "button":
+        check_file("image", set())(header, media)
+    else:
+        text_of(header, "text", most=60, where="interactive.header")
 
 
 def check_buttons(interactive: dict[str, Any]) -> None:

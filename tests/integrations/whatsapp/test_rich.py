@@ -44,22 +44,28 @@ def offer(title: str, count: int, button: str = "Buy", image: str = LAMP) -> Car
     return CarouselCard(title, "100 lei", image, (*actions, link))
 
 
-def test_a_card_is_its_picture_and_its_buttons() -> None:
-    picture, buttons = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 2),))
-    assert picture["image"] == {
-        "link": LAMP,
-        "caption": "Lamp\n100 lei\n\nLook: https://shop.example/lamp",
-    }
-    assert buttons["interactive"]["body"] == {"text": "Lamp"}
-    replies = buttons["interactive"]["action"]["buttons"]
-    assert [one["reply"] for one in replies] == [
+def test_a_card_is_one_message_with_its_picture_above_and_its_buttons_below() -> None:
+    (card,) = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 2),))
+    interactive = card["interactive"]
+    assert interactive["header"] == {"type": "image", "image": {"link": LAMP}}
+    assert interactive["body"] == {"text": "Lamp\n100 lei\n\nLook: https://shop.example/lamp"}
+    assert [one["reply"] for one in interactive["action"]["buttons"]] == [
         {"id": "Lamp:0", "title": "Buy 0"},
         {"id": "Lamp:1", "title": "Buy 1"},
     ]
 
 
+def test_a_card_without_choices_is_a_captioned_picture() -> None:
+    (card,) = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 0),))
+    assert card["image"] == {
+        "link": LAMP,
+        "caption": "Lamp\n100 lei\n\nLook: https://shop.example/lamp",
+    }
+
+
 def test_more_than_three_actions_are_a_list_and_too_long_ones_numbers() -> None:
-    (listed,) = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 4, image=""),))
+    picture, listed = wire(Kind.CAROUSEL, carousel=(offer("Lamp", 4),))
+    assert picture["image"]["link"] == LAMP
     assert listed["interactive"]["type"] == "list"
     assert listed["interactive"]["action"]["button"] == "Choose"
     parts = wire(
