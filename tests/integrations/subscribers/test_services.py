@@ -20,6 +20,7 @@ from accounts.tenancy import account_context
 from agents import rules
 from conversations import services
 from conversations.errors import FieldError, WrongStateError
+from conversations.messages import Choice, Content, Kind
 from conversations.models import Delivery, Endpoint, EndpointSecret, Message
 from conversations.services import events
 from conversations.services.locking import lock_many
@@ -141,6 +142,22 @@ def test_what_a_customer_took_back_is_not_passed_on(house: SimpleNamespace) -> N
     assert body["type"] == "message.updated"
     assert body["message"]["deleted_at"]
     assert "4111" not in json.dumps(body)
+
+
+def test_what_was_answered_is_told_with_the_message_that_offered_it(house: SimpleNamespace) -> None:
+    conversation = factories.make_conversation(house.inbox, visitor="ana")
+    buttons = (Choice("r", "Return it"),)
+    content = Content(Kind.BUTTONS, text="What now?", buttons=buttons)
+    offered = services.post_message(conversation, content=content, author=house.owner)
+    webhook = make(house)
+    services.receive(house.inbox, factories.said("return it", visitor="ana"))
+    created, updated = told(webhook)
+    assert (created["type"], updated["type"]) == ("message.created", "message.updated")
+    assert created["message"]["content"]["choice"] == {"id": "r", "title": "Return it"}
+    submitted = [{"title": "Return it", "value": "r"}]
+    assert updated["message"]["id"] == offered.public_id
+    assert updated["message"]["content"]["submitted"] == submitted
+    assert updated["data"] == {"submitted": submitted, "answer": created["message"]["id"]}
 
 
 def test_an_account_without_subscribers_pays_one_query_for_many_events(
