@@ -99,8 +99,8 @@ def test_several_values_go_where_they_belong(two):
 def test_values_of_columns_come_as_tuples(two):
     account = two[0][0]
     with account_context(account):
-        team = Team.objects.create(name="Sales ‘%s’")
-        assert team_names("Sales ‘%s’") == [(team.pk, team.name)]
+        team = Team.objects.create(name="Sales “%s”")
+        assert team_names("Sales “%s”") == [(team.pk, team.name)]
         assert team_names("Support") == []
 
 
