@@ -38,7 +38,7 @@ from conversations.errors import DeskError, NotHolderError
 from conversations.models import Attempt, Conversation, Delivery, Message
 from conversations.services import Reason, endpoints
 from conversations.services.courtesies import acknowledge
-from conversations.services.holding import check_may_act
+from conversations.services.holding import check_may_speak
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_many
 
@@ -287,11 +287,13 @@ def apply_answer(
     them. `epoch` is the one the agent was given it under. Messages without a client id of their own
     get `<client_prefix>:<n>`, so that the same answer twice says everything once. Raises
     `NotHolderError` for an agent that does not hold it (any more), `MistakenActionError` and the other
-    `DeskError`s for what cannot be done.
+    `DeskError`s for what cannot be done. Of one that may speak nevertheless only the words are taken:
+    everything else is the holder's.
     """
     with transaction.atomic():
         conversation = lock(conversation)
-        check_may_act(conversation, agent.member, epoch=epoch)
+        if check_may_speak(conversation, agent.member, epoch=epoch):
+            answer = Answer(tuple(one for one in answer.actions if isinstance(one, Say)))
         leaving = [action for action in answer.actions if isinstance(action, _LEAVING)]
         if len(leaving) > 1:
             raise MistakenActionError(

@@ -7,7 +7,7 @@ one `Chain` counts how deep and how many, and cuts loops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -24,6 +24,7 @@ from agents.telling import (
     serve,
     tell,
     tell_assignments,
+    tell_followers,
     tell_statuses,
 )
 from conversations.models import Conversation, Event, Message
@@ -33,17 +34,45 @@ from conversations.signals import Recorded
 _TOLD = ("message.status", "conversation.created")
 
 _running: ContextVar[Chain | None] = ContextVar("rules", default=None)
+_said: ContextVar[list[Recorded] | None] = ContextVar("said", default=None)
 
 
-def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
+def on_events(
+    *, recorded: Sequence[Recorded], followers: Collection[int] = (), **_signal: Any
+) -> None:
     """Receiver of `event_recorded`, inside the writing transaction.
 
-    Conversations are left as rules made them, so that the caller goes on with the truth.
+    Conversations are left as rules made them, so that the caller goes on with the truth. Agents that follow
+    an inbox hear at once of what has become of a conversation, and of what was said when rules have decided
+    about it: first of what the customer said, then of what rules answered.
     """
-    chain = _running.get()
-    rest = _tell_plainly(recorded) if chain is None else _tell_assigned(recorded, chain)
-    for one in rest:
-        _on_event(*one)
+    tell_followers([one for one in recorded if not _is_said(one)], followers)
+    with _hearing([one for one in recorded if _is_said(one)]) as said:
+        chain = _running.get()
+        rest = _tell_plainly(recorded) if chain is None else _tell_assigned(recorded, chain)
+        for one in rest:
+            _on_event(*one)
+    tell_followers(said, followers)
+
+
+def _is_said(one: Recorded) -> bool:
+    return one.event.type == "message.created"
+
+
+@contextmanager
+def _hearing(said: Sequence[Recorded]) -> Iterator[list[Recorded]]:
+    """What was said first and meanwhile, when this is over; within another one, that one has it."""
+    outer = _said.get()
+    if outer is not None:
+        outer.extend(said)
+        yield []
+        return
+    heard = list(said)
+    token = _said.set(heard)
+    try:
+        yield heard
+    finally:
+        _said.reset(token)
 
 
 def _on_event(event: Event, conversation: Conversation, message: Message | None) -> None:

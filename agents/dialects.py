@@ -1,13 +1,14 @@
 """The port to agents: the shape in which we push events, and how an answer is read.
 
-A dialect is stateless. `build` runs inside the transaction of the event and makes the body once
-(DL-36); `headers` adds, per attempt, what the platform signs in its own manner; `read_answer` turns
-the response into canonical actions.
+A dialect is stateless. `names` says what the platform makes of an event: nothing, one request, or
+several; `build` runs inside the transaction of the event and makes each body once (DL-36); `headers`
+adds, per attempt, what the platform signs in its own manner; `read_answer` turns the response into
+canonical actions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from accounts.models import Member
     from agents.models import Agent
     from conversations.models import Conversation, Event, Message
+    from conversations.signals import Recorded
 
 
 class UnreadableAnswerError(Exception):
@@ -30,6 +32,8 @@ class Occasion:
     event: Event
     agent: Agent
     conversation: Conversation
+    # What the dialect calls it: one of `Dialect.names`.
+    name: str
     # Rises by one per (conversation, endpoint), without gaps.
     sequence: int
     wire_id: str
@@ -42,6 +46,9 @@ class Occasion:
     reply_url: str = ""
 
 
+Builder = Callable[[Occasion], bytes | None]
+
+
 class Dialect:
     """Base class of a platform's second role."""
 
@@ -52,6 +59,21 @@ class Dialect:
     max_attempts: ClassVar[int | None] = None
     # Whether what asks for an answer brings an address for a later one (`Occasion.reply_url`).
     wants_callback: ClassVar[bool] = False
+    # Whether its agents hear of everything in the inboxes they are attached to, and of all that happens to
+    # what they hold, whoever did it: people's answers, notes, their own words.
+    follows: ClassVar[bool] = False
+    # What `Agent.stale_gate` is at first.
+    stale_gate: ClassVar[bool] = True
+
+    def names(self, event: Event, conversation: Conversation) -> Sequence[str]:
+        """What it makes of an event: the names of the requests that tell it, in their order. None: it says
+        nothing about it."""
+        return (event.type,) if event.type in self.event_types else ()
+
+    def builder(self, told: Sequence[Recorded]) -> Builder:
+        """What builds the bodies of events that are told together; asked first, so that whatever they
+        show is fetched in a constant number of queries."""
+        return self.build
 
     def build(self, occasion: Occasion) -> bytes | None:
         """The request body, or None when this dialect says nothing about this event."""

@@ -54,6 +54,18 @@ class AgentForm(AddressForm):
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("Sent when people take over after silence; at most once a day. May be empty."),
     )
+    stale_gate = forms.TypedChoiceField(
+        label=_("What it says after losing a conversation"),
+        choices=[
+            ("", _("As is usual in its dialect")),
+            ("on", _("Is kept as a draft")),
+            ("off", _("Is sent, and marked as late")),
+        ],
+        coerce=lambda chosen: chosen == "on",
+        empty_value=None,
+        required=False,
+        help_text=_("Kept as a draft, one speaker has the customer at a time."),
+    )
     inboxes = forms.ModelMultipleChoiceField(
         label=_("Inboxes"),
         queryset=Inbox.objects.none(),
@@ -75,6 +87,7 @@ class AgentForm(AddressForm):
                 "patience_s": agent.patience_s,
                 "fallback_team": agent.fallback_team_id,
                 "fallback_text": agent.fallback_text,
+                "stale_gate": "on" if agent.stale_gate else "off",
                 "inboxes": list(agent.inboxes.values_list("pk", flat=True)),
             }
 

@@ -43,7 +43,8 @@ class Agent(AccountModel):
     )
     # Said to the customer when people take over after silence; once per 24 h.
     fallback_text = models.CharField(max_length=1000, blank=True)
-    # Withhold answers that come after the agent lost the conversation (design.md 1.3).
+    # Withhold answers that come after the agent lost the conversation (design.md 1.3). Without it, they are
+    # said, and marked as late (agents/late.py).
     stale_gate = models.BooleanField(default=True)
     inboxes = models.ManyToManyField(Inbox, through="AgentInbox", related_name="agents")
     created_at = models.DateTimeField(auto_now_add=True)

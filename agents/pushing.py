@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,15 @@ from accounts.models import Account, Member
 from accounts.prepared import KEYS, fetched, prepared
 from accounts.tenancy import current_account_id
 from agents import dialects, patience
-from agents.dialects import Occasion
-from agents.models import Agent
+from agents.dialects import Builder, Occasion
+from agents.models import Agent, AgentInbox
 from conversations.models import Conversation, Delivery, Endpoint, Event, Lane, Message
 from conversations.services import Reason, callbacks, outbox
 from conversations.services.courtesies import acknowledge_many
 from conversations.services.erasing import EVENT as ERASED
 from conversations.services.inbound import SILENT_KINDS
 from conversations.services.outbox import LaneName, Place
+from conversations.signals import Recorded
 
 HISTORY = 20
 # Unanswered messages that follow an assignment; older ones stand in the history.
@@ -58,6 +60,16 @@ def agents_of(members: Iterable[Member | None]) -> dict[int, Agent]:
 @prepared(KEYS)
 def _agents(members: Collection[int]) -> QuerySet[Agent]:
     return Agent.objects.select_related(*SERVING).filter(member__among=members)
+
+
+def followers_at(endpoints: Collection[int]) -> dict[Agent, set[int]]:
+    """The agents at these endpoints, with the ids of the inboxes they are attached to."""
+    agents = Agent.objects.select_related(*SERVING).filter(endpoint__among=endpoints).order_by("pk")
+    attached: dict[int, set[int]] = {}
+    rows = AgentInbox.objects.filter(agent__endpoint__among=endpoints)
+    for agent_id, inbox_id in rows.values_list("agent_id", "inbox_id"):
+        attached.setdefault(agent_id, set()).add(inbox_id)
+    return {agent: attached.get(agent.pk, set()) for agent in agents}
 
 
 def agent_by_id(public_id: str | None) -> Agent | None:
@@ -122,6 +134,8 @@ class Telling:
     history: Sequence[Message] = ()
     previous: Member | None = None
     again: bool = False
+    # For it to know: nobody waits for an answer, and its failing is held against nobody.
+    notice: bool = False
 
     @property
     def wire_id(self) -> str:
@@ -129,35 +143,66 @@ class Telling:
         epoch = f"-{self.conversation.assignment_epoch}" if self.again else ""
         return f"{self.event.id}-{suffix}{epoch}"
 
+    @property
+    def recorded(self) -> Recorded:
+        return Recorded(self.event, self.conversation, self.message)
+
+
+class Request(NamedTuple):
+    """One of the requests by which a dialect tells an event; the first has the event's own wire id."""
+
+    telling: Telling
+    name: str
+    number: int
+
+    @property
+    def wire_id(self) -> str:
+        own = self.telling.wire_id
+        return f"{own}-{_LETTERS[self.number]}" if self.number else own
+
+    @property
+    def event_type(self) -> str:
+        """Ours for what is waited for, the dialect's for a notice, which so is never taken for the other."""
+        return self.name if self.telling.notice else self.telling.event.type
+
+
+_LETTERS = string.ascii_lowercase
+
 
 def push(tellings: Sequence[Telling]) -> None:
     """Put events on the agents' lanes, unless their dialect says nothing about them.
 
     The bodies are made here, once (DL-36).
     """
-    heard = [
-        one for one in tellings if one.event.type in dialects.get(one.agent.dialect).event_types
+    requests = [
+        Request(one, name, number)
+        for one in tellings
+        for number, name in enumerate(
+            dialects.get(one.agent.dialect).names(one.event, one.conversation)
+        )
     ]
     places = outbox.take_places(
         current_account_id(),
         [
             LaneName(Lane.Kind.AGENT, one.agent.endpoint_id, one.conversation.public_id)
-            for one in heard
+            for one, _name, _number in requests
         ],
     )
+    builders = _builders([request.telling for request in requests])
     deliveries: list[Delivery] = []
     issued: list[callbacks.Issued] = []
     skipped: Counter[int] = Counter()
-    for one, taken in zip(heard, places, strict=True):
+    for request, taken in zip(requests, places, strict=True):
+        one = request.telling
         # Who is not spoken to leaves no gap in the lane's numbers.
         place = replace(taken, sequence=taken.sequence - skipped[taken.lane_id])
         until = _callback_until(one, place.at)
         token = callbacks.new_token() if until else ""
-        body = dialects.get(one.agent.dialect).build(_occasion(one, place, token))
+        body = builders[one.agent.dialect](_occasion(request, place, token))
         if body is None:
             skipped[place.lane_id] += 1
             continue
-        delivery = _delivery(one, place, body)
+        delivery = _delivery(request, place, body)
         deliveries.append(delivery)
         if until:
             issued.append(callbacks.Issued(token, delivery, until))
@@ -175,13 +220,23 @@ def _callback_until(one: Telling, now: datetime) -> datetime | None:
     return until if until > now else None
 
 
-def _occasion(one: Telling, place: Place, token: str) -> Occasion:
+def _builders(tellings: Sequence[Telling]) -> dict[str, Builder]:
+    """What builds the bodies of each dialect."""
+    told: dict[str, list[Recorded]] = {}
+    for one in tellings:
+        told.setdefault(one.agent.dialect, []).append(one.recorded)
+    return {slug: dialects.get(slug).builder(recorded) for slug, recorded in told.items()}
+
+
+def _occasion(request: Request, place: Place, token: str) -> Occasion:
+    one = request.telling
     return Occasion(
         event=one.event,
         agent=one.agent,
         conversation=one.conversation,
+        name=request.name,
         sequence=place.sequence,
-        wire_id=one.wire_id,
+        wire_id=request.wire_id,
         message=one.message,
         history=one.history,
         previous=one.previous,
@@ -189,17 +244,17 @@ def _occasion(one: Telling, place: Place, token: str) -> Occasion:
     )
 
 
-def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
-    # No customer waits for an agent to forget, and it has to hear of it however long it is down (F-32).
+def _delivery(request: Request, place: Place, body: bytes) -> Delivery:
+    one = request.telling
     lasting = one.event.type == ERASED
     deadline = None if lasting else place.at + timedelta(seconds=one.agent.patience_s)
     return outbox.delivery_at(
         place,
         kind=Lane.Kind.AGENT,
-        schedule=Delivery.Schedule.DURABLE if lasting else Delivery.Schedule.LIVE,
-        wire_id=one.wire_id,
+        schedule=_schedule(one),
+        wire_id=request.wire_id,
         event_id=one.event.id,
-        event_type=one.event.type,
+        event_type=request.event_type,
         endpoint=one.agent.endpoint,
         conversation=one.conversation,
         message=one.message,
@@ -207,6 +262,13 @@ def _delivery(one: Telling, place: Place, body: bytes) -> Delivery:
         deadline_at=deadline,
         body=body,
     )
+
+
+def _schedule(one: Telling) -> Delivery.Schedule:
+    if one.notice:
+        return Delivery.Schedule.NOTICE
+    # No customer waits for an agent to forget, and it has to hear of it however long it is down (F-32).
+    return Delivery.Schedule.DURABLE if one.event.type == ERASED else Delivery.Schedule.LIVE
 
 
 def push_messages(tellings: Sequence[Telling]) -> None:
@@ -237,10 +299,11 @@ def push_assignments(handovers: Sequence[Handover]) -> None:
         following = unanswered[conversation.pk]
         begin = following[0].pk if following else None
         known = [one for one in threads[conversation.pk] if begin is None or one.pk < begin]
-        previous = _member(conversation, event.data.get("previous"))
-        tellings.append(
-            Telling(event, agent, conversation, history=known[-HISTORY:], previous=previous)
-        )
+        if not agent.endpoint.follows:  # it has heard so with everybody who follows
+            previous = _member(conversation, event.data.get("previous"))
+            tellings.append(
+                Telling(event, agent, conversation, history=known[-HISTORY:], previous=previous)
+            )
         tellings += [
             Telling(events[message.public_id], agent, conversation, message, again=True)
             for message in following
@@ -258,8 +321,12 @@ def push_assignments(handovers: Sequence[Handover]) -> None:
 def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> None:
     """The agent lost the conversation: what waits is canceled, and it is told so.
 
-    An assignment that never went out needs no farewell.
+    An assignment that never went out needs no farewell. One that follows the inbox hears of everything
+    whoever holds it, so nothing is taken back from it.
     """
+    if agent.endpoint.follows and obstacle(agent, agent.account) is None:
+        outbox.to_notices(conversation, endpoint_id=agent.endpoint_id)
+        return
     outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason=outbox.NOT_ASSIGNED)
     told = (
         Delivery.objects.filter(
@@ -288,9 +355,10 @@ def _begin_waiting(served: Sequence[patience.Served]) -> None:
 
 
 def _answers(message: Message) -> bool:
-    """Somebody said it, at the desk or on the phone itself; automatic texts answer nobody."""
+    """Somebody who had it said it, at the desk or on the phone itself; automatic texts answer nobody."""
     return message.direction == Message.Direction.OUTBOUND and (
-        message.author_id is not None or bool(message.content.get("device"))
+        (message.author_id is not None and not message.content.get("late"))
+        or bool(message.content.get("device"))
     )
 
 

@@ -106,7 +106,7 @@ def _refusal(
         return NotReplayableError(sentence)
     if delivery.wire_id in under_way:
         return NotReplayableError(_("It is on its way again already."))
-    if delivery.kind == Lane.Kind.AGENT:
+    if delivery.kind == Lane.Kind.AGENT and delivery.schedule != Delivery.Schedule.NOTICE:
         holder_id = conversation.assignee_id if conversation is not None else None
         if agent is None or holder_id != agent.member_id:
             return NotHolderError(

@@ -50,8 +50,8 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
         model = Agent
         fields = [
             "id", "member", "name", "description", "dialect", "url", "timeout_s", "endpoint",
-            "state", "paused_at", "patience_s", "fallback_team", "fallback_text", "inboxes",
-            "secrets", "health", "created_at",
+            "state", "paused_at", "patience_s", "fallback_team", "fallback_text", "stale_gate",
+            "inboxes", "secrets", "health", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -66,6 +66,8 @@ class AgentChangeSerializer(StrictSerializer):
     fallback_team = RefField(Team, allow_null=True, required=False)
     fallback_text = serializers.CharField(max_length=1000, allow_blank=True, required=False)
     inboxes = RefField(Inbox, many=True, required=False)
+    # Withhold what it says after it has lost the conversation.
+    stale_gate = serializers.BooleanField(required=False)
 
 
 class CreatedAgentSerializer(AgentSerializer):

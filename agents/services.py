@@ -5,7 +5,7 @@ What the courier and REST call with an agent's answer is in `agents.answers` and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -89,10 +89,12 @@ def create_agent(
     fallback_team: Team | None = None,
     fallback_text: str = "",
     inboxes: Iterable[Inbox] = (),
+    stale_gate: bool | None = None,
 ) -> NewAgent:
     """Make an agent with its member, endpoint, signing secret and API token.
 
-    Called in the account's context. No inbox: it may serve every inbox. Raises `AgentError`.
+    Called in the account's context. No inbox: it may serve every inbox. `stale_gate` is as its dialect
+    says, unless given. Raises `AgentError`.
     """
     spoken = _dialect(dialect)
     timeout_s = timeout_s if timeout_s is not None else spoken.default_timeout_s
@@ -101,7 +103,11 @@ def create_agent(
         account=account, kind=Member.Kind.AGENT, role=Role.AI, name=name.strip()
     )
     endpoint = Endpoint.objects.create(
-        kind=Endpoint.Kind.AGENT, dialect=dialect, url=url.strip(), timeout_s=timeout_s
+        kind=Endpoint.Kind.AGENT,
+        dialect=dialect,
+        url=url.strip(),
+        timeout_s=timeout_s,
+        follows=spoken.follows,
     )
     agent = Agent.objects.create(
         member=member,
@@ -111,6 +117,7 @@ def create_agent(
         patience_s=patience_s,
         fallback_team=fallback_team,
         fallback_text=fallback_text,
+        stale_gate=spoken.stale_gate if stale_gate is None else stale_gate,
     )
     attach(agent, inboxes)
     secret = endpoints.add_secret(endpoint)
@@ -123,15 +130,20 @@ def create_agent(
 def change_agent(
     agent: Agent, *, by: Member | None, inboxes: Iterable[Inbox] | None = None, **changes: Any
 ) -> Agent:
-    """Change name, url, dialect, description, patience_s, timeout_s, fallback_team, fallback_text
-    or the inboxes it serves. Raises `AgentError`."""
+    """Change name, url, dialect, description, patience_s, timeout_s, fallback_team, fallback_text,
+    stale_gate or the inboxes it serves. A `stale_gate` that is None, or was as the old dialect says, is as
+    the new one says. Raises `AgentError`."""
     agent = _locked(agent)
     places = {"name": agent.member, "url": agent.endpoint, "timeout_s": agent.endpoint}
-    plain = ("dialect", "description", "patience_s", "fallback_team", "fallback_text")
+    plain = (
+        "dialect", "description", "patience_s", "fallback_team", "fallback_text", "stale_gate",
+    )  # fmt: skip
     _check(**{key: value for key, value in changes.items() if key in _CHECKS})
     if "dialect" in changes:
-        _dialect(changes["dialect"])
-        agent.endpoint.dialect = changes["dialect"]
+        spoken = _dialect(changes["dialect"])
+        agent.endpoint.dialect, agent.endpoint.follows = spoken.slug, spoken.follows
+    if (gate := _gate_after(agent, changes)) is not None:
+        changes["stale_gate"] = gate
     noted: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in places and key not in plain:
@@ -140,7 +152,8 @@ def change_agent(
         if getattr(owner, key) != value:
             noted[key] = {"from": told(getattr(owner, key)), "to": told(value)}
             setattr(owner, key, value)
-    agent.endpoint.save(update_fields=["url", "timeout_s", "dialect"])  # the rest is the courier's
+    # The rest is the courier's.
+    agent.endpoint.save(update_fields=["url", "timeout_s", "dialect", "follows"])
     for changed in (agent.member, agent):
         changed.save()
     if inboxes is not None:
@@ -149,6 +162,17 @@ def change_agent(
     if noted:
         audit("agent.updated", by=by, target=agent, changes=noted)
     return agent
+
+
+def _gate_after(agent: Agent, changes: Mapping[str, Any]) -> bool | None:
+    """What `stale_gate` becomes by these changes; None: it stays."""
+    if changes.get("stale_gate") is not None:
+        return bool(changes["stale_gate"])
+    installed = {one.slug: one.stale_gate for one in dialects.all_dialects()}
+    usual = installed.get(changes.get("dialect", agent.dialect), agent.stale_gate)
+    if "stale_gate" in changes or agent.stale_gate == installed.get(agent.dialect):
+        return usual
+    return None
 
 
 def attach(agent: Agent, inboxes: Iterable[Inbox]) -> None:

@@ -22,6 +22,7 @@ from agents.pushing import (
     agents_of,
     agents_told,
     failing,
+    followers_at,
     obstacle,
     push,
     push_assignments,
@@ -82,7 +83,11 @@ def tell_statuses(recorded: Sequence[Recorded]) -> None:
     conversations = [one.conversation for one in news]
     prefetch_related_objects(conversations, "assignee")
     agents = agents_of(conversation.assignee for conversation in conversations)
-    heard = {pk: agent for pk, agent in agents.items() if obstacle(agent, agent.account) is None}
+    heard = {
+        pk: agent
+        for pk, agent in agents.items()
+        if obstacle(agent, agent.account) is None and not agent.endpoint.follows
+    }
     told = [one for one in news if one.conversation.assignee_id in heard]
     prefetch_related_objects([one.conversation for one in told], *_SHOWN)
     messages = [one.message for one in told if one.message is not None]
@@ -133,9 +138,9 @@ def _tell_update(event: Event, conversation: Conversation) -> None:
     if agent is None or event.data.get("actor") == agent.member.public_id:
         return
     hindered = obstacle(agent, agent.account)
-    if hindered is None:
+    if hindered is None and not agent.endpoint.follows:
         push([Telling(event, agent, conversation)])
-    elif conversation.status == Conversation.Status.OPEN:
+    elif hindered is not None and conversation.status == Conversation.Status.OPEN:
         to_people(conversation, agent, hindered)
 
 
@@ -156,6 +161,44 @@ def tell_assignments(recorded: Sequence[Recorded], deciding: Mapping[int, Messag
             held_back = deciding.get(conversation.pk)
             handovers.append(Handover(event, agent, conversation, held_back))
     push_assignments(handovers)
+
+
+# --- Followers -----------------------------------------------------------------------------------
+
+
+def tell_followers(recorded: Sequence[Recorded], endpoints: Collection[int]) -> None:
+    """Let the agents at `endpoints`, which follow their inboxes, know of everything that happens there and
+    to what they hold, each once. Costs nothing where nobody follows, and as many queries for many events
+    as for one.
+
+    What a customer says to the agent that holds the conversation is not among it: that one is asked (`serve`).
+    """
+    if not recorded or not endpoints:
+        return
+    followers = {
+        agent: inboxes
+        for agent, inboxes in followers_at(endpoints).items()
+        if obstacle(agent, agent.account) is None and failing(agent) is None
+    }
+    push(
+        [
+            Telling(event, agent, conversation, message, notice=True)
+            for event, conversation, message in recorded
+            for agent, inboxes in followers.items()
+            if _hears(agent, inboxes, Recorded(event, conversation, message))
+        ]
+    )
+    for one in recorded:
+        forget_labels(one.conversation)
+
+
+def _hears(agent: Agent, inboxes: Collection[int], one: Recorded) -> bool:
+    event, conversation, message = one
+    holds = conversation.assignee_id == agent.member_id
+    if holds and event.type == "message.created" and wants_answer(message):
+        return False
+    lost = event.data.get("previous") == agent.member.public_id
+    return holds or lost or conversation.inbox_id in inboxes
 
 
 def hindrance(agent: Agent, conversation: Conversation, message: Message | None) -> Obstacle | None:

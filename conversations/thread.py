@@ -87,6 +87,8 @@ class Entry:
     status: str = ""
     error: str = ""
     doubtful: bool = False
+    # Of an AI agent that did not hold the conversation any more.
+    late: bool = False
     edited: bool = False
     deleted: bool = False
     forwarded: bool = False
@@ -244,6 +246,7 @@ def _entry(message: Message, customer: str, reactions: tuple[str, ...]) -> Entry
         status=message.status if message.direction == Direction.OUTBOUND else "",
         error=message.error_text or message.error_code,
         doubtful=message.possible_duplicate,
+        late=bool(data.get("late")),
         edited=message.edited_at is not None,
         deleted=message.deleted_at is not None,
         forwarded=bool(data.get("forwarded")),

@@ -82,7 +82,7 @@ JOIN conversations_endpoint endpoint ON endpoint.id = dead.endpoint_id AND endpo
 LEFT JOIN integrations_dismissal seen ON seen.account_id = %(account)s
      AND seen.kind = 'dead_letters' AND seen.subject_id = dead.endpoint_id
 WHERE dead.account_id = %(account)s AND dead.state = 'dead'
-  AND dead.schedule <> 'once'
+  AND dead.schedule NOT IN ('once', 'notice')
   AND finished_at > greatest(now() - interval '30 days', seen.at)
   AND NOT EXISTS (SELECT 1 FROM conversations_delivery replay WHERE replay.replay_of_id = dead.id)
   AND NOT EXISTS (SELECT 1 FROM agents_agent

@@ -284,6 +284,15 @@ def to_change(view: AccountViewSet, public_id: str) -> Conversation:
     return conversation
 
 
+def to_speak_in(view: AccountViewSet, public_id: str) -> Conversation:
+    """The conversation a caller wants to say something in: of an AI agent also one that it held once, for
+    whether it may still speak there is the act's to decide. 404 for others."""
+    try:
+        return to_change(view, public_id)
+    except NotHolderError:
+        return lost_by(view, public_id)
+
+
 def lost_by(view: AccountViewSet, public_id: str) -> Conversation:
     """The conversation an AI agent held once; raises `NotFound` for one it never held."""
     held = Conversation.objects.filter(assignments__member=view.member).distinct()

@@ -17,7 +17,7 @@ from accounts.permissions import Permission
 from accounts.rest.parsing import StrictJSONParser, check_text
 from accounts.rest.views import AccountViewSet
 from conversations import services
-from conversations.api.conversations import conversations_of, lost_by, to_change
+from conversations.api.conversations import conversations_of, lost_by, to_speak_in
 from conversations.errors import NotHolderError, WrongStateError
 from conversations.messages import Content
 from conversations.models import Conversation, Message
@@ -81,7 +81,8 @@ class MessageViewSet(AccountViewSet):
     def create(self, request: Request, conversation_id: str) -> Response | APIException:
         """Say something to the customer, or with `note: true` to colleagues.
 
-        An AI agent that lost the conversation gets 409 `not_assigned`, and its text stays as a draft.
+        An AI agent that lost the conversation gets 409 `not_assigned`, and its text stays as a draft; one
+        whose `stale_gate` is off still speaks, and its `content` has `late`.
         """
         given = self.shape(NewMessageSerializer)
         try:
@@ -105,7 +106,7 @@ class MessageViewSet(AccountViewSet):
         return Response(status=204)
 
     def _say(self, given: dict[str, Any], conversation_id: str) -> Message:
-        conversation = to_change(self, conversation_id)
+        conversation = to_speak_in(self, conversation_id)
         if given["note"]:
             return services.add_note(conversation, text=given["text"], author=self.member)
         return services.post_message(

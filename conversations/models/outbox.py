@@ -68,6 +68,8 @@ class Endpoint(AccountModel):
     timeout_s = models.PositiveSmallIntegerField(default=15)
     max_in_flight = models.PositiveIntegerField(default=1000)
     event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    # An agent's that hears of everything in the inboxes it is attached to, whoever holds the conversation.
+    follows = models.BooleanField(default=False, db_default=False)
     # A subscriber that rather waits than sees a later event first (DL-23).
     strict_order = models.BooleanField(default=False, db_default=False)
     # The circuit breaker (delivery.md 7). `probe_at` is when the next probe may go; `breaker_wait_s` is the
@@ -211,6 +213,8 @@ class Delivery(AccountModel):
 
     class Schedule(models.TextChoices):
         LIVE = "live", _("live")
+        # For an agent to know: nobody waits for it, and nobody takes it amiss when it fails.
+        NOTICE = "notice", _("notice")
         SEND = "send", _("send")
         DURABLE = "durable", _("durable")
         ONCE = "once", _("once")

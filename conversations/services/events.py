@@ -18,7 +18,8 @@ from conversations.models import Conversation, Event, Message
 from conversations.signals import Recorded, event_recorded
 
 # One round trip for the three things that belong together: the next sequence numbers, the events,
-# and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback.
+# and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback. Which
+# agents follow the account's inboxes is asked along with it: where none does, nobody pays for that.
 _RECORD = """
 WITH fact AS (
     SELECT * FROM ROWS FROM (json_to_recordset(%(facts)s::json) AS (
@@ -40,7 +41,10 @@ WITH fact AS (
 )
 SELECT id, sequence, pg_notify('switchboard_live', json_build_object(
     'account', %(account)s::bigint, 'conversation', public_id, 'type', type,
-    'seq', sequence)::text)
+    'seq', sequence)::text), ARRAY(
+        SELECT endpoint.id FROM conversations_endpoint endpoint
+        WHERE endpoint.account_id = %(account)s AND endpoint.follows AND endpoint.state = 'enabled'
+        ORDER BY endpoint.id)
 FROM recorded JOIN fact USING (id)
 """
 
@@ -84,7 +88,8 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
                 "facts": as_rows([_row(event) for event in events]),
             },
         )
-        sequences = {row[0]: row[1] for row in cursor.fetchall()}
+        rows = cursor.fetchall()
+    sequences = {row[0]: row[1] for row in rows}
     for event in events:
         event.sequence = sequences[event.id]
         event.conversation.last_sequence = event.sequence
@@ -93,7 +98,7 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
         Recorded(event, fact.conversation, fact.message)
         for event, fact in zip(events, facts, strict=True)
     ]
-    event_recorded.send(sender=Event, recorded=recorded)
+    event_recorded.send(sender=Event, recorded=recorded, followers=rows[0][3])
     return events
 
 

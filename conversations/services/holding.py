@@ -21,7 +21,8 @@ from conversations.models import Conversation, Timer
 from conversations.services import events
 from conversations.services.lines import add_line, summarise
 from conversations.services.locking import lock
-from conversations.services.moving import Reason, is_held_by, leave, move
+from conversations.services.moving import Reason, is_held_by, leave, move, state_of
+from conversations.signals import late_word
 
 Status = Conversation.Status
 
@@ -132,7 +133,7 @@ def resolve(
     check_may_act(conversation, by)
     if conversation.status == Status.RESOLVED:
         return conversation
-    holder = conversation.assignee
+    holder, before = conversation.assignee, state_of(conversation)
     conversation.status = Status.RESOLVED
     conversation.resolved_at = timezone.now()
     conversation.snoozed_until = None
@@ -154,6 +155,7 @@ def resolve(
         actor=by,
         detail=detail,
         previous=holder.public_id if holder else None,
+        before=before,
     )
     return conversation
 
@@ -171,14 +173,16 @@ def reopen(conversation: Conversation, *, by: Member | None) -> Conversation:
 
 def wake(conversation: Conversation, *, by: Member | None) -> None:
     """Set a locked snoozed or resolved conversation to open, and say so."""
-    was = conversation.status
+    was, before = conversation.status, state_of(conversation)
     conversation.status = Status.OPEN
     conversation.snoozed_until = None
     conversation.resolved_at = None
     timers.clear(Timer.Kind.SNOOZE, conversation)
     conversation.save(update_fields=["status", "snoozed_until", "resolved_at", "updated_at"])
     add_line(conversation, "reopened", by=by)
-    events.record(conversation, "conversation.updated", actor=by, status=Status.OPEN, was=was)
+    events.record(
+        conversation, "conversation.updated", actor=by, status=Status.OPEN, was=was, before=before
+    )
 
 
 @transaction.atomic
@@ -190,6 +194,7 @@ def snooze(conversation: Conversation, *, by: Member | None, until: datetime) ->
         raise WrongStateError(_("Choose a time in the future."))
     if conversation.status == Status.RESOLVED:
         raise WrongStateError(_("This conversation is resolved. Reopen it first."))
+    before = state_of(conversation)
     conversation.status = Status.SNOOZED
     conversation.snoozed_until = until
     conversation.save(update_fields=["status", "snoozed_until", "updated_at"])
@@ -201,6 +206,7 @@ def snooze(conversation: Conversation, *, by: Member | None, until: datetime) ->
         actor=by,
         status=Status.SNOOZED,
         snoozed_until=until.isoformat(),
+        before=before,
     )
     return conversation
 
@@ -226,6 +232,21 @@ def check_may_act(
         raise NotHolderError
     if epoch is not None and epoch != conversation.assignment_epoch:
         raise NotHolderError
+
+
+def check_may_speak(
+    conversation: Conversation, by: Member | None, *, epoch: int | None = None
+) -> bool:
+    """The same for words. Whether they come late: an agent that does not hold it may say them only where
+    the room above lets it (`late_word`). Raises `NotHolderError`."""
+    try:
+        check_may_act(conversation, by, epoch=epoch)
+    except NotHolderError:
+        asked = late_word.send(sender=Conversation, conversation=conversation, member=by)
+        if not any(allowed for _receiver, allowed in asked):
+            raise
+        return True
+    return False
 
 
 def _check_epoch(conversation: Conversation, expected: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -75,6 +76,17 @@ def is_held_by(conversation: Conversation, to: Member | Team | None) -> bool:
     )
 
 
+def state_of(conversation: Conversation) -> dict[str, Any]:
+    """How it stands with a locked conversation, for the event that says it has changed."""
+    team, until = conversation.team, conversation.snoozed_until
+    return {
+        "status": str(conversation.status),
+        "with_agent": conversation.held_by_agent,
+        "team": team.public_id if team is not None else None,
+        "snoozed_until": until.isoformat() if until is not None else None,
+    }
+
+
 def leave(*conversations: Conversation) -> None:
     """End the running assignments of locked conversations and raise the epochs; nobody holds them."""
     running = Assignment.objects.filter(
@@ -103,6 +115,7 @@ def move(
         return
     holders = [holders_of(one, to) for one in conversations]
     previous = [one.assignee for one in conversations]
+    before = [state_of(one) for one in conversations]
     woken = [one for one in conversations if one.status != Status.OPEN]
     leave(*conversations)
     timers.clear(Timer.Kind.PATIENCE, *conversations)
@@ -119,8 +132,13 @@ def move(
         _audit_taking_over(moved, by, reason)
     events.record_many(
         [
-            Fact(event_type, conversation, actor=by, data={**_moved(conversation, had), **said})
-            for conversation, had in moved
+            Fact(
+                event_type,
+                conversation,
+                actor=by,
+                data={**_moved(conversation, had), **said, "before": state},
+            )
+            for (conversation, had), state in zip(moved, before, strict=True)
             for event_type in _types_of_move(conversation, had)
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,7 +22,7 @@ from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane
 from conversations.services import activity, events, outbox
 from conversations.services.answering import keep_options
 from conversations.services.events import Fact
-from conversations.services.holding import assign, check_may_act
+from conversations.services.holding import assign, check_may_act, check_may_speak
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
 from conversations.services.moving import Reason
@@ -41,6 +42,8 @@ class Saying:
     author: Member | None
     reply_to: Message | None = None
     client_id: str = ""
+    # By an agent that does not hold it any more, and may speak nevertheless.
+    late: bool = False
 
 
 @transaction.atomic
@@ -56,7 +59,7 @@ def post_message(
     """Say something to the customer: store it, queue it for the channel, tell the rooms above.
 
     A person who answers gets the conversation (an agent that held it falls silent). An agent must
-    hold it, under `epoch` if given. `client_id` makes a repeated call return the first message.
+    hold it, under `epoch` if given; one that may speak afterwards is marked as late. `client_id` makes a repeated call return the first message.
     Raises `NotHolderError`, `CannotSendError`, `WindowClosedError`.
     """
     conversation = lock(conversation)
@@ -64,11 +67,11 @@ def post_message(
         known = Message.objects.filter(conversation=conversation, client_id=client_id).first()
         if known:
             return known
-    check_may_act(conversation, author, epoch=epoch)
+    late = check_may_speak(conversation, author, epoch=epoch)
     check_can_send(conversation)
     if author is not None and author.is_person and conversation.assignee_id != author.pk:
         conversation = assign(conversation, to=author, by=author, reason=Reason.ANSWERED)
-    return _say([Saying(conversation, content, author, reply_to, client_id)])[0]
+    return _say([Saying(conversation, content, author, reply_to, client_id, late)])[0]
 
 
 # Without a savepoint: whoever calls it with several has a transaction for nothing else.
@@ -98,6 +101,7 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
                 author=one.author,
                 reply_to=one.reply_to,
                 client_id=one.client_id,
+                late=one.late,
             )
             for one in sayings
         ]
@@ -105,14 +109,14 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
     said = list(zip(sayings, messages, strict=True))
     for one, message in said:
         _store_files(one.conversation, message, one.content)
-    go_on([one.conversation for one in sayings if one.author is not None])
+    go_on([one.conversation for one in sayings if one.author is not None and not one.late])
     _queue([(one.conversation, message) for one, message in said])
     for one, message in said:
-        _touch(one.conversation, message)
+        _touch(one.conversation, message, late=one.late)
     activity.save([one.conversation for one in sayings])
     events.record_many(
         [
-            Fact("message.created", one.conversation, message, actor=one.author)
+            Fact("message.created", one.conversation, message, one.author, _marks(one.late))
             for one, message in said
         ]
     )
@@ -123,11 +127,15 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
 def add_note(conversation: Conversation, *, text: str, author: Member | None) -> Message:
     """A private note: people read it, customers and other agents never do."""
     conversation = lock(conversation)
-    check_may_act(conversation, author)
+    late = check_may_speak(conversation, author)
     message = _store(
-        conversation, direction=Message.Direction.NOTE, content=Content(text=text), author=author
+        conversation,
+        direction=Message.Direction.NOTE,
+        content=Content(text=text),
+        author=author,
+        late=late,
     )
-    events.record(conversation, "message.created", actor=author, message=message)
+    events.record(conversation, "message.created", actor=author, message=message, **_marks(late))
     return message
 
 
@@ -228,9 +236,14 @@ def check_can_send(conversation: Conversation) -> None:
 
 
 def _store(
-    conversation: Conversation, *, direction: str, content: Content, author: Member | None
+    conversation: Conversation,
+    *,
+    direction: str,
+    content: Content,
+    author: Member | None,
+    late: bool = False,
 ) -> Message:
-    message = _message(conversation, direction=direction, content=content, author=author)
+    message = _message(conversation, direction=direction, content=content, author=author, late=late)
     message.save()
     _store_files(conversation, message, content)
     return message
@@ -244,6 +257,7 @@ def _message(
     author: Member | None,
     reply_to: Message | None = None,
     client_id: str = "",
+    late: bool = False,
 ) -> Message:
     return Message(
         conversation=conversation,
@@ -251,7 +265,7 @@ def _message(
         direction=direction,
         kind=content.kind,
         text=content.text,
-        content=content_json(content),
+        content={**content_json(content), **_marks(late)},
         author=author,
         reply_to=reply_to,
         client_id=client_id,
@@ -321,9 +335,15 @@ def _count_parts(conversation: Conversation, message: Message) -> int:
     return len(parts)
 
 
-def _touch(conversation: Conversation, message: Message) -> None:
+def _marks(late: bool) -> dict[str, Any]:
+    """What stands on words of an agent that had lost the conversation, and on their event."""
+    return {"late": True} if late else {}
+
+
+def _touch(conversation: Conversation, message: Message, *, late: bool) -> None:
     activity.show_last(conversation, message)
-    if message.author is not None:  # an automatic text answers nobody
+    # An automatic text answers nobody; whoever has it by now still owes an answer after a late word.
+    if message.author is not None and not late:
         conversation.waiting_since = None
     if message.author is not None and message.author.is_person:
         conversation.unread_count = 0

@@ -146,6 +146,16 @@ def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: st
     return canceled
 
 
+def to_notices(conversation: Conversation, *, endpoint_id: int) -> int:
+    """What waits on the lane of an agent that follows the inbox is told to it although it lost the
+    conversation, and nobody waits for it any more; returns how many."""
+    waiting = Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
+    return waiting.filter(
+        Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT),
+        schedule=Delivery.Schedule.LIVE,
+    ).update(schedule=Delivery.Schedule.NOTICE)
+
+
 def cancel(deliveries: QuerySet[Delivery], *, reason: str) -> int:
     """Cancel all of these, which are open; returns how many."""
     kinds = list(deliveries.order_by().values_list("kind", "schedule").annotate(n=Count("pk")))

@@ -65,15 +65,23 @@ def set_attributes(
     """
     conversation = lock(conversation)
     check_may_act(conversation, by)
+    before: dict[str, Any] = {}
     if on == "contact":
         contact = Contact.objects.select_for_update().get(pk=conversation.contact_id)
         contact.attributes = merge(contact.attributes, values)
         contact.save(update_fields=["attributes", "updated_at"])
         conversation.contact = contact
     else:
+        before["attributes"] = conversation.attributes
         conversation.attributes = merge(conversation.attributes, values)
         conversation.save(update_fields=["attributes", "updated_at"])
-    events.record(conversation, "conversation.updated", actor=by, attributes={on: dict(values)})
+    events.record(
+        conversation,
+        "conversation.updated",
+        actor=by,
+        attributes={on: dict(values)},
+        before=before,
+    )
     return conversation
 
 
@@ -82,9 +90,10 @@ def set_priority(conversation: Conversation, priority: str, *, by: Member | None
     """`priority` is one of `Conversation.Priority`."""
     conversation = lock(conversation)
     check_may_act(conversation, by)
+    before = {"priority": str(conversation.priority)}
     conversation.priority = Conversation.Priority(priority)
     conversation.save(update_fields=["priority", "updated_at"])
-    events.record(conversation, "conversation.updated", actor=by, priority=priority)
+    events.record(conversation, "conversation.updated", actor=by, priority=priority, before=before)
     return conversation
 
 

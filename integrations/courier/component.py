@@ -350,6 +350,11 @@ class Courier:
             in_flight = under_way()
         if pushed.exchange.outcome in pushing.NOT_CALLED or one.target is None:
             return pushed
+        if one.is_notice:
+            # Bots were written that break on what they do not expect, and answer their customers well: only
+            # these tell whether an address works, so nothing else opens its breaker, closes it, or counts
+            # for the day after which it is switched off (DL-67).
+            return pushed
         if one.is_test and not pushed.exchange.ok and not probe:
             return pushed  # told to whoever asked for it, and held against nobody
         urgent = self.health.note(

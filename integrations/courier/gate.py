@@ -88,6 +88,8 @@ class Gate:
     async def may_probe(self, pool: Pool, one: Push) -> bool:
         """Whether this call may try whether a shut endpoint answers again."""
         claim = one.job.claim
+        if one.is_notice:
+            return False  # it would tell nothing of how customers' messages fare there
         if not one.is_shut or claim.token in self._probes:
             return one.is_shut
         return await take_probe(pool, claim.account_id, claim.destination_id, at_once=claim.is_test)

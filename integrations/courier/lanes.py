@@ -310,6 +310,11 @@ class Push:
         """Somebody asked for it, to see what comes back."""
         return self.delivery.schedule == Delivery.Schedule.ONCE
 
+    @property
+    def is_notice(self) -> bool:
+        """For an agent to know; nobody waits for what comes back."""
+        return self.delivery.schedule == Delivery.Schedule.NOTICE
+
 
 def host_of(url: str) -> str:
     """What answers at an address: a name with its port, as several may live behind one name."""

@@ -17,10 +17,12 @@ from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
 from conversations.models import Delivery
+from conversations.services import outbox
 from conversations.services.locking import lock_bare
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import breaker, recording
 from integrations.courier.lanes import Push, is_enabled
+from integrations.courier.recording import StaleError
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
 from integrations.courier.together import together_or_alone
@@ -42,6 +44,7 @@ BREAKER_OPEN = Exchange(
 )
 # What was under way while its contact was erased (F-32).
 NO_BODY = Exchange("no_body", error=gettext_noop("what was in it has been erased"))
+OVERTAKEN = gettext_noop("a customer waited behind it, and one before it had failed")
 SWITCHED_OFF = Exchange("endpoint_off", error=gettext_noop("the endpoint is switched off"))
 
 
@@ -146,6 +149,8 @@ def _fail_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
     dues = {place: _next(one.one, one.exchange, now) for place, one in enumerate(pushed)}
     waiting = {place: due for place, due in dues.items() if due is not None}
     with account_context(account_id):
+        if _barring([pushed[place].one.delivery for place in waiting]):
+            raise StaleError
         lost = _lost([pushed[place].one.delivery for place in waiting])
         recording.finish_all(
             [
@@ -229,6 +234,9 @@ def _fail(pushed: Pushed) -> None:
     one, exchange, headers = pushed
     due = _next(one, exchange, timezone.now())
     with account_context(one.job.claim.account_id):
+        if due is not None and (customer := _barring([one.delivery]).get(one.delivery.lane_id)):
+            _clear_way(one.delivery, customer)
+            due = None
         if due is not None:
             recording.finish(_again(pushed, due, lost=bool(_lost([one.delivery]))))
             return
@@ -251,13 +259,40 @@ def _again(pushed: Pushed, due: datetime, *, lost: bool) -> Result:
     return Result(one.job, State.RETRY_WAIT, outcome, due_at=due)
 
 
+def _barring(deliveries: Sequence[Delivery]) -> dict[int, int]:
+    """The lanes of those notices that a customer's message waits behind, and its number there."""
+    lanes = {one.lane_id for one in deliveries if one.schedule == Delivery.Schedule.NOTICE}
+    if not lanes:
+        return {}
+    waiting = Delivery.objects.filter(
+        lane__among=lanes, schedule=Delivery.Schedule.LIVE, state__in=Delivery.OPEN_STATES
+    )
+    return dict(waiting.order_by("-sequence").values_list("lane_id", "sequence"))
+
+
+def _clear_way(failed: Delivery, customer: int) -> None:
+    """Whoever fails at notices must not lose the customer for it: what else stands before their message
+    is left out, so that it waits for one failure at most, however many there are."""
+    outbox.cancel(
+        Delivery.objects.filter(
+            lane=failed.lane_id,
+            schedule=Delivery.Schedule.NOTICE,
+            state__in=(State.PENDING, State.RETRY_WAIT),
+            sequence__lt=customer,
+        ),
+        reason=OVERTAKEN,
+    )
+
+
 def _lost(deliveries: Sequence[Delivery]) -> set[int]:
     """Those whose epoch has moved on. Their conversations stay locked for this transaction: whoever
     changes a holder afterwards finds the retry and cancels it."""
     held = {
         one.pk: one.conversation_id
         for one in deliveries
-        if one.conversation_id is not None and one.event_type not in FAREWELLS
+        if one.conversation_id is not None
+        and one.event_type not in FAREWELLS
+        and one.schedule != Delivery.Schedule.NOTICE  # told whoever holds it
     }
     epochs = {pk: one.assignment_epoch for pk, one in lock_bare(set(held.values())).items()}
     return {

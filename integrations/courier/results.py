@@ -22,6 +22,8 @@ KEPT_RESPONSE_HEADERS = frozenset(
 )
 SECRET_WORDS = ("signature", "authorization", "token", "secret", "cookie")
 EXCERPT = 4096
+# A courtesy, a webhook's test, what an agent may know: their failing is no alarm.
+UNALARMING = (Delivery.Schedule.ONCE, Delivery.Schedule.NOTICE)
 
 # Delivery and attempt in one round trip. SQL, because the condition must be looked at again on the
 # row itself when another courier has just changed it; the ORM would put it into a sub-select. The state
@@ -119,8 +121,7 @@ def tell(results: Sequence[Result], rows: Iterable[tuple[Any, ...]]) -> None:
             metrics.count("switchboard_stale_results_total")
             one = Finished(job.delivery_id, job.claim.account_id, "", "", "", None)
             state = "stale_result"
-        elif state == Delivery.State.DEAD and one.schedule != Delivery.Schedule.ONCE:
-            # What is tried once is a courtesy or a webhook's test: its failing is no alarm.
+        elif state == Delivery.State.DEAD and one.schedule not in UNALARMING:
             reason = reason_word(result)
             metrics.count(
                 "switchboard_dead_total", account=one.account_id, kind=kind, reason=reason

@@ -14,6 +14,7 @@ JITTER = 0.2
 # Waits before the 2nd, 3rd, … attempt; the last one repeats where attempts are not counted.
 WAITS: Mapping[str, tuple[float, ...]] = {
     Delivery.Schedule.LIVE: (2, 5, 15, 30, 60, 120, 300),
+    Delivery.Schedule.NOTICE: (3, 3),
     Delivery.Schedule.SEND: (1, 3, 10, 30, 120, 600, 1800),
     Delivery.Schedule.DURABLE: (
         5, 300, 1800, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600,
@@ -23,12 +24,14 @@ WAITS: Mapping[str, tuple[float, ...]] = {
 # Live deliveries end at their deadline, not by count.
 MAX_ATTEMPTS: Mapping[str, int | None] = {
     Delivery.Schedule.LIVE: None,
+    Delivery.Schedule.NOTICE: 3,
     Delivery.Schedule.SEND: 8,
     Delivery.Schedule.DURABLE: 10,
     Delivery.Schedule.ONCE: 1,
 }
 # A live delivery without a deadline (a test, a notice to an old holder) is not tried for ever.
 MAX_WITHOUT_DEADLINE = 8
+TO_AGENTS = (Delivery.Schedule.LIVE, Delivery.Schedule.NOTICE)
 # Waiting will not help a customer (DL-34).
 HOPELESS_LIVE = frozenset({400, 401, 403, 404, 405, 413, 415, 422, 501})
 SLOW_DURABLE = frozenset({429, 502, 504})
@@ -51,7 +54,7 @@ def next_wait(
     """Seconds until attempt `attempts` + 1, with jitter; None when there is no further one."""
     if failure.outcome == "blocked_address":
         return None
-    if schedule == Delivery.Schedule.LIVE and failure.status in HOPELESS_LIVE:
+    if schedule in TO_AGENTS and failure.status in HOPELESS_LIVE:
         return None
     limits = [limit for limit in (MAX_ATTEMPTS[schedule], max_attempts) if limit is not None]
     waits = WAITS[schedule]

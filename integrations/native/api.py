@@ -8,7 +8,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import (
     APIException,
-    NotFound,
     ParseError,
     PermissionDenied,
     ValidationError,
@@ -21,7 +20,7 @@ from accounts.rest.views import AccountViewSet
 from agents import services
 from agents.actions import Answer, Say
 from agents.models import Agent
-from conversations.api.conversations import conversations_of, lost_by
+from conversations.api.conversations import lost_by, to_speak_in
 from conversations.api.messages import NotAssignedError
 from conversations.channels import UnexpectedPayloadError
 from conversations.errors import NotHolderError
@@ -62,9 +61,9 @@ class AnswerViewSet(AccountViewSet):
             raise PermissionDenied
         answer, epoch = read(request.data)
         try:
-            conversation = self.find(conversations_of(self.member), conversation_id)
+            conversation = to_speak_in(self, conversation_id)
             said = services.apply_answer(conversation, agent, answer, epoch=epoch)
-        except (NotFound, NotHolderError) as error:
+        except NotHolderError as error:
             return self._keep(agent, answer, conversation_id, error)
         rows = Message.objects.filter(pk__in=[message.pk for message in said]).order_by("pk")
         whole = rows.select_related("author").prefetch_related("attachments")

@@ -22,6 +22,9 @@ from integrations.payload import (
     time_text,
 )
 
+# What stands in an update's event beside what has changed.
+NOT_CHANGES = frozenset({"actor", "before"})
+
 
 class NativeDialect(Dialect):
     slug: ClassVar[str] = "native"
@@ -76,7 +79,7 @@ class NativeDialect(Dialect):
                     "history": [message_json(message) for message in occasion.history],
                 }
             case "conversation.updated":
-                return {"changes": {key: value for key, value in data.items() if key != "actor"}}
+                return {"changes": {key: data[key] for key in data if key not in NOT_CHANGES}}
             case "conversation.resolved":
                 return {"detail": data.get("detail", "")}
         return {"reason": data.get("reason", ""), "detail": data.get("detail", "")}

@@ -1,0 +1,13 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("conversations", "0016_leaner_callbacks")]
+
+    operations = [
+        migrations.AddField(
+            model_name="endpoint",
+            name="follows",
+            field=models.BooleanField(db_default=False, default=False),
+        ),
+    ]
