@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "integrations.subscribers",  # hears of events before `agents` does (its apps.py says why)
     "agents",
     "integrations",
+    "integrations.chatwoot",
     "integrations.native",
     "integrations.sandbox",
     "integrations.whatsapp",
