@@ -322,12 +322,14 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
     """The agent lost the conversation: what waits is canceled, and it is told so.
 
     An assignment that never went out needs no farewell. One that follows the inbox hears of everything
-    whoever holds it, so nothing is taken back from it.
+    whoever holds it, this included, so nothing is taken back from it while it may work.
     """
     if agent.endpoint.follows and obstacle(agent, agent.account) is None:
         outbox.to_notices(conversation, endpoint_id=agent.endpoint_id)
         return
     outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason=outbox.NOT_ASSIGNED)
+    if agent.endpoint.follows:
+        return
     told = (
         Delivery.objects.filter(
             conversation=conversation, endpoint_id=agent.endpoint_id, epoch=event.epoch - 1

@@ -178,7 +178,7 @@ def tell_followers(recorded: Sequence[Recorded], endpoints: Collection[int]) -> 
     followers = {
         agent: inboxes
         for agent, inboxes in followers_at(endpoints).items()
-        if obstacle(agent, agent.account) is None and failing(agent) is None
+        if obstacle(agent, agent.account) is None
     }
     push(
         [

@@ -109,7 +109,7 @@ def gather(
         "account", "inbox", "contact", "address__identifiers", "assignee", "team", "labels",
     )  # fmt: skip
     last = list(Message.objects.raw(_LAST, [pks]))
-    prefetch_related_objects([*messages, *last], "inbox", "author__user", "reply_to", "attachments")
+    prefetch_related_objects([*messages, *last], "author__user", "reply_to", "attachments")
     members = {one.assignee_id for one in conversations} | set(member_ids)
     members |= {message.author_id for message in (*messages, *last)}
     agents = Agent.objects.select_related("member").filter(member__among=members - {None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from django.urls import reverse
 
 from accounts.tenancy import account_context
 from agents import services as agents
@@ -16,8 +17,9 @@ from conversations.errors import NotHolderError
 from conversations.messages import Content
 from conversations.models import Conversation, Event, Message
 from conversations.thread import read
+from tests.accounts.test_entry import logged_in
 from tests.api import caller, code_of
-from tests.factories import make_conversation, make_inbox
+from tests.factories import make_agent, make_conversation, make_inbox
 
 
 @pytest.fixture
@@ -84,6 +86,14 @@ def test_the_thread_shows_that_it_came_late(house, lost):
     assert [entry.late for entry in read(lost).entries if entry.text == "Late"] == [True]
 
 
+def test_the_page_of_the_conversation_says_so(house, lost):
+    open_gate(house.agent)
+    speak(lost, house.agent)
+    services.add_note(lost, text="by the way", author=house.agent.member)
+    page = logged_in(house.person).get(reverse("conversation", args=[lost.public_id]))
+    assert page.content.decode().count("Said after it had lost the conversation") == 2
+
+
 def test_what_it_says_while_it_has_the_conversation_is_not_late(house):
     open_gate(house.agent)
     conversation = make_conversation(house.inbox, "Hello")
@@ -147,8 +157,6 @@ def test_by_rest_it_is_a_draft_or_it_is_said(house, lost, what):
 
 
 def test_the_outsiders_agent_says_nothing_here(house, lost):
-    from tests.factories import make_agent
-
     other = make_agent(house.outsider_account)
     with account_context(house.outsider_account):
         open_gate(other)
@@ -156,6 +164,23 @@ def test_the_outsiders_agent_says_nothing_here(house, lost):
     assert answer.status_code == 404
     with pytest.raises(NotHolderError):
         speak(lost, other)
+
+
+def test_the_gate_is_set_by_the_form_and_shown_on_the_agents_page(house):
+    browser = logged_in(house.owner)
+    filled = {"name": "Bot", "url": "https://93.184.215.14/hook", "patience_s": "60"}
+    browser.post(reverse("create_agent"), {**filled, "dialect": "chatwoot"})
+    bot = Agent.objects.get(member__name="Bot")
+    assert (bot.stale_gate, bot.endpoint.follows, bot.endpoint.timeout_s) == (False, True, 5)
+    page = browser.get(reverse("agent", args=[bot.public_id])).content.decode()
+    assert "are sent, and marked as late" in page
+    assert "Chatwoot" in page
+    change = reverse("change_agent", args=[bot.public_id])
+    assert 'value="off" selected' in browser.get(change).content.decode()
+    browser.post(change, {**filled, "dialect": "chatwoot", "stale_gate": "on"})
+    bot.refresh_from_db()
+    assert bot.stale_gate is True
+    assert logged_in(house.outsider).get(change).status_code == 404
 
 
 def test_the_gate_is_read_and_set_by_rest(api):

@@ -14,8 +14,10 @@ from standardwebhooks import Webhook
 from accounts.tenancy import account_context
 from agents import dialects
 from agents import services as agents
+from agents.replaying import replay
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
+from conversations.services import replaying
 from tests import factories
 from tests.factories import said
 from tests.integrations.chatwoot.schemas import check
@@ -209,6 +211,21 @@ def test_failing_at_notices_opens_no_breaker_and_at_customers_messages_does():
             for visitor in "abcde":
                 house.talk(visitor)
             wait_for(lambda: endpoint_of(house).breaker == "open", 30)
+            # A notice is no probe: it ends without a call, and can be sent again from the log.
+            factories.make_conversation(house.inbox, visitor="z")
+            wait_for(
+                lambda: Attempt.all_accounts.filter(
+                    outcome="breaker_open", delivery__event_type="conversation_created"
+                ).exists(),
+                20,
+            )
+        with house.inside():
+            created = replaying.missed(house.agent.endpoint_id).filter(
+                event_type="conversation_created"
+            )
+            assert len(created) == 6
+            again = replay(created[0], by=None)
+            assert (again.schedule, again.body) == ("notice", created[0].body)
 
 
 def test_a_notice_is_tried_three_times():

@@ -25,7 +25,7 @@ from conversations.messages import (
     Section,
     StatusUpdate,
 )
-from conversations.models import Delivery, Message
+from conversations.models import Conversation, Delivery, Message
 from tests import factories
 from tests.agents.lane import bodies, deliveries, patience_of
 from tests.factories import make_conversation, said
@@ -332,6 +332,15 @@ def test_a_paused_bot_hears_nothing(house, bot, news):
     assert news() == []
 
 
+def test_a_bot_that_is_paused_loses_what_waits_for_it(house, bot, talk, news):
+    services.receive(house.inbox, said("And this?", visitor="same"))
+    news()
+    agents.pause_agent(bot, by=house.owner)
+    assert news() == []
+    waiting = Delivery.objects.filter(endpoint=bot.endpoint, state__in=Delivery.OPEN_STATES)
+    assert not waiting.exists()
+
+
 def test_the_outsiders_bot_hears_nothing_of_this_account(house, bot):
     theirs = factories.make_inbox(house.outsider_account)
     with account_context(house.outsider_account):
@@ -506,3 +515,23 @@ def test_it_costs_nothing_where_no_agent_follows(house):
     assert statements(house, ["v1"]) > before
     agents.change_agent(bot, by=None, dialect="native")
     assert statements(house, ["v1"]) == before
+
+
+def test_what_becomes_of_many_messages_is_told_with_as_many_statements_as_of_one(house, bot):
+    crowd = [f"v{n}" for n in range(6)]
+    services.receive_messages(house.inbox, [said(visitor=one) for one in crowd])
+    messages = [
+        say(conversation, "Hi", house.person)
+        for conversation in Conversation.objects.order_by("pk")
+    ]
+
+    def told(status, some):
+        updates = [
+            StatusUpdate("", status, our_reference=f"{message.public_id}-0") for message in some
+        ]
+        with CaptureQueriesContext(connection) as seen:
+            services.receive_statuses(house.inbox, updates)
+        return len(seen)
+
+    assert told(DeliveryStatus.SENT, messages[:1]) == told(DeliveryStatus.SENT, messages[1:])
+    assert [body["event"] for body in bodies(bot)].count("message_updated") == 6
