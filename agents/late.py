@@ -23,7 +23,7 @@ def may_speak(*, conversation: Conversation, member: Member, **_signal: Any) -> 
     agent = Agent.objects.select_related("account").filter(member=member).first()
     if agent is None or agent.stale_gate or agent.state != Agent.State.ACTIVE:
         return False
-    if agent.account.agents_paused:
+    if agent.account.agents_paused or conversation.contact.erased_at is not None:
         return False
     inboxes = set(AgentInbox.objects.filter(agent=agent).values_list("inbox_id", flat=True))
     if inboxes:

@@ -131,8 +131,8 @@ def change_agent(
     agent: Agent, *, by: Member | None, inboxes: Iterable[Inbox] | None = None, **changes: Any
 ) -> Agent:
     """Change name, url, dialect, description, patience_s, timeout_s, fallback_team, fallback_text,
-    stale_gate or the inboxes it serves. A `stale_gate` that is None, or was as the old dialect says, is as
-    the new one says. Raises `AgentError`."""
+    stale_gate or the inboxes it serves. A `stale_gate` of None is as the dialect says; with a new dialect
+    come its own gate and time limit where they were as the old one says. Raises `AgentError`."""
     agent = _locked(agent)
     places = {"name": agent.member, "url": agent.endpoint, "timeout_s": agent.endpoint}
     plain = (
@@ -142,8 +142,7 @@ def change_agent(
     if "dialect" in changes:
         spoken = _dialect(changes["dialect"])
         agent.endpoint.dialect, agent.endpoint.follows = spoken.slug, spoken.follows
-    if (gate := _gate_after(agent, changes)) is not None:
-        changes["stale_gate"] = gate
+    changes = _with_usual(agent, changes)
     noted: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in places and key not in plain:
@@ -164,15 +163,19 @@ def change_agent(
     return agent
 
 
-def _gate_after(agent: Agent, changes: Mapping[str, Any]) -> bool | None:
-    """What `stale_gate` becomes by these changes; None: it stays."""
-    if changes.get("stale_gate") is not None:
-        return bool(changes["stale_gate"])
-    installed = {one.slug: one.stale_gate for one in dialects.all_dialects()}
-    usual = installed.get(changes.get("dialect", agent.dialect), agent.stale_gate)
-    if "stale_gate" in changes or agent.stale_gate == installed.get(agent.dialect):
-        return usual
-    return None
+def _with_usual(agent: Agent, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """These changes, and what follows from a new dialect: what was as the old one says becomes as the new
+    one says, unless it is changed as well."""
+    installed = {one.slug: one for one in dialects.all_dialects()}
+    old, new = installed.get(agent.dialect), installed.get(changes.get("dialect", agent.dialect))
+    whole = {key: value for key, value in changes.items() if (key, value) != ("stale_gate", None)}
+    if new is None:
+        return whole
+    if "stale_gate" in changes or (old is not None and agent.stale_gate == old.stale_gate):
+        whole.setdefault("stale_gate", new.stale_gate)
+    if old is not None and agent.endpoint.timeout_s == old.default_timeout_s:
+        whole.setdefault("timeout_s", new.default_timeout_s)
+    return whole
 
 
 def attach(agent: Agent, inboxes: Iterable[Inbox]) -> None:

@@ -59,8 +59,8 @@ def post_message(
     """Say something to the customer: store it, queue it for the channel, tell the rooms above.
 
     A person who answers gets the conversation (an agent that held it falls silent). An agent must
-    hold it, under `epoch` if given; one that may speak afterwards is marked as late. `client_id` makes a repeated call return the first message.
-    Raises `NotHolderError`, `CannotSendError`, `WindowClosedError`.
+    hold it, under `epoch` if given; what one says that may speak afterwards is marked as late. `client_id`
+    makes a repeated call return the first message. Raises `NotHolderError`, `CannotSendError`, `WindowClosedError`.
     """
     conversation = lock(conversation)
     if client_id:

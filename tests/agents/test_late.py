@@ -49,9 +49,9 @@ def test_the_gate_is_shut_unless_its_dialect_or_somebody_says_otherwise(house):
 
 def test_a_new_dialect_brings_its_own_gate_unless_somebody_has_set_it(house):
     agent = agents.change_agent(house.agent, by=None, dialect="chatwoot")
-    assert agent.stale_gate is False
-    agent = agents.change_agent(agent, by=None, dialect="native")
-    assert agent.stale_gate is True
+    assert (agent.stale_gate, agent.endpoint.timeout_s) == (False, 5)
+    agent = agents.change_agent(agent, by=None, dialect="native", timeout_s=20)
+    assert (agent.stale_gate, agent.endpoint.timeout_s) == (True, 20)
     agents.change_agent(agent, by=None, stale_gate=False)
     agent = agents.change_agent(agent, by=None, name="Other")
     assert agent.stale_gate is False
@@ -131,6 +131,13 @@ def test_one_of_every_inbox_speaks_where_it_has_been(house):
 def test_a_paused_one_is_silent(house, lost):
     open_gate(house.agent)
     agents.pause_agent(house.agent, by=house.owner)
+    with pytest.raises(NotHolderError):
+        speak(lost, house.agent)
+
+
+def test_an_erased_customer_is_spoken_to_no_more(house, lost):
+    open_gate(house.agent)
+    services.erase_contact(lost.contact, by=house.owner)
     with pytest.raises(NotHolderError):
         speak(lost, house.agent)
 
