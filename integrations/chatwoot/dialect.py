@@ -16,7 +16,8 @@ from agents.dialects import Builder, Dialect, Occasion
 from conversations.models import Conversation, Event
 from conversations.signals import Recorded
 from integrations.chatwoot import payload
-from integrations.chatwoot.payload import OPEN, RESOLVED, Shown
+from integrations.chatwoot.payload import OPEN, RESOLVED
+from integrations.chatwoot.shown import Shown, gather
 from integrations.chatwoot.signing import webhook_headers
 from integrations.payload import encode, time_text
 
@@ -56,7 +57,7 @@ class ChatwootDialect(Dialect):
 
     def builder(self, told: Sequence[Recorded]) -> Builder:
         previous = [_member_id(one.event.data.get("previous")) for one in told]
-        shown = payload.gather(
+        shown = gather(
             [one.conversation for one in told],
             [one.message for one in told if one.message is not None],
             member_ids=[pk for pk in previous if pk is not None],

@@ -8,26 +8,24 @@ docs/platforms/chatwoot.md says what is different.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from accounts.models import Account, Member
 from agents.models import Agent
-from conversations.file_addresses import signed_url
 from conversations.messages import DeliveryStatus, Kind
-from conversations.models import Address, Attachment, Contact, Conversation, Inbox, Message
+from conversations.models import Address, Contact, Conversation, Inbox, Message
+from integrations.chatwoot.attachments import attachments_of
+from integrations.chatwoot.shown import Shown
 from integrations.chatwoot.signing import uuid_of
 from integrations.payload import time_text
 
 Direction = Message.Direction
 
-OPEN, PENDING, RESOLVED, SNOOZED = "open", "pending", "resolved", "snoozed"
+OPEN, PENDING, RESOLVED = "open", "pending", "resolved"
 INCOMING, OUTGOING, ACTIVITY, TEMPLATE = range(4)
 MESSAGE_TYPES = ("incoming", "outgoing", "activity", "template")
 # A conversation counts its unread messages so far.
@@ -40,14 +38,6 @@ CHANNELS: Mapping[str, str] = {
     "wati": "Channel::Whatsapp",
     "widget": "Channel::WebWidget",
 }
-FILE_TYPES: Mapping[str, str] = {
-    Kind.IMAGE: "image",
-    Kind.STICKER: "image",
-    Kind.AUDIO: "audio",
-    Kind.VOICE: "audio",
-    Kind.VIDEO: "video",
-    Kind.DOCUMENT: "file",
-}
 # A message of ours is `sent` from the moment it is written.
 STATUSES: Mapping[str, str] = {
     DeliveryStatus.QUEUED: "sent",
@@ -56,71 +46,6 @@ STATUSES: Mapping[str, str] = {
     DeliveryStatus.READ: "read",
     DeliveryStatus.FAILED: "failed",
 }
-
-
-# --- What is shown of many, fetched at once ------------------------------------------------------
-
-_LAST = """
-SELECT message.*
-FROM unnest(%s::bigint[]) AS wanted (conversation_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM conversations_message
-    WHERE conversation_id = wanted.conversation_id AND direction IN ('inbound', 'outbound')
-    ORDER BY id DESC LIMIT 1) message
-"""
-_FIRST_REPLIES = """
-SELECT wanted.conversation_id, reply.created_at
-FROM unnest(%s::bigint[]) AS wanted (conversation_id)
-CROSS JOIN LATERAL (
-    SELECT message.created_at FROM conversations_message message
-    JOIN accounts_member author ON author.id = message.author_id AND author.kind = 'person'
-    WHERE message.conversation_id = wanted.conversation_id AND message.direction = 'outbound'
-    ORDER BY message.id LIMIT 1) reply
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What conversations show beyond their own rows."""
-
-    # By the member's id.
-    agents: Mapping[int, Agent]
-    # By the conversation's id: the last thing said in it, and when a person answered first.
-    last: Mapping[int, Message]
-    first_replies: Mapping[int, datetime]
-
-    def agent_of(self, member: Member | None) -> Agent | None:
-        return self.agents.get(member.pk) if member is not None else None
-
-
-def gather(
-    conversations: Sequence[Conversation],
-    messages: Sequence[Message] = (),
-    *,
-    member_ids: Iterable[int] = (),
-) -> Shown:
-    """Everything that is shown of these, in a number of queries that does not depend on how many they are.
-
-    `member_ids`: members beside holders and authors whose agents are wanted.
-    """
-    pks = list({one.pk for one in conversations})
-    prefetch_related_objects(
-        conversations,
-        "account", "inbox", "contact", "address__identifiers", "assignee", "team", "labels",
-    )  # fmt: skip
-    last = list(Message.objects.raw(_LAST, [pks]))
-    prefetch_related_objects([*messages, *last], "author__user", "reply_to", "attachments")
-    members = {one.assignee_id for one in conversations} | set(member_ids)
-    members |= {message.author_id for message in (*messages, *last)}
-    agents = Agent.objects.select_related("member").filter(member__among=members - {None})
-    with connection.cursor() as cursor:
-        cursor.execute(_FIRST_REPLIES, [pks])
-        first_replies = dict(cursor.fetchall())
-    return Shown(
-        agents={agent.member_id: agent for agent in agents},
-        last={message.conversation_id: message for message in last},
-        first_replies=first_replies,
-    )
 
 
 # --- Who -----------------------------------------------------------------------------------------
@@ -202,7 +127,7 @@ def status_from(status: str, *, with_agent: bool) -> str:
 
 
 def conversation_json(conversation: Conversation, shown: Shown) -> dict[str, Any]:
-    """The whole of it, as webhooks show it; `gather` has been asked for it."""
+    """The whole of it, as webhooks show it; `shown.gather` has been asked for it."""
     contact, team, last = conversation.contact, conversation.team, shown.last.get(conversation.pk)
     active = seconds(conversation.last_activity_at)
     language = {"conversation_language": conversation.language} if conversation.language else {}
@@ -438,64 +363,10 @@ def status_word(message: Message) -> str:
     return "sent" if message.direction == Direction.INBOUND else STATUSES[message.status]
 
 
-# --- Attachments ---------------------------------------------------------------------------------
-
-
 def _attachments(message: Message) -> dict[str, Any]:
     """The key is there only when there are some."""
     found = [] if message.deleted_at is not None else attachments_of(message)
     return {"attachments": found} if found else {}
-
-
-def attachments_of(message: Message) -> list[dict[str, Any]]:
-    """Its files; a place and contact cards are attachments over there, too."""
-    found = [file_json(file, message) for file in message.files]
-    if place := message.content.get("location"):
-        found.append(
-            {
-                **_attachment(message.pk, "location", message),
-                "coordinates_lat": place["latitude"],
-                "coordinates_long": place["longitude"],
-                "fallback_title": place.get("name") or place.get("address") or "",
-                "data_url": None,
-            }
-        )
-    for number, card in enumerate(message.content.get("cards", ())):
-        first, _space, rest = card["name"].partition(" ")
-        found.append(
-            {
-                **_attachment(message.pk + number, "contact", message),
-                "fallback_title": next(iter(card.get("phones", ())), ""),
-                "meta": {"firstName": first, "lastName": rest},
-            }
-        )
-    return found
-
-
-def file_json(file: Attachment, message: Message) -> dict[str, Any]:
-    """A file of a message. `data_url` needs no key and works for a day."""
-    kind = FILE_TYPES.get(file.kind, "file")
-    url = signed_url(file)
-    shown = {
-        **_attachment(file.pk, kind, message),
-        "extension": file.filename.rpartition(".")[2] if "." in file.filename else None,
-        "content_type": file.mime or None,
-        "data_url": url,
-        "thumb_url": url if kind == "image" else "",
-        "file_size": file.size or 0,
-        "width": None,
-        "height": None,
-    }
-    return {**shown, "transcribed_text": ""} if kind == "audio" else shown
-
-
-def _attachment(pk: int, file_type: str, message: Message) -> dict[str, Any]:
-    return {
-        "id": pk,
-        "message_id": message.pk,
-        "file_type": file_type,
-        "account_id": message.account_id,
-    }
 
 
 def seconds(moment: datetime | None) -> int:
