@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.redaction import mask
 from accounts.staff import ContentAdmin, pretty, table
-from conversations.models import Contact, Conversation, Endpoint, Inbox, Message
+from conversations.models import Contact, Conversation, Endpoint, Inbox, Message, SavedReply
 
 SHOWN = 200
 
@@ -148,3 +148,12 @@ class EndpointAdmin(ContentAdmin):
     @admin.display(description=gettext_lazy("Last failure"))
     def last_failure(self, endpoint: Endpoint) -> str:
         return f"{endpoint.last_failure_at or '–'} {mask(endpoint.last_error)}"
+
+
+@admin.register(SavedReply)
+class SavedReplyAdmin(ContentAdmin):
+    list_display = ("code", "team", "updated_at")
+    list_select_related = ("team",)
+    search_fields = ("code",)
+    ordering = ("code",)
+    fields = ("code", "text", "team", "created_at", "updated_at")

@@ -78,6 +78,12 @@ class FieldError(DeskError):
         self.field = field
 
 
+class TakenError(FieldError):
+    """Something of this name is there already."""
+
+    code = "already_exists"
+
+
 class NotReplayableError(WrongStateError):
     """What ended cannot be brought once more."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from conversations import acts, ui, views
+from conversations import acts, setup_pages, ui, views
 
 urlpatterns = [
     path("", include("conversations.api_urls")),
@@ -24,8 +24,21 @@ urlpatterns = [
     path("inbox/<str:public_id>/label/", acts.label, name="label"),
     path("inbox/<str:public_id>/read/", acts.read, name="read"),
     path("inbox/<str:public_id>/erase/", acts.erase, name="erase_contact"),
+    path("inbox/<str:public_id>/replies/", views.offer_replies, name="offer_replies"),
     path("inbox/<str:public_id>/reply/", acts.reply, name="reply"),
     path("inbox/<str:public_id>/drafts/<str:message>/use/", acts.use_draft, name="use_draft"),
     path("inbox/<str:public_id>/drafts/<str:message>/drop/", acts.drop_draft, name="drop_draft"),
+    path("settings/replies/", setup_pages.saved_replies, name="saved_replies"),
+    path("settings/replies/new/", setup_pages.create_saved_reply, name="create_saved_reply"),
+    path(
+        "settings/replies/<str:public_id>/",
+        setup_pages.change_saved_reply,
+        name="change_saved_reply",
+    ),
+    path(
+        "settings/replies/<str:public_id>/delete/",
+        setup_pages.delete_saved_reply,
+        name="delete_saved_reply",
+    ),
     path("ui/", ui.page, name="ui"),
 ]

@@ -24,9 +24,19 @@ from accounts.models import Member, Team
 from accounts.permissions import Permission
 from conversations import desk, thread
 from conversations.file_serving import answer_with
-from conversations.models import Attachment, Conversation, Event, Inbox, Label, in_sight
+from conversations.models import (
+    Attachment,
+    Conversation,
+    Event,
+    Inbox,
+    Label,
+    SavedReply,
+    in_sight,
+)
+from conversations.placeholders import Filling, fill
 
 RECENT_EVENTS = 15
+OFFERED_REPLIES = 20
 
 
 def find_conversation(public_id: str, viewer: Member) -> Conversation:
@@ -108,6 +118,19 @@ def find(request: MemberRequest) -> HttpResponse:
     text = request.GET.get("q", "").replace("\x00", "").strip()[:100]
     found = [desk.row_of(one, desk.Query()) for one in desk.find(text, request.member)]
     return render(request, "conversations/_found.html", {"rows": found if text else ()})
+
+
+@member_required(Permission.CONVERSATIONS_WRITE)
+@require_safe
+@with_conversation
+def offer_replies(request: MemberRequest, conversation: Conversation) -> HttpResponse:
+    """Saved replies for the composer, filled in for this customer."""
+    text = request.GET.get("q", "").replace("\x00", "").strip().removeprefix("/")[:100]
+    usable = SavedReply.objects.usable_by(request.member).matching(text).best_first(text)
+    filling = Filling(conversation, request.member, request.account)
+    offered = [(reply, fill(reply.text, filling)) for reply in usable[:OFFERED_REPLIES]]
+    context = {"offered": offered, "text": text}
+    return render(request, "conversations/_replies_offered.html", context)
 
 
 @member_required(Permission.CONVERSATIONS_READ)

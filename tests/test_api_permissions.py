@@ -171,6 +171,7 @@ def things(api: SimpleNamespace) -> dict[str, str]:
             webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact,
             message, rule, invitation, Replay.objects.create(endpoint=webhook), Label.objects.get(),
             Delivery.objects.first(),
+            services.create_saved_reply(code="hi", text="Hello there", by=house.owner),
             ApiToken.objects.filter(account=house.account).first(),
         ]  # fmt: skip
     found = {row.public_id.split("_")[0]: row.public_id for row in rows}

@@ -360,7 +360,9 @@ KINDS = {
     "messages": "message",
     "people": "member",
     "replays": "replay",
+    "replies": "saved_reply",
     "rules": "rule",
+    "saved_replies": "saved_reply",
     "teams": "team",
     "tokens": "token",
     "webhooks": "webhook",
@@ -416,6 +418,7 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         token_sha256=b"x" * 32, expires_at=timezone.now(),
     )  # fmt: skip
     webhook = factories.make_webhook(house.account, name=f"{CANARY} webhook")
+    reply = services.create_saved_reply(code=CANARY, text=f"{CANARY} reply", by=house.owner)
     house.team.name = f"{CANARY} team"
     house.team.save()
     house.ids = {
@@ -434,6 +437,7 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         "member": house.person.public_id,
         "message": message.public_id,
         "rule": rule.public_id,
+        "saved_reply": reply.public_id,
         "team": house.team.public_id,
         "token": token.public_id,
         "webhook": webhook.public_id,
@@ -563,6 +567,8 @@ def test_the_owner_does_get_what_the_outsider_is_refused(treasure: SimpleNamespa
         f"/inboxes/{treasure.ids['inbox']}/",
         f"/deliveries/{treasure.ids['delivery']}/",
         f"/settings/webhooks/{treasure.ids['webhook']}/",
+        f"/settings/replies/{treasure.ids['saved_reply']}/",
+        f"/v1/saved_replies/{treasure.ids['saved_reply']}/",
         f"/v1/webhooks/{treasure.ids['webhook']}/",
     ):
         response = client.get(path)

@@ -23,6 +23,7 @@ from conversations.models.outbox import (
     Replay,
     Timer,
 )
+from conversations.models.saved_reply import SavedReply
 
 __all__ = [
     "Address",
@@ -45,6 +46,7 @@ __all__ = [
     "Lane",
     "Message",
     "Replay",
+    "SavedReply",
     "Timer",
     "in_sight",
     "sees_all",

@@ -27,6 +27,11 @@ from conversations.services.outbound import (
     post_messages,
     use_draft,
 )
+from conversations.services.saved_replies import (
+    create_saved_reply,
+    delete_saved_reply,
+    update_saved_reply,
+)
 from conversations.services.statuses import receive_statuses
 from conversations.services.updates import (
     add_labels,
@@ -43,6 +48,8 @@ __all__ = [
     "add_note",
     "assign",
     "assign_many",
+    "create_saved_reply",
+    "delete_saved_reply",
     "erase_contact",
     "give_back",
     "hand_off",
@@ -62,5 +69,6 @@ __all__ = [
     "take_over",
     "unassign",
     "update_contact",
+    "update_saved_reply",
     "use_draft",
 ]

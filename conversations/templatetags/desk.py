@@ -96,6 +96,7 @@ def shortcuts() -> list[tuple[list[str], str]]:
         (["Enter"], _("open it")),
         (["r"], _("reply")),
         (["n"], _("private note")),
+        (["/"], _("saved reply, in an empty message or after a space")),
         (["Ctrl Enter"], _("send")),
         (["a"], _("assign")),
         (["t"], _("take over")),

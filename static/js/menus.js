@@ -29,8 +29,9 @@ addEventListener("click", ({ target }) => {
   if (remove) remove.closest(remove.dataset.dismisses).remove();
 });
 
-// A menu item that has done its work closes the menu it was in.
+// A menu item that has done its work closes the menu it was in; a search in it is no such work.
 document.body.addEventListener("htmx:afterRequest", ({ target }) => {
+  if (target.matches?.("input")) return;
   const menu = target.closest?.("[popover]:popover-open");
   if (menu?.matches(".menu")) menu.hidePopover();
 });

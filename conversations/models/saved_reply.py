@@ -1,0 +1,59 @@
+"""Texts that people send again and again."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Case, Q, Value, When
+from django.utils.translation import gettext_lazy as _
+
+from accounts.ids import PublicId
+from accounts.models import Member, Team
+from accounts.permissions import Permission, allows
+from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
+
+
+class SavedReplyQuerySet(AccountQuerySet["SavedReply"]):
+    def usable_by(self, member: Member) -> SavedReplyQuerySet:
+        """Everybody's and those of the member's teams; whoever writes them sees all."""
+        if allows(member.role, Permission.CONFIG_WRITE):
+            return self
+        return self.filter(
+            Q(team=None) | Q(team__in=Team.objects.filter(memberships__member=member))
+        )
+
+    def matching(self, text: str) -> SavedReplyQuerySet:
+        """With `text` in the code or in the words."""
+        return self.filter(Q(code__icontains=text) | Q(text__icontains=text))
+
+    def best_first(self, text: str) -> SavedReplyQuerySet:
+        """Those whose code begins with `text`, then the others; each by code."""
+        begins = Case(When(code__istartswith=text, then=Value(0)), default=Value(1))
+        return self.order_by(begins, "code")
+
+
+class SavedReply(AccountModel):
+    """What is put into the composer when somebody types `/` and its code.
+
+    The text may hold placeholders such as `{{contact.name}}` (`conversations.placeholders`).
+    """
+
+    code = models.CharField(_("short code"), max_length=60)
+    text = models.TextField(_("text"))
+    # Offered to this team only; to everybody without one.
+    team = models.ForeignKey(
+        Team, on_delete=models.SET_NULL, null=True, blank=True, related_name="saved_replies"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = AccountManager.from_queryset(SavedReplyQuerySet)()  # type: ignore[misc]  # narrower
+    public_id = PublicId("rep")
+
+    class Meta(AccountModel.Meta):
+        verbose_name_plural = "saved replies"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "code"], name="saved_reply_code_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"/{self.code}"

@@ -1,0 +1,44 @@
+"""Forms of what an account sets up for its desk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Team
+from conversations.models import SavedReply
+
+
+class SavedReplyForm(forms.ModelForm[SavedReply]):
+    team = forms.ModelChoiceField(
+        label=_("Team"),
+        queryset=Team.objects.none(),
+        required=False,
+        empty_label=_("Everybody"),
+        help_text=_("Only this team is offered it."),
+    )
+
+    class Meta:
+        model = SavedReply
+        fields = ("code", "text")
+        labels = {"code": _("Short code"), "text": _("Text")}
+        help_texts = {
+            "code": _("What is typed after / in the composer, for instance: hours."),
+            "text": _(
+                "Filled in when it is chosen: {{contact.name}}, {{contact.first_name}},"
+                " {{contact.phone}}, {{contact.email}}, {{conversation.number}}, {{member.name}},"
+                " {{member.first_name}}, {{account.name}}, {{contact.attributes.…}} and"
+                " {{conversation.attributes.…}}."
+            ),
+        }
+        widgets = {"text": forms.Textarea(attrs={"rows": 6, "dir": "auto", "maxlength": 10_000})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        team: Any = self.fields["team"]
+        team.queryset, team.initial = Team.objects.order_by("name"), self.instance.team_id
+
+    def validate_unique(self) -> None:
+        """The service knows; asking here would say it in other words."""

@@ -1,0 +1,75 @@
+"""Settings of the desk: saved replies."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.auth import MemberRequest, member_required
+from accounts.pages import done, find, show
+from accounts.permissions import Permission
+from conversations import services
+from conversations.errors import FieldError
+from conversations.models import SavedReply
+from conversations.setup_forms import SavedReplyForm
+
+page = require_http_methods(["GET", "HEAD", "POST"])
+# As many on a page; more are found by searching.
+MOST = 200
+
+
+def words_of(request: MemberRequest) -> str:
+    """What a page is searched for."""
+    return request.GET.get("q", "").replace("\x00", "").strip()[:100]
+
+
+# --- Saved replies -------------------------------------------------------------------------------
+
+
+@member_required(Permission.CONFIG_READ)
+@require_safe
+def saved_replies(request: MemberRequest) -> HttpResponse:
+    query = words_of(request)
+    found = SavedReply.objects.usable_by(request.member).matching(query).select_related("team")
+    listed = list(found.order_by("code")[: MOST + 1])
+    context = {"replies": listed[:MOST], "query": query, "more": len(listed) > MOST}
+    return show(request, "conversations/setup/replies.html", context)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def create_saved_reply(request: MemberRequest) -> HttpResponse:
+    form = SavedReplyForm(request.POST or None)
+    if form.is_valid():
+        try:
+            reply = services.create_saved_reply(**form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("%(name)s can be used now.") % {"name": reply}, "saved_replies")
+    return show(request, "conversations/setup/reply.html", {}, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def change_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
+    reply = find(SavedReply.objects.all(), SavedReply.public_id, public_id)
+    form = SavedReplyForm(request.POST or None, instance=reply)
+    if form.is_valid():
+        try:
+            services.update_saved_reply(reply, **form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("Saved."), "saved_replies")
+    context = {"reply": SavedReply.objects.get(pk=reply.pk)}
+    return show(request, "conversations/setup/reply.html", context, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@require_POST
+def delete_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
+    reply = find(SavedReply.objects.all(), SavedReply.public_id, public_id)
+    services.delete_saved_reply(reply, by=request.member)
+    return done(request, _("%(name)s is deleted.") % {"name": reply}, "saved_replies")

@@ -1,0 +1,98 @@
+"""Saved replies in the composer: found and put in by keyboard, on a phone, in the dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from accounts.tenancy import account_context
+from conversations import services
+from conversations.models import Conversation
+from tests.browser.conftest import assert_clean
+from tests.factories import make_conversation
+
+pytestmark = pytest.mark.browser
+Opener = Callable[..., Page]
+
+
+@pytest.fixture
+def conversation(shop: SimpleNamespace) -> Conversation:
+    with account_context(shop.account):
+        for code, text in (
+            ("hours", "Hello {{contact.first_name}},\nwe are open from 9 to 17."),
+            ("refund", "You get it back in two days, {{contact.name}}."),
+        ):
+            services.create_saved_reply(code=code, text=text, by=shop.owner)
+        return make_conversation(shop.inbox, "Are you open?", contact_name="Ion Popescu")
+
+
+def test_a_slash_finds_one_and_enter_puts_it_in(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
+    message = page.get_by_label("Message", exact=True)
+    message.click()
+    page.keyboard.type("and/or ")
+    expect(page.locator("#reply-menu")).to_be_hidden()
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    page.keyboard.type("op")
+    expect(page.get_by_role("button", name="/refund")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(message).to_have_value("and/or Hello Ion,\nwe are open from 9 to 17.")
+    expect(message).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(message).to_have_value("You get it back in two days, Ion Popescu.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#thread").get_by_text("You get it back in two days")).to_be_visible()
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+def test_escape_leaves_the_slash_and_goes_on(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
+    message = page.get_by_label("Message", exact=True)
+    message.click()
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/hours")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#reply-menu")).to_be_hidden()
+    expect(message).to_be_focused()
+    page.keyboard.type("x")
+    expect(message).to_have_value("/x")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_a_sheet_on_a_phone(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener, dark: bool
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/", width=390, dark=dark)
+    page.get_by_role("button", name="Saved replies").click()
+    chosen = page.get_by_role("button", name="/hours")
+    expect(chosen).to_be_visible()
+    assert_clean(page)
+    chosen.click()
+    expect(page.get_by_label("Message", exact=True)).to_have_value(
+        "Hello Ion,\nwe are open from 9 to 17."
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_settings_hold_at_every_width(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener, width: int
+) -> None:
+    page = open_page(shop.owner, "/settings/replies/", width=width, dark=width == 390)
+    expect(page.get_by_text("/hours")).to_be_visible()
+    assert_clean(page)
+    page.get_by_role("link", name="New saved reply").click()
+    expect(page.get_by_label("Short code")).to_be_visible()
+    assert_clean(page)
