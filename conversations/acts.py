@@ -200,6 +200,18 @@ def label(request: MemberRequest, conversation: Conversation) -> HttpResponse:
     return done(request, conversation)
 
 
+@act(Permission.CONTACTS_WRITE)
+def label_contact(request: MemberRequest, conversation: Conversation) -> HttpResponse:
+    """A label of the customer, on all their conversations' pages."""
+    form = LabelForm(request.POST)
+    if not form.is_valid():
+        return refused(request, conversation, _("Give the label a name."))
+    remove = form.cleaned_data["remove"]
+    change = services.remove_contact_labels if remove else services.add_contact_labels
+    change(conversation.contact, [form.cleaned_data["name"]])
+    return done(request, conversation)
+
+
 @member_required(Permission.CONTACTS_ERASE, fresh=True)
 @require_POST
 @with_conversation

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.redaction import mask
 from accounts.staff import ContentAdmin, pretty, table
-from conversations.models import Contact, Conversation, Endpoint, Inbox, Message, SavedReply
+from conversations.models import Contact, Conversation, Endpoint, Inbox, Label, Message, SavedReply
 
 SHOWN = 200
 
@@ -157,3 +157,12 @@ class SavedReplyAdmin(ContentAdmin):
     search_fields = ("code",)
     ordering = ("code",)
     fields = ("code", "text", "team", "created_at", "updated_at")
+
+
+@admin.register(Label)
+class LabelAdmin(ContentAdmin):
+    list_display = ("name", "colour", "description", "in_filters")
+    list_filter = ("in_filters",)
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "colour", "description", "in_filters")

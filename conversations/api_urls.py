@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.urls import include, path
 
 from accounts.rest.routes import Router
-from conversations.api.contacts import ContactViewSet, LabelViewSet
+from conversations.api.contacts import ContactViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
 from conversations.api.outbox import DeliveryViewSet, EventViewSet
-from conversations.api.setup import SavedReplyViewSet
+from conversations.api.setup import LabelViewSet, SavedReplyViewSet
 
 router = Router()
 router.register("conversations", ConversationViewSet, "api-conversations")

@@ -284,11 +284,13 @@ class Filters:
     labels: Sequence[Label]
 
 
-def filters() -> Filters:
+def filters(query: Query) -> Filters:
+    """What there is, without labels that are not to be offered here, unless one is chosen."""
+    offered = Q(in_filters=True) | Q(pk=_key("lab", query.label))
     return Filters(
         inboxes=list(Inbox.objects.order_by("name").only("pk", "name")),
         teams=list(Team.objects.order_by("name").only("pk", "name")),
-        labels=list(Label.objects.order_by("name")),
+        labels=list(Label.objects.filter(offered).order_by("name")),
     )
 
 

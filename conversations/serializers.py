@@ -34,7 +34,6 @@ from conversations.models import (
     Endpoint,
     Event,
     Inbox,
-    Label,
     Message,
 )
 from conversations.rich_serializers import (
@@ -75,12 +74,15 @@ class ContactBriefSerializer(serializers.ModelSerializer[Contact]):
 class ContactSerializer(serializers.ModelSerializer[Contact]):
     id = PublicIdField()
     attributes = AttributesField(read_only=True)
+    labels = serializers.ListField(
+        source="label_names", child=serializers.CharField(), read_only=True
+    )
 
     class Meta:
         model = Contact
         fields = [
-            "id", "name", "phone", "email", "language", "attributes", "blocked", "erased_at",
-            "created_at", "updated_at",
+            "id", "name", "phone", "email", "language", "attributes", "labels", "blocked",
+            "erased_at", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -150,15 +152,6 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "attachments", "status", "error_code", "error_text", "possible_duplicate", "client_id",
             "draft_reason", "sent_at", "created_at", "edited_at", "deleted_at",
         ]  # fmt: skip
-        read_only_fields = fields
-
-
-class LabelSerializer(serializers.ModelSerializer[Label]):
-    id = PublicIdField()
-
-    class Meta:
-        model = Label
-        fields = ["id", "name", "colour"]
         read_only_fields = fields
 
 
@@ -246,11 +239,6 @@ class ContactChangeSerializer(StrictSerializer):
     blocked = serializers.BooleanField(required=False)
 
 
-class LabelChangeSerializer(StrictSerializer):
-    name = serializers.CharField(max_length=60)
-    colour = serializers.RegexField("^[a-z]{1,12}$", required=False)
-
-
 class ConversationChangeSerializer(StrictSerializer):
     priority = serializers.ChoiceField(choices=Conversation.Priority.choices, required=False)
     attributes = AttributesField(required=False, help_text="Merged; null removes.")
@@ -298,12 +286,22 @@ class SnoozeSerializer(StrictSerializer):
 
 
 class LabelsSerializer(StrictSerializer):
+    """Some to `add` and to `remove`, or with `set` the whole list."""
+
     add = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=20, default=list
     )
     remove = serializers.ListField(
         child=serializers.CharField(max_length=60), max_length=20, default=list
     )
+    set = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=100, required=False
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "set" in attrs and (attrs["add"] or attrs["remove"]):
+            raise serializers.ValidationError(_("Set them all, or add and remove some."))
+        return attrs
 
 
 class AttributesSerializer(StrictSerializer):

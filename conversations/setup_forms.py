@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
-from conversations.models import SavedReply
+from conversations.models import Label, SavedReply
 
 
 class SavedReplyForm(forms.ModelForm[SavedReply]):
@@ -39,6 +39,27 @@ class SavedReplyForm(forms.ModelForm[SavedReply]):
         super().__init__(*args, **kwargs)
         team: Any = self.fields["team"]
         team.queryset, team.initial = Team.objects.order_by("name"), self.instance.team_id
+
+    def validate_unique(self) -> None:
+        """The service knows; asking here would say it in other words."""
+
+
+class LabelSetupForm(forms.ModelForm[Label]):
+    class Meta:
+        model = Label
+        fields = ("name", "colour", "description", "in_filters")
+        labels = {
+            "name": _("Name"),
+            "colour": _("Colour"),
+            "description": _("What it is for"),
+            "in_filters": _("Offer it as a filter of the inbox"),
+        }
+        widgets = {"colour": forms.TextInput(attrs={"type": "color"})}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The colour field of browsers knows digits only.
+        self.initial["colour"] = self.instance.shade
 
     def validate_unique(self) -> None:
         """The service knows; asking here would say it in other words."""

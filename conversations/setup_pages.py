@@ -1,7 +1,11 @@
-"""Settings of the desk: saved replies."""
+"""Settings of the desk: saved replies and labels."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -11,8 +15,8 @@ from accounts.pages import done, find, show
 from accounts.permissions import Permission
 from conversations import services
 from conversations.errors import FieldError
-from conversations.models import SavedReply
-from conversations.setup_forms import SavedReplyForm
+from conversations.models import ContactLabel, ConversationLabel, Label, SavedReply
+from conversations.setup_forms import LabelSetupForm, SavedReplyForm
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 # As many on a page; more are found by searching.
@@ -73,3 +77,68 @@ def delete_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
     reply = find(SavedReply.objects.all(), SavedReply.public_id, public_id)
     services.delete_saved_reply(reply, by=request.member)
     return done(request, _("%(name)s is deleted.") % {"name": reply}, "saved_replies")
+
+
+# --- Labels --------------------------------------------------------------------------------------
+
+
+def with_uses(labels: QuerySet[Label]) -> QuerySet[Label]:
+    """With `on_conversations` and `on_contacts`: how many have each."""
+    return labels.annotate(
+        on_conversations=_uses(ConversationLabel.objects.all()),
+        on_contacts=_uses(ContactLabel.objects.all()),
+    )
+
+
+def _uses(links: QuerySet[Any]) -> Coalesce:
+    """How many of `links` there are to the label at hand; one that nothing has has none."""
+    of_label = links.filter(label=OuterRef("pk")).order_by().values("label")
+    return Coalesce(Subquery(of_label.annotate(n=Count("pk")).values("n")), 0)
+
+
+@member_required(Permission.CONFIG_READ)
+@require_safe
+def labels(request: MemberRequest) -> HttpResponse:
+    query = words_of(request)
+    found = Label.objects.filter(name__icontains=query)
+    listed = list(with_uses(found).order_by("name")[: MOST + 1])
+    context = {"labels": listed[:MOST], "query": query, "more": len(listed) > MOST}
+    return show(request, "conversations/setup/labels.html", context)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def create_label(request: MemberRequest) -> HttpResponse:
+    form = LabelSetupForm(request.POST or None)
+    if form.is_valid():
+        try:
+            label = services.create_label(**form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("Label %(name)s is there.") % {"name": label}, "labels")
+    return show(request, "conversations/setup/label.html", {}, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def change_label(request: MemberRequest, public_id: str) -> HttpResponse:
+    label = find(Label.objects.all(), Label.public_id, public_id)
+    form = LabelSetupForm(request.POST or None, instance=label)
+    if form.is_valid():
+        try:
+            services.update_label(label, **form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("Saved."), "labels")
+    context = {"label": with_uses(Label.objects.filter(pk=label.pk)).get()}
+    return show(request, "conversations/setup/label.html", context, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@require_POST
+def delete_label(request: MemberRequest, public_id: str) -> HttpResponse:
+    label = find(Label.objects.all(), Label.public_id, public_id)
+    services.delete_label(label, by=request.member)
+    return done(request, _("Label %(name)s is deleted.") % {"name": label}, "labels")

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import Team
 from accounts.rest.fields import PublicIdField, RefField, StrictSerializer
-from conversations.models import SavedReply
+from conversations.models import Label, SavedReply
 
 
 class SavedReplySerializer(serializers.ModelSerializer[SavedReply]):
@@ -23,3 +23,23 @@ class SavedReplyChangeSerializer(StrictSerializer):
     code = serializers.CharField(max_length=60)
     text = serializers.CharField(max_length=10_000, trim_whitespace=False)
     team = RefField(Team, required=False, allow_null=True, help_text="Null: for everybody.")
+
+
+class LabelSerializer(serializers.ModelSerializer[Label]):
+    id = PublicIdField()
+
+    class Meta:
+        model = Label
+        fields = ["id", "name", "colour", "description", "in_filters"]
+        read_only_fields = fields
+
+
+class LabelChangeSerializer(StrictSerializer):
+    name = serializers.CharField(max_length=60)
+    colour = serializers.RegexField(
+        "^([a-z]{1,12}|#[0-9a-fA-F]{6})$",
+        required=False,
+        help_text="slate, blue, teal, green, amber, red, pink, violet; or #rrggbb.",
+    )
+    description = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    in_filters = serializers.BooleanField(required=False)

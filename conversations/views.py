@@ -150,7 +150,7 @@ def list_context(request: MemberRequest, values: QueryDict, *, current: str = ""
         "query": query,
         "listing": desk.listing(query, request.member, current=current),
         "tabs": desk.tabs(query, request.member),
-        "filters": desk.filters(),
+        "filters": desk.filters(query),
         "statuses": desk.STATUSES,
     }
 
@@ -214,6 +214,7 @@ def conversation_context(request: MemberRequest, conversation: Conversation) -> 
         "teams": list(Team.objects.order_by("name")),
         "labels": list(conversation.labels.order_by("name")),
         "all_labels": list(Label.objects.order_by("name")),
+        "contact_labels": list(conversation.contact.labels.order_by("name")),
         "snoozes": desk.snooze_choices(timezone.now()),
         "identifiers": list(conversation.address.identifiers.order_by("kind")),
         "assignments": list(

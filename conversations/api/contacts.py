@@ -1,15 +1,14 @@
-"""REST: contacts and labels."""
+"""REST: contacts."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
-from django.utils.translation import gettext as _
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Q, QuerySet
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,10 +20,15 @@ from conversations.models import Contact, Conversation, Label, sees_all
 from conversations.serializers import (
     ContactChangeSerializer,
     ContactSerializer,
-    LabelChangeSerializer,
-    LabelSerializer,
+    LabelsSerializer,
 )
-from conversations.services import erase_contact, update_contact
+from conversations.services import (
+    add_contact_labels,
+    erase_contact,
+    remove_contact_labels,
+    set_contact_labels,
+    update_contact,
+)
 
 P = Permission
 
@@ -34,6 +38,7 @@ class ContactFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
     phone = filters.CharFilter()
     email = filters.CharFilter(lookup_expr="iexact")
     blocked = filters.BooleanFilter()
+    label = filters.CharFilter(method="labelled")
     updated_since = SinceFilter(field_name="updated_at")
 
     def search(self, rows: Any, name: str, value: str) -> Any:
@@ -44,6 +49,15 @@ class ContactFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
             | Q(phone__contains=words.replace(" ", ""))
             | Q(email__icontains=words)
         )
+
+    def labelled(self, rows: Any, name: str, value: str) -> Any:
+        return rows.filter(labels__name=value[:60])
+
+
+def shown(rows: QuerySet[Contact]) -> QuerySet[Contact]:
+    """With what a serialized contact shows, labels too, in the one query."""
+    labels = Label.objects.filter(contactlabel__contact=OuterRef("pk")).order_by("name")
+    return rows.annotate(label_names=ArraySubquery(labels.values("name")))
 
 
 class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
@@ -58,19 +72,22 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         "retrieve": P.CONTACTS_READ,
         "partial_update": P.CONTACTS_WRITE,
         "destroy": P.CONTACTS_ERASE,
+        "labels": P.CONTACTS_WRITE,
     }
     fresh_actions = frozenset({"destroy"})
 
     def rows(self) -> QuerySet[Contact]:
+        rows = shown(Contact.objects.all())
         if sees_all(self.member):
-            return Contact.objects.all()
+            return rows
         seen = Conversation.objects.visible_to(self.member)
-        return Contact.objects.filter(pk__in=seen.values("contact"))
+        return rows.filter(pk__in=seen.values("contact"))
 
     @extend_schema(request=ContactChangeSerializer, responses=ContactSerializer)
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
         changes = self.shape(ContactChangeSerializer, partial=True)
-        return self.answer(update_contact(self.get_object(), by=self.member, **changes))
+        update_contact(self.get_object(), by=self.member, **changes)
+        return self.answer(self.get_object())
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
@@ -78,46 +95,14 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         erase_contact(self.get_object(), by=self.member)
         return Response(status=204)
 
-
-class LabelViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
-    """Labels of conversations."""
-
-    model = Label
-    serializer_class = LabelSerializer
-    permissions_by_action: ClassVar[dict[str, Permission]] = {
-        "list": P.CONFIG_READ,
-        "retrieve": P.CONFIG_READ,
-        "create": P.CONFIG_WRITE,
-        "partial_update": P.CONFIG_WRITE,
-        "destroy": P.CONFIG_WRITE,
-    }
-
-    def rows(self) -> QuerySet[Label]:
-        return Label.objects.all()
-
-    @extend_schema(request=LabelChangeSerializer, responses={201: LabelSerializer})
-    def create(self, request: Request) -> Response:
-        label = Label(**self.shape(LabelChangeSerializer))
-        return self.answer(_saved(label), status=201)
-
-    @extend_schema(request=LabelChangeSerializer, responses=LabelSerializer)
-    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
-        label = self.get_object()
-        for name, value in self.shape(LabelChangeSerializer, partial=True).items():
-            setattr(label, name, value)
-        return self.answer(_saved(label))
-
-    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
-        self.get_object().delete()
-        return Response(status=204)
-
-
-def _saved(label: Label) -> Label:
-    try:
-        with transaction.atomic():
-            label.save()
-    except IntegrityError as error:
-        raise ValidationError(
-            {"name": _("There is a label of this name already.")}, code="already_exists"
-        ) from error
-    return label
+    @extend_schema(request=LabelsSerializer, responses=ContactSerializer)
+    @action(detail=True, methods=["post"])
+    def labels(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Add and remove labels by name, or `set` which there are."""
+        given, contact = self.shape(LabelsSerializer), self.get_object()
+        if "set" in given:
+            set_contact_labels(contact, given["set"])
+        else:
+            add_contact_labels(contact, given["add"])
+            remove_contact_labels(contact, given["remove"])
+        return self.answer(self.get_object())

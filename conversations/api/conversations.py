@@ -211,10 +211,13 @@ class ConversationViewSet(AccountViewSet):
     @extend_schema(request=LabelsSerializer, responses=ConversationSerializer)
     @action(detail=True, methods=["post"])
     def labels(self, request: Request, id: str) -> Response:  # noqa: A002
-        """Add and remove labels by name."""
+        """Add and remove labels by name, or `set` which there are."""
         given, conversation = self.shape(LabelsSerializer), self._to_change(id)
-        services.add_labels(conversation, given["add"], by=self.member)
-        services.remove_labels(conversation, given["remove"], by=self.member)
+        if "set" in given:
+            services.set_labels(conversation, given["set"], by=self.member)
+        else:
+            services.add_labels(conversation, given["add"], by=self.member)
+            services.remove_labels(conversation, given["remove"], by=self.member)
         return self._show(conversation)
 
     @extend_schema(request=AttributesSerializer, responses=ConversationSerializer)

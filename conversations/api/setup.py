@@ -16,8 +16,13 @@ from accounts.permissions import Permission
 from accounts.rest.filters import RefFilter, SinceFilter, search_words
 from accounts.rest.views import AccountViewSet
 from conversations import services
-from conversations.models import SavedReply
-from conversations.setup_serializers import SavedReplyChangeSerializer, SavedReplySerializer
+from conversations.models import Label, SavedReply
+from conversations.setup_serializers import (
+    LabelChangeSerializer,
+    LabelSerializer,
+    SavedReplyChangeSerializer,
+    SavedReplySerializer,
+)
 
 P = Permission
 
@@ -65,4 +70,46 @@ class SavedReplyViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         services.delete_saved_reply(self.get_object(), by=self.member)
+        return Response(status=204)
+
+
+class LabelFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
+    q = filters.CharFilter(method="search")
+    name = filters.CharFilter()
+    in_filters = filters.BooleanFilter()
+
+    def search(self, rows: Any, name: str, value: str) -> Any:
+        """In the name."""
+        return rows.filter(name__icontains=search_words(value))
+
+
+class LabelViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
+    """Labels of conversations and contacts. Deleting one takes it off everything that has it."""
+
+    model = Label
+    serializer_class = LabelSerializer
+    filterset_class = LabelFilter
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "list": P.CONFIG_READ,
+        "retrieve": P.CONFIG_READ,
+        "create": P.CONFIG_WRITE,
+        "partial_update": P.CONFIG_WRITE,
+        "destroy": P.CONFIG_WRITE,
+    }
+
+    def rows(self) -> QuerySet[Label]:
+        return Label.objects.all()
+
+    @extend_schema(request=LabelChangeSerializer, responses={201: LabelSerializer})
+    def create(self, request: Request) -> Response:
+        given = self.shape(LabelChangeSerializer)
+        return self.answer(services.create_label(by=self.member, **given), status=201)
+
+    @extend_schema(request=LabelChangeSerializer, responses=LabelSerializer)
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+        changes = self.shape(LabelChangeSerializer, partial=True)
+        return self.answer(services.update_label(self.get_object(), by=self.member, **changes))
+
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
+        services.delete_label(self.get_object(), by=self.member)
         return Response(status=204)

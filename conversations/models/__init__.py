@@ -1,16 +1,16 @@
 """What was said, who has it, and what still has to travel."""
 
-from conversations.models.contact import Address, AddressIdentifier, Contact
+from conversations.models.contact import Address, AddressIdentifier, Contact, ContactLabel
 from conversations.models.conversation import (
     Assignment,
     Conversation,
     ConversationLabel,
-    Label,
     in_sight,
     sees_all,
 )
 from conversations.models.event import Event
 from conversations.models.inbox import Inbox, InboxRoute
+from conversations.models.label import Label
 from conversations.models.message import Attachment, Message
 from conversations.models.outbox import (
     Attempt,
@@ -33,6 +33,7 @@ __all__ = [
     "Attempt",
     "CallbackToken",
     "Contact",
+    "ContactLabel",
     "Conversation",
     "ConversationLabel",
     "Courier",

@@ -11,6 +11,7 @@ from accounts.ids import PublicId
 from accounts.tenancy import AccountModel
 from conversations.messages import Identifier
 from conversations.models.inbox import Inbox
+from conversations.models.label import Label
 
 
 class Contact(AccountModel):
@@ -22,6 +23,7 @@ class Contact(AccountModel):
     language = models.CharField(max_length=10, blank=True)
     attributes = models.JSONField(default=dict, blank=True)
     blocked = models.BooleanField(default=False)
+    labels = models.ManyToManyField(Label, through="ContactLabel", related_name="contacts")
     # Since then nothing is known of them but their conversations' numbers (SX-101).
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -40,6 +42,21 @@ class Contact(AccountModel):
     @property
     def audit_name(self) -> str:
         return str(self.public_id)
+
+
+class ContactLabel(AccountModel):
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE)
+    label = models.ForeignKey(Label, on_delete=models.CASCADE)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "contact", "label"], name="contact_label_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} on {self.contact_id}"
 
 
 class Address(AccountModel):

@@ -14,21 +14,9 @@ from accounts.permissions import Sight, sight_of
 from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet, account_key
 from conversations.models.contact import Address, Contact
 from conversations.models.inbox import Inbox
+from conversations.models.label import Label
 
 M = TypeVar("M", bound=models.Model)
-
-
-class Label(AccountModel):
-    name = models.CharField(_("name"), max_length=60)
-    colour = models.CharField(max_length=12, default="slate")
-
-    public_id = PublicId("lab")
-
-    class Meta(AccountModel.Meta):
-        constraints = [models.UniqueConstraint(fields=["account", "name"], name="label_name_once")]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class ConversationQuerySet(AccountQuerySet["Conversation"]):

@@ -18,6 +18,17 @@ from conversations.services.holding import (
     unassign,
 )
 from conversations.services.inbound import receive, receive_messages
+from conversations.services.labels import (
+    add_contact_labels,
+    add_labels,
+    create_label,
+    delete_label,
+    remove_contact_labels,
+    remove_labels,
+    set_contact_labels,
+    set_labels,
+    update_label,
+)
 from conversations.services.moving import Reason
 from conversations.services.outbound import (
     Saying,
@@ -34,9 +45,7 @@ from conversations.services.saved_replies import (
 )
 from conversations.services.statuses import receive_statuses
 from conversations.services.updates import (
-    add_labels,
     mark_read,
-    remove_labels,
     set_attributes,
     set_priority,
 )
@@ -44,11 +53,14 @@ from conversations.services.updates import (
 __all__ = [
     "Reason",
     "Saying",
+    "add_contact_labels",
     "add_labels",
     "add_note",
     "assign",
     "assign_many",
+    "create_label",
     "create_saved_reply",
+    "delete_label",
     "delete_saved_reply",
     "erase_contact",
     "give_back",
@@ -60,15 +72,19 @@ __all__ = [
     "receive",
     "receive_messages",
     "receive_statuses",
+    "remove_contact_labels",
     "remove_labels",
     "reopen",
     "resolve",
     "set_attributes",
+    "set_contact_labels",
+    "set_labels",
     "set_priority",
     "snooze",
     "take_over",
     "unassign",
     "update_contact",
+    "update_label",
     "update_saved_reply",
     "use_draft",
 ]

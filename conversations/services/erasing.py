@@ -26,6 +26,7 @@ from conversations.models import (
     Attachment,
     Attempt,
     Contact,
+    ContactLabel,
     Conversation,
     Delivery,
     Message,
@@ -151,6 +152,7 @@ def _spoken(conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
 
 
 def _wipe_contact(contact: Contact) -> None:
+    ContactLabel.objects.filter(contact=contact).delete()
     contact.name = contact.phone = contact.email = contact.language = ""
     contact.attributes = {}
     contact.erased_at = timezone.now()

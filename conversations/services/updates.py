@@ -1,54 +1,18 @@
-"""Smaller changes of a conversation: labels, attributes, priority, reading."""
+"""Smaller changes of a conversation: attributes, priority, reading."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 
 from accounts.models import Member
-from conversations.models import Contact, Conversation, ConversationLabel, Label
+from conversations.models import Contact, Conversation
 from conversations.services import events
 from conversations.services.courtesies import acknowledge
 from conversations.services.holding import check_may_act
-from conversations.services.lines import add_line
 from conversations.services.locking import lock
-
-
-@transaction.atomic
-def add_labels(
-    conversation: Conversation, names: Iterable[str], *, by: Member | None
-) -> Conversation:
-    """Add labels by name; unknown ones are made. Adding one that is there changes nothing."""
-    conversation = lock(conversation)
-    check_may_act(conversation, by)
-    for name in _clean(names):
-        label, _created = Label.objects.get_or_create(name=name)
-        _link, added = ConversationLabel.objects.get_or_create(
-            conversation=conversation, label=label
-        )
-        if added:
-            add_line(conversation, "labelled", by=by, label=name)
-            events.record(conversation, "conversation.updated", actor=by, labels_added=[name])
-    return conversation
-
-
-@transaction.atomic
-def remove_labels(
-    conversation: Conversation, names: Iterable[str], *, by: Member | None
-) -> Conversation:
-    """Take labels off; those that are not there are passed over."""
-    conversation = lock(conversation)
-    check_may_act(conversation, by)
-    for name in _clean(names):
-        removed, _rows = ConversationLabel.objects.filter(
-            conversation=conversation, label__name=name
-        ).delete()
-        if removed:
-            add_line(conversation, "unlabelled", by=by, label=name)
-            events.record(conversation, "conversation.updated", actor=by, labels_removed=[name])
-    return conversation
 
 
 @transaction.atomic
@@ -111,7 +75,3 @@ def mark_read(conversation: Conversation, *, by: Member) -> Conversation:
 
 def merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**old, **new}.items() if value is not None}
-
-
-def _clean(names: Iterable[str]) -> list[str]:
-    return [name for raw in names if (name := raw.strip()[:60])]
