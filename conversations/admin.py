@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -36,6 +38,7 @@ def mask_contact(contact: Contact) -> Contact:
     contact.name = mask(contact.name)
     contact.phone = mask(contact.phone)
     contact.email = mask(contact.email)
+    contact.identifier = mask(contact.identifier)
     return contact
 
 
@@ -47,7 +50,8 @@ class ContactAdmin(ContentAdmin):
     list_filter = ("blocked",)
     ordering = ("-updated_at", "-pk")
     fields = (
-        "shown_name", "phone", "email", "language", "blocked", "known_as", "more", "created_at",
+        "shown_name", "phone", "email", "identifier", "language", "blocked", "known_as", "more",
+        "created_at",
     )  # fmt: skip
 
     @admin.display(description=gettext_lazy("Name"))
@@ -66,6 +70,10 @@ class ContactAdmin(ContentAdmin):
     @admin.display(description=gettext_lazy("Attributes"))
     def more(self, contact: Contact) -> SafeString:
         return pretty(contact.attributes)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Contact]:
+        """Without those who turned out to be somebody else: nothing of them is left."""
+        return super().get_queryset(request).filter(merged_into=None)
 
     def masked(self, row: Contact) -> Contact:
         return mask_contact(row)

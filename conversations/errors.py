@@ -68,6 +68,15 @@ class WrongStateError(DeskError):
     code = "wrong_state"
 
 
+class BusyError(WrongStateError):
+    """Somebody is writing there at this very moment."""
+
+    code = "busy"
+
+    def default_message(self) -> str:
+        return _("Somebody is writing in one of these conversations just now. Try again.")
+
+
 class FieldError(DeskError):
     """Something cannot be kept so; `field` names what is wrong."""
 

@@ -81,8 +81,8 @@ class ContactSerializer(serializers.ModelSerializer[Contact]):
     class Meta:
         model = Contact
         fields = [
-            "id", "name", "phone", "email", "language", "attributes", "labels", "blocked",
-            "erased_at", "created_at", "updated_at",
+            "id", "name", "phone", "email", "identifier", "language", "attributes", "labels",
+            "blocked", "erased_at", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -232,11 +232,21 @@ class ContactChangeSerializer(StrictSerializer):
     name = serializers.CharField(max_length=250, allow_blank=True, required=False)
     phone = serializers.RegexField(r"^(\+[0-9]{6,15})?$", required=False, allow_blank=True)
     email = serializers.EmailField(max_length=254, allow_blank=True, required=False)
+    identifier = serializers.CharField(
+        max_length=250,
+        allow_blank=True,
+        required=False,
+        help_text="What the business itself calls them; no two contacts have the same.",
+    )
     language = serializers.RegexField(
         "^([a-z]{2,3}(-[A-Za-z0-9]{2,8})?)?$", max_length=10, allow_blank=True, required=False
     )
     attributes = AttributesField(required=False, help_text="Merged; null removes.")
     blocked = serializers.BooleanField(required=False)
+
+
+class MergeSerializer(StrictSerializer):
+    contact = RefField(Contact, help_text="Who turned out to be the same customer.")
 
 
 class ConversationChangeSerializer(StrictSerializer):

@@ -10,17 +10,19 @@ from django.db import DatabaseError
 from accounts.models import Account
 from accounts.tenancy import account_context
 from conversations.services.erasing import erase_latecomers
+from conversations.services.merging import move_latecomers
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task
 def wipe_latecomers() -> int:
-    """What was under way when a contact was erased; beat starts it every few minutes."""
+    """What was under way when a contact was merged or erased; beat starts it every few minutes."""
     wiped = 0
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
         try:
             with account_context(account_id):
+                move_latecomers()
                 wiped += erase_latecomers()
         except DatabaseError:  # the next run does it; the other accounts do not wait for it
             logger.exception("latecomers not wiped account=%d", account_id)

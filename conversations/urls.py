@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from conversations import acts, setup_pages, ui, views
+from conversations import acts, merging_pages, setup_pages, ui, views
 
 urlpatterns = [
     path("", include("conversations.api_urls")),
@@ -25,6 +25,7 @@ urlpatterns = [
     path("inbox/<str:public_id>/label-contact/", acts.label_contact, name="label_contact"),
     path("inbox/<str:public_id>/read/", acts.read, name="read"),
     path("inbox/<str:public_id>/erase/", acts.erase, name="erase_contact"),
+    path("inbox/<str:public_id>/merge/", merging_pages.merge, name="merge_contacts"),
     path("inbox/<str:public_id>/replies/", views.offer_replies, name="offer_replies"),
     path("inbox/<str:public_id>/reply/", acts.reply, name="reply"),
     path("inbox/<str:public_id>/drafts/<str:message>/use/", acts.use_draft, name="use_draft"),

@@ -34,8 +34,13 @@ ROLES = {
 }  # fmt: skip
 # What the table allows to a role and the act itself refuses: people's acts, agents' acts.
 REFUSED_LATER = {
-    "agent": {"take_over", "give_back", "read", "use", "discard"},
+    "agent": {"take_over", "give_back", "read", "use", "discard", "create_contact"},
     "person": {"answer"}, "supervisor": {"answer"}, "admin": {"answer"}, "owner": {"answer"},
+}  # fmt: skip
+
+# Actions whose own name says too little.
+NAMED = {
+    ("api-answer", "create"): "answer", ("api-contacts-list", "create"): "create_contact",
 }  # fmt: skip
 
 
@@ -80,7 +85,7 @@ def routes() -> list[Route]:
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", raw).removesuffix("$").replace("/?", "/")
         actions: dict[str, str] = getattr(pattern.callback, "actions", {})
         for method, action in actions.items():
-            name = "answer" if pattern.name == "api-answer" else action
+            name = NAMED.get((pattern.name, action), action)
             found.append(Route(name, path, view, method, action))
     return found
 

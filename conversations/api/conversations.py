@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet
+from django.db.models import F, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_filters import rest_framework as filters
@@ -60,12 +61,23 @@ def shown(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
     )
 
 
+class ContactRefFilter(RefFilter):
+    """Also by the id of somebody who turned out to be another contact."""
+
+    def filter(self, qs: Any, value: str) -> Any:
+        """In one query: the contact named, or the one it was merged into."""
+        if not value:
+            return qs
+        named = super().filter(Contact.objects.annotate(contact_id=F("pk")), value)
+        return qs.filter(contact__in=named.values(now=Coalesce("merged_into", "pk")))
+
+
 class ConversationFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
     status = filters.ChoiceFilter(choices=Conversation.Status.choices)
     assignee = filters.CharFilter(method="held_by")
     team = RefFilter(Team, field_name="team_id")
     inbox = RefFilter(Inbox, field_name="inbox_id")
-    contact = RefFilter(Contact, field_name="contact_id")
+    contact = ContactRefFilter(Contact, field_name="contact_id")
     label = filters.CharFilter(method="labelled")
     priority = filters.ChoiceFilter(choices=Conversation.Priority.choices)
     q = filters.CharFilter(method="search")

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='label',
             name='description',
-            field=models.CharField(blank=True, db_default='', max_length=250, verbose_name='description'),
+            field=models.CharField(blank=True, db_default='', default='', max_length=250, verbose_name='description'),
         ),
         migrations.AddField(
             model_name='label',

@@ -5,13 +5,29 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
 from conversations.messages import Identifier
 from conversations.models.inbox import Inbox
 from conversations.models.label import Label
+
+
+class ContactQuerySet(AccountQuerySet["Contact"]):
+    def present(self) -> ContactQuerySet:
+        """Without those who turned out to be somebody else."""
+        return self.filter(merged_into=None)
+
+    def matching(self, text: str) -> ContactQuerySet:
+        """With `text` in name, phone, e-mail or identifier."""
+        return self.filter(
+            Q(name__icontains=text)
+            | Q(phone__contains=text.replace(" ", ""))
+            | Q(email__icontains=text)
+            | Q(identifier__icontains=text)
+        )
 
 
 class Contact(AccountModel):
@@ -23,20 +39,52 @@ class Contact(AccountModel):
     language = models.CharField(max_length=10, blank=True)
     attributes = models.JSONField(default=dict, blank=True)
     blocked = models.BooleanField(default=False)
+    # What the business itself calls them, in its shop or its CRM.
+    identifier = models.CharField(
+        _("identifier"), max_length=250, blank=True, default="", db_default=""
+    )
     labels = models.ManyToManyField(Label, through="ContactLabel", related_name="contacts")
     # Since then nothing is known of them but their conversations' numbers (SX-101).
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Who they turned out to be; nothing else is known here then (`services.merging`).
+    merged_into = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,  # `contact_merged` has the few that there are
+    )
+    merged_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = AccountManager.from_queryset(ContactQuerySet)()  # type: ignore[misc]  # narrower
     public_id = PublicId("con")
 
     class Meta(AccountModel.Meta):
-        indexes = [models.Index(fields=["account", "-updated_at", "-id"], name="contact_recent")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "identifier"],
+                condition=~Q(identifier=""),
+                name="contact_identifier_once",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["account", "-updated_at", "-id"], name="contact_recent"),
+            models.Index(
+                fields=["merged_into"],
+                condition=Q(merged_into__isnull=False),
+                name="contact_merged",
+            ),
+        ]
 
     def __str__(self) -> str:
         if self.erased_at is not None:
             return str(_("Erased customer"))
+        if self.merged_into_id is not None:
+            return str(_("Merged customer"))
         return self.name or self.phone or str(_("Unknown customer"))
 
     @property

@@ -18,7 +18,9 @@ SHADES = {
 class Label(AccountModel):
     name = models.CharField(_("name"), max_length=60)
     colour = models.CharField(_("colour"), max_length=12, default="slate")
-    description = models.CharField(_("description"), max_length=250, blank=True, db_default="")
+    description = models.CharField(
+        _("description"), max_length=250, blank=True, default="", db_default=""
+    )
     # Whether the list of conversations offers it as a filter.
     in_filters = models.BooleanField(default=True, db_default=True)
 

@@ -4,7 +4,7 @@ Each runs in one transaction inside `account_context`, locks the conversation fi
 and returns the object it changed.
 """
 
-from conversations.services.contacts import update_contact
+from conversations.services.contacts import create_contact, update_contact
 from conversations.services.erasing import erase_contact
 from conversations.services.holding import (
     assign,
@@ -29,6 +29,7 @@ from conversations.services.labels import (
     set_labels,
     update_label,
 )
+from conversations.services.merging import merge_contacts
 from conversations.services.moving import Reason
 from conversations.services.outbound import (
     Saying,
@@ -58,6 +59,7 @@ __all__ = [
     "add_note",
     "assign",
     "assign_many",
+    "create_contact",
     "create_label",
     "create_saved_reply",
     "delete_label",
@@ -67,6 +69,7 @@ __all__ = [
     "hand_off",
     "keep_draft",
     "mark_read",
+    "merge_contacts",
     "post_message",
     "post_messages",
     "receive",

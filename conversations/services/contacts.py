@@ -1,32 +1,75 @@
-"""Changing what is known of a contact."""
+"""Who the customers are, and changing what is known of one."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts.audit import audit
 from accounts.models import Member
+from conversations.errors import FieldError, TakenError
 from conversations.models import Contact
 from conversations.services.updates import merge
 
-_FIELDS = frozenset({"name", "phone", "email", "language", "blocked"})
+_FIELDS = frozenset({"name", "phone", "email", "language", "identifier", "blocked"})
+# At least one of these tells who somebody is.
+_NAMING = ("name", "phone", "email", "identifier")
+
+
+@transaction.atomic
+def create_contact(*, by: Member, **fields: Any) -> Contact:
+    """A customer who has not written yet. Raises `FieldError` for nobody, `TakenError` for an
+    identifier that somebody has."""
+    contact = Contact(attributes=merge({}, fields.pop("attributes", None) or {}))
+    _set(contact, fields)
+    if not any(getattr(contact, name) for name in _NAMING):
+        raise FieldError("name", _("Give a name, a phone number, an e-mail or an identifier."))
+    _save(contact)
+    audit("contact.created", by=by, target=contact)
+    return contact
 
 
 @transaction.atomic
 def update_contact(contact: Contact, *, by: Member, **changes: Any) -> Contact:
-    """Change columns; `attributes` are merged, and a value of None removes its key."""
-    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    """Change columns; `attributes` are merged, and a value of None removes its key.
+
+    Raises `TakenError` for an identifier that somebody else has.
+    """
+    contact = lock_contact(contact.pk)
     attributes = changes.pop("attributes", None)
-    if unknown := changes.keys() - _FIELDS:
-        raise TypeError(f"not a column to change: {', '.join(sorted(unknown))}")
     was_blocked = contact.blocked
-    for name, value in changes.items():
-        setattr(contact, name, value)
+    _set(contact, changes)
     if attributes is not None:
         contact.attributes = merge(contact.attributes, attributes)
-    contact.save()
+    _save(contact)
     if contact.blocked != was_blocked:
         audit("contact.blocked" if contact.blocked else "contact.unblocked", by=by, target=contact)
     return contact
+
+
+def lock_contact(pk: int) -> Contact:
+    """The contact as it is now, locked; of somebody who was merged, the one they are now."""
+    contact = Contact.objects.select_for_update().get(pk=pk)
+    while contact.merged_into_id is not None:
+        contact = Contact.objects.select_for_update().get(pk=contact.merged_into_id)
+    return contact
+
+
+def _set(contact: Contact, values: dict[str, Any]) -> None:
+    if unknown := values.keys() - _FIELDS:
+        raise TypeError(f"not a column to change: {', '.join(sorted(unknown))}")
+    for name, value in values.items():
+        setattr(contact, name, value)
+
+
+def _save(contact: Contact) -> None:
+    try:
+        with transaction.atomic():
+            contact.save()
+    except IntegrityError as error:
+        if "contact_identifier_once" not in str(error):
+            raise
+        message = _("There is a customer with this identifier already.")
+        raise TakenError("identifier", message) from error

@@ -33,6 +33,7 @@ from conversations.models import (
     Timer,
 )
 from conversations.services import events, outbox
+from conversations.services.contacts import lock_contact
 from conversations.services.holding import resolve
 from conversations.services.locking import lock_many
 from conversations.signals import contact_erased
@@ -67,7 +68,7 @@ def erase_contact(contact: Contact, *, by: Member | None) -> None:
 
     Agents that had one of them hear `contact.erased`, so that they forget as well.
     """
-    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    contact = lock_contact(contact.pk)
     if contact.erased_at is not None:
         return
     pks = Conversation.objects.filter(contact=contact).order_by("pk").values_list("pk", flat=True)
@@ -153,7 +154,7 @@ def _spoken(conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
 
 def _wipe_contact(contact: Contact) -> None:
     ContactLabel.objects.filter(contact=contact).delete()
-    contact.name = contact.phone = contact.email = contact.language = ""
+    contact.name = contact.phone = contact.email = contact.language = contact.identifier = ""
     contact.attributes = {}
     contact.erased_at = timezone.now()
     contact.save()

@@ -14,6 +14,7 @@ from accounts.models import Member
 from conversations.errors import FieldError, TakenError, WrongStateError
 from conversations.models import Contact, ContactLabel, Conversation, ConversationLabel, Label
 from conversations.services import events
+from conversations.services.contacts import lock_contact
 from conversations.services.holding import check_may_act
 from conversations.services.lines import add_line
 from conversations.services.locking import lock
@@ -184,7 +185,7 @@ def _relabel(contact: Contact, *, add: Sequence[str] = (), remove: Sequence[str]
 
 def _present(contact: Contact) -> Contact:
     """The contact as it is now, locked; somebody who was erased gets no words any more."""
-    contact = Contact.objects.select_for_update().get(pk=contact.pk)
+    contact = lock_contact(contact.pk)
     if contact.erased_at is not None:
         raise WrongStateError(_("This customer was erased."))
     return contact

@@ -140,6 +140,7 @@ _VERBS: dict[str, dict[str, Sentence]] = {
     "unlabelled": {
         "": lambda f: _by(_("Label “%(name)s” removed") % {"name": f.get("label", "")}, f)
     },
+    "merged": {"": lambda f: _by(_("Merged into one customer with another"), f)},
     "number_changed": {"": lambda f: _("The customer has a new number")},
     "not_told": {"": lambda f: _("The customer could not be told that people will answer")},
     "answer_refused": {

@@ -25,6 +25,7 @@ EVENT_TYPES: Mapping[str, Promise] = {
     "message.draft_kept": _("An answer came too late and is kept as a draft"),
     "message.draft_discarded": _("A kept draft was used or put away"),
     "contact.updated": _("A customer has a new number"),
+    "contact.merged": _("Two customers turned out to be one: `merged` is `into` now"),
     "contact.erased": _("A customer asked to be forgotten: forget what you keep of them"),
 }
 

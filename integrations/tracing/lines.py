@@ -220,6 +220,7 @@ def _title(event: Event) -> str:
         "message.draft_kept": _("A draft was kept"),
         "message.draft_discarded": _("A draft was put away"),
         "contact.updated": _("The contact was changed"),
+        "contact.merged": _("The contact was merged with another"),
         "contact.erased": _("The contact was erased"),
     }
     return words.get(event.type, event.type)

@@ -1,0 +1,286 @@
+"""Contacts: made before they write, known by the business's own identifier, and merged into one."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from accounts.ids import encode
+from accounts.models import AuditEntry
+from accounts.tenancy import account_context
+from conversations import services
+from conversations.errors import BusyError, FieldError, TakenError, WrongStateError
+from conversations.models import Address, Contact, ContactLabel, Conversation, Event, Message
+from conversations.services.merging import move_latecomers
+from tests.api import code_of
+from tests.conversations.test_views import logged_in
+from tests.factories import make_conversation, make_house, make_inbox, said
+
+
+@pytest.fixture
+def two(house: SimpleNamespace) -> SimpleNamespace:
+    """Ion of the shop, and the Ion who wrote from elsewhere."""
+    house.ours = make_conversation(house.inbox, "Hello", contact_name="Ion")
+    house.other_inbox = make_inbox(house.account, name="Shop")
+    house.theirs = make_conversation(house.other_inbox, "Hi", contact_name="Ionel", visitor="v7")
+    house.base, house.mergee = house.ours.contact, house.theirs.contact
+    return house
+
+
+def known(contact: Contact) -> Contact:
+    return Contact.objects.get(pk=contact.pk)
+
+
+# --- Making --------------------------------------------------------------------------------------
+
+
+def test_somebody_is_known_before_they_write(house: SimpleNamespace) -> None:
+    made = services.create_contact(
+        by=house.owner, name="Ion", identifier="crm-1", attributes={"vip": True, "x": None}
+    )
+    assert (known(made).identifier, known(made).attributes) == ("crm-1", {"vip": True})
+    with pytest.raises(FieldError):
+        services.create_contact(by=house.owner, language="ro")
+    with pytest.raises(TakenError):
+        services.create_contact(by=house.owner, name="Other", identifier="crm-1")
+    other = services.create_contact(by=house.owner, name="Other")
+    services.create_contact(by=house.owner, name="A third")  # nobody's identifier is empty twice
+    with pytest.raises(TakenError):
+        services.update_contact(other, by=house.owner, identifier="crm-1")
+
+
+def test_an_erased_customer_has_no_identifier_any_more(house: SimpleNamespace) -> None:
+    made = services.create_contact(by=house.owner, name="Ion", identifier="crm-1")
+    services.erase_contact(made, by=house.owner)
+    assert known(made).identifier == ""
+
+
+# --- Merging -------------------------------------------------------------------------------------
+
+
+def test_everything_of_the_other_belongs_to_the_one_that_is_kept(two: SimpleNamespace) -> None:
+    services.update_contact(two.base, by=two.owner, attributes={"size": "L"})
+    services.update_contact(
+        two.mergee, by=two.owner, email="ion@example.test", identifier="crm-1", language="ro",
+        attributes={"size": "S", "city": "Cluj"},
+    )  # fmt: skip
+    services.set_contact_labels(two.base, ["vip"])
+    services.set_contact_labels(two.mergee, ["vip", "late"])
+    merged = services.merge_contacts(two.base, two.mergee, by=two.owner)
+    base, mergee = known(two.base), known(two.mergee)
+    assert merged == base
+    assert (base.name, base.email, base.identifier, base.language) == (
+        "Ion", "ion@example.test", "crm-1", "ro",
+    )  # fmt: skip
+    assert base.attributes == {"size": "L", "city": "Cluj"}
+    assert set(base.labels.values_list("name", flat=True)) == {"vip", "late"}
+    assert Conversation.objects.filter(contact=base).count() == 2
+    assert Address.objects.filter(contact=base).count() == 2
+    assert (mergee.merged_into, mergee.name, mergee.email, mergee.attributes) == (base, "", "", {})
+    assert str(mergee) == "Merged customer"
+    assert not ContactLabel.objects.filter(contact=mergee).exists()
+
+
+def test_a_merge_is_told_in_what_moved_and_in_the_audit_log(two: SimpleNamespace) -> None:
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    [event] = Event.objects.filter(type="contact.merged")
+    assert event.conversation == two.theirs
+    assert event.data == {
+        "merged": two.mergee.public_id,
+        "into": two.base.public_id,
+        "actor": two.owner.public_id,
+    }
+    line = Message.objects.get(conversation=two.theirs, direction="system")
+    assert line.text == "Merged into one customer with another by Olga"
+    entry = AuditEntry.objects.get(action="contact.merged")
+    assert entry.object_id == two.base.public_id
+    assert entry.changes == {"merged": two.mergee.public_id, "conversations": 1}
+
+
+def test_somebody_without_a_conversation_is_told_where_the_other_talks(
+    two: SimpleNamespace,
+) -> None:
+    silent = services.create_contact(by=two.owner, name="Ion", identifier="crm-1")
+    services.merge_contacts(two.base, silent, by=two.owner)
+    assert Event.objects.get(type="contact.merged").conversation == two.ours
+    assert known(two.base).identifier == "crm-1"
+    other = services.create_contact(by=two.owner, name="Ion")
+    services.merge_contacts(silent_pair(two), other, by=two.owner)
+    assert Event.objects.filter(type="contact.merged").count() == 1
+
+
+def silent_pair(two: SimpleNamespace) -> Contact:
+    return services.create_contact(by=two.owner, name="Nobody talks to them")
+
+
+def test_who_writes_from_either_address_is_the_one_that_is_kept(two: SimpleNamespace) -> None:
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    services.receive(two.other_inbox, said("Still me", visitor="v7", contact_name="Ionel"))
+    two.theirs.refresh_from_db()
+    assert (two.theirs.contact, two.theirs.preview) == (two.base, "Still me")
+    assert known(two.mergee).name == ""
+
+
+def test_some_cannot_be_merged(two: SimpleNamespace) -> None:
+    third = services.create_contact(by=two.owner, name="Third")
+    with pytest.raises(WrongStateError):
+        services.merge_contacts(two.base, two.base, by=two.owner)
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    for pair in ((two.mergee, third), (third, two.mergee)):
+        with pytest.raises(WrongStateError):
+            services.merge_contacts(*pair, by=two.owner)
+    services.erase_contact(third, by=two.owner)
+    for pair in ((two.base, third), (third, two.base)):
+        with pytest.raises(WrongStateError):
+            services.merge_contacts(*pair, by=two.owner)
+
+
+def test_a_chain_leads_to_its_end(two: SimpleNamespace) -> None:
+    last = services.create_contact(by=two.owner, name="Last")
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    services.merge_contacts(last, two.base, by=two.owner)
+    assert known(two.mergee).merged_into == known(two.base).merged_into == last
+    changed = services.update_contact(two.mergee, by=two.owner, email="x@example.test")
+    assert changed == last
+
+
+def test_erasing_by_an_old_id_erases_who_they_are_now(two: SimpleNamespace) -> None:
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    services.erase_contact(two.mergee, by=two.owner)
+    assert known(two.base).erased_at is not None
+    two.theirs.refresh_from_db()
+    assert (two.theirs.status, two.theirs.preview) == ("resolved", "")
+
+
+def test_what_was_under_way_is_moved_later(two: SimpleNamespace) -> None:
+    """A first message that knew the other from before the merge began its conversation with them."""
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    Conversation.objects.filter(pk=two.theirs.pk).update(contact=two.mergee)
+    Contact.objects.filter(pk=two.mergee.pk).update(phone="+40722000111")
+    assert move_latecomers() == 1
+    assert Conversation.objects.filter(contact=two.base).count() == 2
+    assert (known(two.base).phone, known(two.mergee).phone) == ("+40722000111", "")
+    assert move_latecomers() == 0
+
+
+def test_a_latecomer_brings_nothing_back_to_somebody_erased(two: SimpleNamespace) -> None:
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    services.erase_contact(two.base, by=two.owner)
+    Contact.objects.filter(pk=two.mergee.pk).update(name="Ion again")
+    move_latecomers()
+    assert (known(two.base).name, known(two.mergee).name) == ("", "")
+
+
+def test_a_merge_gives_up_before_it_stands_in_anybodys_way(clean_database: None) -> None:
+    """Somebody holds the conversation and wants its contact, which is the other way round."""
+    house = make_house()
+    with account_context(house.account):
+        base = services.create_contact(by=house.owner, name="Ion")
+    thread = make_conversation(house.inbox)
+    held, go = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def write() -> None:
+        try:
+            with account_context(house.account):
+                Conversation.objects.select_for_update().get(pk=thread.pk)
+                held.set()
+                go.wait(10)
+                services.set_attributes(thread, {"size": "L"}, by=None)
+            done.append("written")
+        finally:
+            connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert held.wait(10)
+    with account_context(house.account):
+        mergee = Contact.objects.get(pk=thread.contact_id)
+        timer = threading.Timer(0.1, go.set)
+        timer.start()
+        with pytest.raises(BusyError):
+            services.merge_contacts(base, mergee, by=house.owner)
+    writer.join(10)
+    assert done == ["written"]
+    with account_context(house.account), transaction.atomic():
+        services.merge_contacts(base, mergee, by=house.owner)
+        assert known(base).attributes == {"size": "L"}
+
+
+# --- Pages ---------------------------------------------------------------------------------------
+
+
+def test_an_admin_finds_the_other_sees_both_and_says_yes(two: SimpleNamespace) -> None:
+    client: Any = logged_in(two.admin)
+    address = f"/inbox/{two.ours.public_id}/merge/"
+    assert address in client.get(f"/inbox/{two.ours.public_id}/").content.decode()
+    page = client.get(address, {"q": "ionel"}).content.decode()
+    assert f"?with={two.mergee.public_id}" in page
+    assert f"?with={two.base.public_id}" not in client.get(address, {"q": "ion"}).content.decode()
+    assert "Nobody found" in client.get(address, {"q": "zzz"}).content.decode()
+    asked = client.get(address, {"with": two.mergee.public_id}).content.decode()
+    assert "This cannot be undone" in asked
+    assert known(two.mergee).merged_into is None
+    assert client.post(address, {"with": two.mergee.public_id}).status_code == 302
+    assert known(two.mergee).merged_into == two.base
+    assert client.post(address, {"with": two.mergee.public_id}).status_code == 404
+
+
+def test_nobody_merges_what_is_not_theirs(two: SimpleNamespace) -> None:
+    address = f"/inbox/{two.ours.public_id}/merge/"
+    wanted = {"with": two.mergee.public_id}
+    for member, status in ((two.person, 403), (two.supervisor, 403), (two.outsider, 404)):
+        client: Any = logged_in(member)
+        assert client.get(address, wanted).status_code == status
+        assert client.post(address, wanted).status_code == status
+    assert known(two.mergee).merged_into is None
+
+
+# --- REST ----------------------------------------------------------------------------------------
+
+
+def test_contacts_are_made_over_rest(api: SimpleNamespace) -> None:
+    made = api.person.post(
+        "/v1/contacts/", {"name": "Ion", "identifier": "crm-1", "phone": "+40722000111"}
+    )
+    assert made.status_code == 201
+    assert (made.json()["identifier"], made.json()["labels"]) == ("crm-1", [])
+    assert code_of(api.person.post("/v1/contacts/", {"identifier": "crm-1"})) == "already_exists"
+    assert api.person.post("/v1/contacts/", {}).status_code == 400
+    assert api.agent.post("/v1/contacts/", {"name": "x"}).status_code == 403
+
+    def found(caller: Any, **query: str) -> int:
+        return len(caller.get("/v1/contacts/", **query).json()["results"])
+
+    for query in ({"identifier": "crm-1"}, {"q": "CRM-"}, {"q": "+40 722"}, {"q": "ion"}):
+        assert found(api.person, **query) == 1
+        assert found(api.outsider, **query) == 0
+    with account_context(api.house.outsider_account):  # each account has its own
+        services.create_contact(by=api.house.outsider, identifier="crm-1")
+
+
+def test_an_old_id_leads_to_who_they_are_now(api: SimpleNamespace) -> None:
+    base, mergee = (
+        encode("con", make_conversation(api.house.inbox).contact_id) for _each in range(2)
+    )
+    merged = api.admin.post(f"/v1/contacts/{base}/merge/", {"contact": mergee})
+    assert (merged.status_code, merged.json()["id"]) == (200, base)
+    assert api.person.get(f"/v1/contacts/{mergee}/").json()["id"] == base
+    assert api.person.patch(f"/v1/contacts/{mergee}/", {"name": "Ion"}).json()["id"] == base
+    for public_id in (base, mergee):
+        threads = api.person.get("/v1/conversations/", contact=public_id).json()["results"]
+        assert [row["contact"]["id"] for row in threads] == [base, base]
+    assert [row["id"] for row in api.person.get("/v1/contacts/").json()["results"]] == [base]
+    again = api.admin.post(f"/v1/contacts/{base}/merge/", {"contact": mergee})
+    assert (again.status_code, code_of(again)) == (409, "wrong_state")
+    assert (
+        api.supervisor.post(f"/v1/contacts/{base}/merge/", {"contact": mergee}).status_code == 403
+    )
+    assert api.outsider.get(f"/v1/contacts/{mergee}/").status_code == 404
+    theirs = encode("con", make_conversation(make_inbox(api.house.outsider_account)).contact_id)
+    assert api.admin.post(f"/v1/contacts/{base}/merge/", {"contact": theirs}).status_code == 400
+    assert api.outsider.post(f"/v1/contacts/{theirs}/merge/", {"contact": base}).status_code == 400
