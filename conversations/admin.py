@@ -12,7 +12,16 @@ from django.utils.translation import gettext_lazy
 
 from accounts.redaction import mask
 from accounts.staff import ContentAdmin, pretty, table
-from conversations.models import Contact, Conversation, Endpoint, Inbox, Label, Message, SavedReply
+from conversations.models import (
+    AttributeDefinition,
+    Contact,
+    Conversation,
+    Endpoint,
+    Inbox,
+    Label,
+    Message,
+    SavedReply,
+)
 
 SHOWN = 200
 
@@ -174,3 +183,12 @@ class LabelAdmin(ContentAdmin):
     search_fields = ("name",)
     ordering = ("name",)
     fields = ("name", "colour", "description", "in_filters")
+
+
+@admin.register(AttributeDefinition)
+class AttributeDefinitionAdmin(ContentAdmin):
+    list_display = ("name", "key", "of", "kind")
+    list_filter = ("of", "kind")
+    search_fields = ("name", "key")
+    ordering = ("of", "name")
+    fields = ("name", "key", "of", "kind", "values", "description", "created_at", "updated_at")

@@ -9,7 +9,7 @@ from conversations.api.contacts import ContactViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
 from conversations.api.outbox import DeliveryViewSet, EventViewSet
-from conversations.api.setup import LabelViewSet, SavedReplyViewSet
+from conversations.api.setup import AttributeDefinitionViewSet, LabelViewSet, SavedReplyViewSet
 
 router = Router()
 router.register("conversations", ConversationViewSet, "api-conversations")
@@ -20,6 +20,7 @@ router.register(
 )
 router.register("contacts", ContactViewSet, "api-contacts")
 router.register("labels", LabelViewSet, "api-labels")
+router.register("attribute_definitions", AttributeDefinitionViewSet, "api-definitions")
 router.register("saved_replies", SavedReplyViewSet, "api-saved-replies")
 router.register("events", EventViewSet, "api-events")
 router.register("deliveries", DeliveryViewSet, "api-deliveries")

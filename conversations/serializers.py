@@ -317,6 +317,9 @@ class LabelsSerializer(StrictSerializer):
 class AttributesSerializer(StrictSerializer):
     values = AttributesField()
     on = serializers.ChoiceField(choices=["contact", "conversation"], default="contact")
+    replace = serializers.BooleanField(
+        default=False, help_text="These and no others, instead of merging."
+    )
 
 
 class PrioritySerializer(StrictSerializer):

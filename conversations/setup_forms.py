@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
-from conversations.models import Label, SavedReply
+from conversations.models import AttributeDefinition, Label, SavedReply
 
 
 class SavedReplyForm(forms.ModelForm[SavedReply]):
@@ -60,6 +60,41 @@ class LabelSetupForm(forms.ModelForm[Label]):
         super().__init__(*args, **kwargs)
         # The colour field of browsers knows digits only.
         self.initial["colour"] = self.instance.shade
+
+    def validate_unique(self) -> None:
+        """The service knows; asking here would say it in other words."""
+
+
+class DefinitionForm(forms.ModelForm[AttributeDefinition]):
+    """A new one; `of` and `key` of one that is there stay as they are."""
+
+    values = forms.CharField(
+        label=_("Values of the list"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text=_("One on each line, for “one of a list” only."),
+    )
+
+    class Meta:
+        model = AttributeDefinition
+        fields = ("of", "key", "name", "description", "kind")
+        labels = {
+            "of": _("Of"),
+            "key": _("Key"),
+            "name": _("Name"),
+            "description": _("What it is for"),
+            "kind": _("Kind"),
+        }
+        help_texts = {"key": _("As programs write it, for instance: order_number.")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            del self.fields["of"], self.fields["key"]
+            self.initial["values"] = "\n".join(self.instance.values)
+
+    def clean_values(self) -> list[str]:
+        return str(self.cleaned_data["values"]).splitlines()
 
     def validate_unique(self) -> None:
         """The service knows; asking here would say it in other words."""

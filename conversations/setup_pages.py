@@ -1,4 +1,4 @@
-"""Settings of the desk: saved replies and labels."""
+"""Settings of the desk: saved replies, labels and attributes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from accounts.pages import done, find, show
 from accounts.permissions import Permission
 from conversations import services
 from conversations.errors import FieldError
-from conversations.models import ContactLabel, ConversationLabel, Label, SavedReply
-from conversations.setup_forms import LabelSetupForm, SavedReplyForm
+from conversations.models import (
+    AttributeDefinition,
+    ContactLabel,
+    ConversationLabel,
+    Label,
+    SavedReply,
+)
+from conversations.setup_forms import DefinitionForm, LabelSetupForm, SavedReplyForm
 
 page = require_http_methods(["GET", "HEAD", "POST"])
 # As many on a page; more are found by searching.
@@ -142,3 +148,54 @@ def delete_label(request: MemberRequest, public_id: str) -> HttpResponse:
     label = find(Label.objects.all(), Label.public_id, public_id)
     services.delete_label(label, by=request.member)
     return done(request, _("Label %(name)s is deleted.") % {"name": label}, "labels")
+
+
+# --- Attributes ----------------------------------------------------------------------------------
+
+
+@member_required(Permission.CONFIG_READ)
+@require_safe
+def definitions(request: MemberRequest) -> HttpResponse:
+    listed = AttributeDefinition.objects.order_by("of", "name")
+    return show(request, "conversations/setup/attributes.html", {"definitions": listed})
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def define_attribute(request: MemberRequest) -> HttpResponse:
+    form = DefinitionForm(request.POST or None)
+    if form.is_valid():
+        try:
+            made = services.define_attribute(**form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("%(name)s is defined.") % {"name": made}, "definitions")
+    return show(request, "conversations/setup/attribute.html", {}, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@page
+def change_definition(request: MemberRequest, public_id: str) -> HttpResponse:
+    rows = AttributeDefinition.objects.all()
+    definition = find(rows, AttributeDefinition.public_id, public_id)
+    form = DefinitionForm(request.POST or None, instance=definition)
+    if form.is_valid():
+        try:
+            services.update_definition(definition, **form.cleaned_data, by=request.member)
+        except FieldError as error:
+            form.add_error(error.field, error.message)
+        else:
+            return done(request, _("Saved."), "definitions")
+    context = {"definition": rows.get(pk=definition.pk)}
+    return show(request, "conversations/setup/attribute.html", context, form=form)
+
+
+@member_required(Permission.CONFIG_WRITE)
+@require_POST
+def delete_definition(request: MemberRequest, public_id: str) -> HttpResponse:
+    rows = AttributeDefinition.objects.all()
+    definition = find(rows, AttributeDefinition.public_id, public_id)
+    services.delete_definition(definition, by=request.member)
+    text = _("%(name)s is not defined any more.")
+    return done(request, text % {"name": definition}, "definitions")

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import Team
 from accounts.rest.fields import PublicIdField, RefField, StrictSerializer
-from conversations.models import Label, SavedReply
+from conversations.models import AttributeDefinition, Label, SavedReply
 
 
 class SavedReplySerializer(serializers.ModelSerializer[SavedReply]):
@@ -43,3 +43,31 @@ class LabelChangeSerializer(StrictSerializer):
     )
     description = serializers.CharField(max_length=250, allow_blank=True, required=False)
     in_filters = serializers.BooleanField(required=False)
+
+
+class AttributeDefinitionSerializer(serializers.ModelSerializer[AttributeDefinition]):
+    id = PublicIdField()
+
+    class Meta:
+        model = AttributeDefinition
+        fields = [
+            "id", "of", "key", "name", "description", "kind", "values", "created_at", "updated_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class DefinitionChangeSerializer(StrictSerializer):
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(max_length=250, allow_blank=True, required=False)
+    kind = serializers.ChoiceField(choices=AttributeDefinition.Kind.choices, required=False)
+    values = serializers.ListField(
+        child=serializers.CharField(max_length=250),
+        max_length=200,
+        required=False,
+        help_text="What a list offers.",
+    )
+
+
+class NewDefinitionSerializer(DefinitionChangeSerializer):
+    of = serializers.ChoiceField(choices=AttributeDefinition.Of.choices)
+    key = serializers.CharField(max_length=60)

@@ -34,6 +34,18 @@ urlpatterns = [
     path("settings/labels/new/", setup_pages.create_label, name="create_label"),
     path("settings/labels/<str:public_id>/", setup_pages.change_label, name="change_label"),
     path("settings/labels/<str:public_id>/delete/", setup_pages.delete_label, name="delete_label"),
+    path("settings/attributes/", setup_pages.definitions, name="definitions"),
+    path("settings/attributes/new/", setup_pages.define_attribute, name="define_attribute"),
+    path(
+        "settings/attributes/<str:public_id>/",
+        setup_pages.change_definition,
+        name="change_definition",
+    ),
+    path(
+        "settings/attributes/<str:public_id>/delete/",
+        setup_pages.delete_definition,
+        name="delete_definition",
+    ),
     path("settings/replies/", setup_pages.saved_replies, name="saved_replies"),
     path("settings/replies/new/", setup_pages.create_saved_reply, name="create_saved_reply"),
     path(

@@ -22,10 +22,11 @@ from accounts import ids
 from accounts.auth import MemberRequest, View, member_required
 from accounts.models import Member, Team
 from accounts.permissions import Permission
-from conversations import desk, thread
+from conversations import attributes, desk, thread
 from conversations.file_serving import answer_with
 from conversations.models import (
     Attachment,
+    AttributeDefinition,
     Conversation,
     Event,
     Inbox,
@@ -216,6 +217,7 @@ def conversation_context(request: MemberRequest, conversation: Conversation) -> 
         "all_labels": list(Label.objects.order_by("name")),
         "contact_labels": list(conversation.contact.labels.order_by("name")),
         "snoozes": desk.snooze_choices(timezone.now()),
+        "attributes": attributes_of(conversation),
         "identifiers": list(conversation.address.identifiers.order_by("kind")),
         "assignments": list(
             conversation.assignments.select_related("member", "team", "by").order_by("-epoch")[:10]
@@ -225,6 +227,19 @@ def conversation_context(request: MemberRequest, conversation: Conversation) -> 
         ),
         "list_query": desk.Query.of(_page_query(request)).string(),
     }
+
+
+def attributes_of(conversation: Conversation) -> list[attributes.Shown]:
+    """The customer's and the conversation's own, by the names that the account gave them."""
+    definitions = list(AttributeDefinition.objects.all())
+    return [
+        one
+        for of, values in (
+            (AttributeDefinition.Of.CONTACT, conversation.contact.attributes),
+            (AttributeDefinition.Of.CONVERSATION, conversation.attributes),
+        )
+        for one in attributes.shown(values, [each for each in definitions if each.of == of])
+    ]
 
 
 def _page_query(request: MemberRequest) -> dict[str, str]:

@@ -85,7 +85,7 @@ def routes() -> list[Route]:
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", raw).removesuffix("$").replace("/?", "/")
         actions: dict[str, str] = getattr(pattern.callback, "actions", {})
         for method, action in actions.items():
-            name = NAMED.get((pattern.name, action), action)
+            name = NAMED.get((str(pattern.name), action), action)
             found.append(Route(name, path, view, method, action))
     return found
 
@@ -176,6 +176,7 @@ def things(api: SimpleNamespace) -> dict[str, str]:
             webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact,
             message, rule, invitation, Replay.objects.create(endpoint=webhook), Label.objects.get(),
             Delivery.objects.first(),
+            services.define_attribute(of="contact", key="x", name="Hello there", by=house.owner),
             services.create_saved_reply(code="hi", text="Hello there", by=house.owner),
             ApiToken.objects.filter(account=house.account).first(),
         ]  # fmt: skip

@@ -345,6 +345,8 @@ def test_only_listed_places_look_past_wall_1() -> None:
 KINDS = {
     "agents": "agent",
     "assignments": "conversation",
+    "attribute_definitions": "definition",
+    "attributes": "definition",
     "contacts": "contact",
     "conversations": "conversation",
     "deliveries": "delivery",
@@ -418,6 +420,9 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         token_sha256=b"x" * 32, expires_at=timezone.now(),
     )  # fmt: skip
     webhook = factories.make_webhook(house.account, name=f"{CANARY} webhook")
+    definition = services.define_attribute(
+        of="contact", key=CANARY, name=f"{CANARY} attribute", by=house.owner
+    )
     reply = services.create_saved_reply(code=CANARY, text=f"{CANARY} reply", by=house.owner)
     house.team.name = f"{CANARY} team"
     house.team.save()
@@ -429,6 +434,7 @@ def treasure(house: SimpleNamespace) -> SimpleNamespace:
         "conversation": conversation.public_id,
         "endpoint": house.agent.endpoint.public_id,
         "replay": Replay.objects.create(endpoint=house.agent.endpoint).public_id,
+        "definition": definition.public_id,
         "delivery": Delivery.objects.filter(conversation=conversation)[0].public_id,
         "draft": draft.public_id,
         "inbox": house.inbox.public_id,

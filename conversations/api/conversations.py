@@ -235,10 +235,14 @@ class ConversationViewSet(AccountViewSet):
     @extend_schema(request=AttributesSerializer, responses=ConversationSerializer)
     @action(detail=True, methods=["post"])
     def attributes(self, request: Request, id: str) -> Response:  # noqa: A002
-        """Merge into the contact's attributes or the conversation's own; null removes."""
+        """Merge into the contact's attributes or the conversation's own (null removes), or `replace` them.
+
+        What does not fit the account's definitions is refused.
+        """
         given = self.shape(AttributesSerializer)
         conversation = self._to_change(id)
-        services.set_attributes(conversation, given["values"], by=self.member, on=given["on"])
+        change = services.replace_attributes if given["replace"] else services.set_attributes
+        change(conversation, given["values"], by=self.member, on=given["on"])
         return self._show(conversation)
 
     @extend_schema(request=PrioritySerializer, responses=ConversationSerializer)

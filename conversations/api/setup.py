@@ -16,10 +16,13 @@ from accounts.permissions import Permission
 from accounts.rest.filters import RefFilter, SinceFilter, search_words
 from accounts.rest.views import AccountViewSet
 from conversations import services
-from conversations.models import Label, SavedReply
+from conversations.models import AttributeDefinition, Label, SavedReply
 from conversations.setup_serializers import (
+    AttributeDefinitionSerializer,
+    DefinitionChangeSerializer,
     LabelChangeSerializer,
     LabelSerializer,
+    NewDefinitionSerializer,
     SavedReplyChangeSerializer,
     SavedReplySerializer,
 )
@@ -112,4 +115,45 @@ class LabelViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
 
     def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
         services.delete_label(self.get_object(), by=self.member)
+        return Response(status=204)
+
+
+class DefinitionFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
+    of = filters.ChoiceFilter(choices=AttributeDefinition.Of.choices)
+    key = filters.CharFilter()
+    kind = filters.ChoiceFilter(choices=AttributeDefinition.Kind.choices)
+
+
+class AttributeDefinitionViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
+    """What stands in the attributes of contacts and conversations. Values that do not fit are refused."""
+
+    model = AttributeDefinition
+    serializer_class = AttributeDefinitionSerializer
+    filterset_class = DefinitionFilter
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "list": P.CONFIG_READ,
+        "retrieve": P.CONFIG_READ,
+        "create": P.CONFIG_WRITE,
+        "partial_update": P.CONFIG_WRITE,
+        "destroy": P.CONFIG_WRITE,
+    }
+
+    def rows(self) -> QuerySet[AttributeDefinition]:
+        return AttributeDefinition.objects.all()
+
+    @extend_schema(request=NewDefinitionSerializer, responses={201: AttributeDefinitionSerializer})
+    def create(self, request: Request) -> Response:
+        given = self.shape(NewDefinitionSerializer)
+        return self.answer(services.define_attribute(by=self.member, **given), status=201)
+
+    @extend_schema(request=DefinitionChangeSerializer, responses=AttributeDefinitionSerializer)
+    def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Everything but `of` and `key`; what stands there already stays."""
+        changes = self.shape(DefinitionChangeSerializer, partial=True)
+        definition = services.update_definition(self.get_object(), by=self.member, **changes)
+        return self.answer(definition)
+
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
+        """The values stay, and may be anything from now on."""
+        services.delete_definition(self.get_object(), by=self.member)
         return Response(status=204)

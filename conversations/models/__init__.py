@@ -1,5 +1,6 @@
 """What was said, who has it, and what still has to travel."""
 
+from conversations.models.attribute import AttributeDefinition
 from conversations.models.contact import Address, AddressIdentifier, Contact, ContactLabel
 from conversations.models.conversation import (
     Assignment,
@@ -31,6 +32,7 @@ __all__ = [
     "Assignment",
     "Attachment",
     "Attempt",
+    "AttributeDefinition",
     "CallbackToken",
     "Contact",
     "ContactLabel",

@@ -4,6 +4,13 @@ Each runs in one transaction inside `account_context`, locks the conversation fi
 and returns the object it changed.
 """
 
+from conversations.services.attributes import (
+    define_attribute,
+    delete_definition,
+    replace_attributes,
+    set_attributes,
+    update_definition,
+)
 from conversations.services.contacts import create_contact, update_contact
 from conversations.services.erasing import erase_contact
 from conversations.services.holding import (
@@ -47,7 +54,6 @@ from conversations.services.saved_replies import (
 from conversations.services.statuses import receive_statuses
 from conversations.services.updates import (
     mark_read,
-    set_attributes,
     set_priority,
 )
 
@@ -62,6 +68,8 @@ __all__ = [
     "create_contact",
     "create_label",
     "create_saved_reply",
+    "define_attribute",
+    "delete_definition",
     "delete_label",
     "delete_saved_reply",
     "erase_contact",
@@ -78,6 +86,7 @@ __all__ = [
     "remove_contact_labels",
     "remove_labels",
     "reopen",
+    "replace_attributes",
     "resolve",
     "set_attributes",
     "set_contact_labels",
@@ -87,6 +96,7 @@ __all__ = [
     "take_over",
     "unassign",
     "update_contact",
+    "update_definition",
     "update_label",
     "update_saved_reply",
     "use_draft",

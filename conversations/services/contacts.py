@@ -11,7 +11,7 @@ from accounts.audit import audit
 from accounts.models import Member
 from conversations.errors import FieldError, TakenError
 from conversations.models import Contact
-from conversations.services.updates import merge
+from conversations.services.attributes import check_fit, merge
 
 _FIELDS = frozenset({"name", "phone", "email", "language", "identifier", "blocked"})
 # At least one of these tells who somebody is.
@@ -20,9 +20,11 @@ _NAMING = ("name", "phone", "email", "identifier")
 
 @transaction.atomic
 def create_contact(*, by: Member, **fields: Any) -> Contact:
-    """A customer who has not written yet. Raises `FieldError` for nobody, `TakenError` for an
-    identifier that somebody has."""
-    contact = Contact(attributes=merge({}, fields.pop("attributes", None) or {}))
+    """A customer who has not written yet. Raises `FieldError` for nobody and for attributes that do not
+    fit, `TakenError` for an identifier that somebody has."""
+    attributes = fields.pop("attributes", None) or {}
+    check_fit("contact", attributes)
+    contact = Contact(attributes=merge({}, attributes))
     _set(contact, fields)
     if not any(getattr(contact, name) for name in _NAMING):
         raise FieldError("name", _("Give a name, a phone number, an e-mail or an identifier."))
@@ -35,13 +37,15 @@ def create_contact(*, by: Member, **fields: Any) -> Contact:
 def update_contact(contact: Contact, *, by: Member, **changes: Any) -> Contact:
     """Change columns; `attributes` are merged, and a value of None removes its key.
 
-    Raises `TakenError` for an identifier that somebody else has.
+    Raises `TakenError` for an identifier that somebody else has, `FieldError` for attributes that do not
+    fit.
     """
     contact = lock_contact(contact.pk)
     attributes = changes.pop("attributes", None)
     was_blocked = contact.blocked
     _set(contact, changes)
     if attributes is not None:
+        check_fit("contact", attributes)
         contact.attributes = merge(contact.attributes, attributes)
     _save(contact)
     if contact.blocked != was_blocked:
