@@ -18,6 +18,7 @@ from accounts import services
 from accounts.errors import NotAllowedError
 from accounts.models import Account, ApiToken, Invitation, Member, Team
 from accounts.permissions import Permission
+from accounts.rest.filters import RefFilter
 from accounts.rest.views import AccountViewSet
 from accounts.serializers import (
     AccountChangeSerializer,
@@ -30,6 +31,7 @@ from accounts.serializers import (
     NewInvitationSerializer,
     NewTokenSerializer,
     TeamChangeSerializer,
+    TeamMembersSerializer,
     TeamSerializer,
     TokenSerializer,
 )
@@ -79,6 +81,7 @@ class AccountView(AccountViewSet):
 class MemberFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
     kind = filters.ChoiceFilter(choices=Member.Kind.choices)
     active = filters.BooleanFilter()
+    team = RefFilter(Team, field_name="teams")
 
 
 class MemberViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
@@ -173,6 +176,7 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         "create": P.CONFIG_WRITE,
         "partial_update": P.CONFIG_WRITE,
         "destroy": P.CONFIG_WRITE,
+        "change_members": P.CONFIG_WRITE,
         "add_member": P.CONFIG_WRITE,
         "remove_member": P.CONFIG_WRITE,
     }
@@ -197,26 +201,37 @@ class TeamViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
         services.delete_team(self.get_object(), by=self.member)
         return Response(status=204)
 
+    @extend_schema(request=TeamMembersSerializer, responses=TeamSerializer)
+    @action(detail=True, methods=["post"], url_path="members")
+    def change_members(self, request: Request, id: str) -> Response:  # noqa: A002
+        """Add and remove several, or `set` who is in it."""
+        team, given = self.get_object(), self.shape(TeamMembersSerializer)
+        if "set" in given:
+            services.update_team(team, by=self.member, members=given["set"])
+        else:
+            services.change_team_members(
+                team, by=self.member, add=given["add"], remove=given["remove"]
+            )
+        return self.answer(self.get_object())
+
     @extend_schema(request=None, responses=TeamSerializer)
     @action(detail=True, methods=["put"], url_path=r"members/(?P<member_id>[A-Za-z0-9_]{1,80})")
     def add_member(self, request: Request, id: str, member_id: str) -> Response:  # noqa: A002
         team, member = self.get_object(), self._person(member_id)
-        return self._with_members(team, {*team.members.all(), member})
+        services.change_team_members(team, by=self.member, add=[member])
+        return self.answer(self.get_object())
 
     @extend_schema(request=None, responses=TeamSerializer)
     @add_member.mapping.delete
     def remove_member(self, request: Request, id: str, member_id: str) -> Response:  # noqa: A002
         team, member = self.get_object(), self._person(member_id)
-        return self._with_members(team, set(team.members.all()) - {member})
+        services.change_team_members(team, by=self.member, remove=[member])
+        return self.answer(self.get_object())
 
     def _person(self, member_id: str) -> Member:
         people = Member.objects.people().active().filter(account=self.account)
         member: Member = self.find(people, member_id)
         return member
-
-    def _with_members(self, team: Team, members: set[Member]) -> Response:
-        services.update_team(team, by=self.member, members=members)
-        return self.answer(self.get_object())
 
 
 class TokenViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):

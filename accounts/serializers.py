@@ -111,9 +111,33 @@ class TeamChangeSerializer(StrictSerializer):
     members = RefField(Member, many=True, required=False)
 
     def validate_members(self, value: list[Member]) -> list[Member]:
-        if len(value) > 1000 or not all(member.active and member.is_person for member in value):
-            raise serializers.ValidationError(_("Only active people can be in a team."))
-        return value
+        return check_people(value)
+
+
+class TeamMembersSerializer(StrictSerializer):
+    """Some to `add` and to `remove`, or with `set` the whole team."""
+
+    add = RefField(Member, many=True, default=list)
+    remove = RefField(Member, many=True, default=list)
+    set = RefField(Member, many=True, required=False)
+
+    def validate_add(self, value: list[Member]) -> list[Member]:
+        return check_people(value)
+
+    def validate_set(self, value: list[Member]) -> list[Member]:
+        return check_people(value)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "set" in attrs and (attrs["add"] or attrs["remove"]):
+            raise serializers.ValidationError(_("Set them all, or add and remove some."))
+        return attrs
+
+
+def check_people(members: list[Member]) -> list[Member]:
+    """Raises `ValidationError` unless all of them can be in a team."""
+    if len(members) > 1000 or not all(member.active and member.is_person for member in members):
+        raise serializers.ValidationError(_("Only active people can be in a team."))
+    return members
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):

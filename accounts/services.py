@@ -350,6 +350,32 @@ def update_team(
 
 
 @transaction.atomic
+def change_team_members(
+    team: Team, *, by: Member, add: Iterable[Member] = (), remove: Iterable[Member] = ()
+) -> Team:
+    """Some come, some go; who is there already, or was not, is passed over.
+
+    Unlike `update_team` with `members`, two who do so at once do not undo each other's change.
+    """
+    wanted = {member.pk: member for member in add}
+    there = set(team.memberships.filter(member__in=wanted).values_list("member", flat=True))
+    added = [member for pk, member in sorted(wanted.items()) if pk not in there]
+    TeamMembership.objects.bulk_create(
+        [TeamMembership(team=team, member=member) for member in added], ignore_conflicts=True
+    )
+    going = [member for member in remove if member.pk not in wanted]
+    gone = list(team.memberships.filter(member__in=going).select_related("member"))
+    team.memberships.filter(pk__in=[one.pk for one in gone]).delete()
+    changes = {
+        "added": [member.name for member in added],
+        "removed": [one.member.name for one in gone],
+    }
+    if any(changes.values()):
+        audit("team.changed", by=by, target=team, changes={k: v for k, v in changes.items() if v})
+    return team
+
+
+@transaction.atomic
 def delete_team(team: Team, *, by: Member) -> None:
     """Its conversations stay with their holders, or in the unassigned queue."""
     audit("team.deleted", by=by, target=team)
