@@ -46,6 +46,7 @@ class Permission(StrEnum):
     CONTACTS_ERASE = "contacts:erase"
     DELIVERIES_READ = "deliveries:read"
     DELIVERIES_REPLAY = "deliveries:replay"
+    REPORTS_READ = "reports:read"
     TOKENS_OWN = "tokens:own"
     TOKENS_WRITE = "tokens:write"
     SECRETS_READ = "secrets:read"
@@ -64,6 +65,7 @@ _PERSON = {
     P.CONVERSATIONS_ASSIGN,
     P.CONTACTS_READ,
     P.CONTACTS_WRITE,
+    P.REPORTS_READ,
     P.TOKENS_OWN,
 }
 _SUPERVISOR = _PERSON | {

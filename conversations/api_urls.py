@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from accounts.rest.routes import Router
 from conversations.api.contacts import ContactViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
 from conversations.api.outbox import DeliveryViewSet, EventViewSet
+from conversations.api.reports import ReportViewSet
 from conversations.api.setup import AttributeDefinitionViewSet, LabelViewSet, SavedReplyViewSet
 
 router = Router()
@@ -25,4 +26,9 @@ router.register("saved_replies", SavedReplyViewSet, "api-saved-replies")
 router.register("events", EventViewSet, "api-events")
 router.register("deliveries", DeliveryViewSet, "api-deliveries")
 
-urlpatterns = [path("v1/", include(router.urls))]
+urlpatterns = [
+    re_path(
+        "^v1/reports/summary/?$", ReportViewSet.as_view({"get": "summary"}), name="api-summary"
+    ),
+    path("v1/", include(router.urls)),
+]
