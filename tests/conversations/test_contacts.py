@@ -284,3 +284,21 @@ def test_an_old_id_leads_to_who_they_are_now(api: SimpleNamespace) -> None:
     theirs = encode("con", make_conversation(make_inbox(api.house.outsider_account)).contact_id)
     assert api.admin.post(f"/v1/contacts/{base}/merge/", {"contact": theirs}).status_code == 400
     assert api.outsider.post(f"/v1/contacts/{theirs}/merge/", {"contact": base}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "index"),
+    [
+        ("phone", "+40722000111", "contact_by_phone"),
+        ("identifier", "crm-1", "contact_identifier_once"),
+    ],
+)
+def test_a_number_and_an_identifier_are_found_by_an_index(
+    house: SimpleNamespace, column: str, value: str, index: str
+) -> None:
+    """Behind wall 3, where only leakproof questions reach an index."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plan = Contact.objects.present().filter(**{column: value}).explain()
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    assert index in plan
