@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,7 +19,7 @@ from conversations.errors import (
     NotHolderError,
     WrongStateError,
 )
-from conversations.models import Conversation, Timer
+from conversations.models import Assignment, Conversation, Timer
 from conversations.services import events
 from conversations.services.lines import add_line, summarise
 from conversations.services.locking import lock
@@ -25,6 +27,10 @@ from conversations.services.moving import Reason, is_held_by, leave, move, state
 from conversations.signals import late_word
 
 Status = Conversation.Status
+
+# How long an agent that gave a conversation away may go on with what it was saying (`finishing`).
+LAST_WORDS = timedelta(minutes=2)
+_finishing: ContextVar[bool] = ContextVar("finishing", default=False)
 
 
 @transaction.atomic
@@ -228,7 +234,7 @@ def check_may_act(
     """
     if by is None or by.is_person:
         return
-    if conversation.assignee_id != by.pk:
+    if conversation.assignee_id != by.pk and not _may_finish(conversation, by):
         raise NotHolderError
     if epoch is not None and epoch != conversation.assignment_epoch:
         raise NotHolderError
@@ -247,6 +253,38 @@ def check_may_speak(
             raise
         return True
     return False
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """Inside, an agent may finish what it began after giving the conversation away by itself.
+
+    Agents of other platforms say goodbye in a call of its own, often after the one that hands over.
+    Their words are nobody's contradiction as long as no person has it: only for `LAST_WORDS`, only
+    while it waits in the queue or for the team that the agent itself gave it to.
+    """
+    reset = _finishing.set(True)
+    try:
+        yield
+    finally:
+        _finishing.reset(reset)
+
+
+def _may_finish(conversation: Conversation, by: Member) -> bool:
+    if not _finishing.get() or conversation.status != Status.OPEN:
+        return False
+    return conversation.assignee_id is None and gave_away(conversation, by)
+
+
+def gave_away(conversation: Conversation, by: Member) -> bool:
+    """Whether the running assignment is of this member's own doing, and fresh."""
+    own = Assignment.objects.filter(
+        conversation=conversation,
+        epoch=conversation.assignment_epoch,
+        by=by,
+        started_at__gt=timezone.now() - LAST_WORDS,
+    )
+    return own.exists()
 
 
 def _check_epoch(conversation: Conversation, expected: int | None) -> None:

@@ -1,0 +1,115 @@
+"""An inbox's bot: the AI agent that new conversations of the inbox are given to.
+
+It is no state of its own but a rule, which stands in the dashboard like every other and is obeyed,
+switched off and changed there: new, unheld conversations of the inbox go to the agent. What the API
+shows is what the rule says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import ids
+from accounts.models import Member
+from agents import rules
+from agents.models import Agent, AgentInbox, AssignmentRule
+from conversations.models import Inbox
+
+EVENTS = ("message.created", "conversation.created")
+
+
+def living() -> Any:
+    """The account's agents, with what is shown of one."""
+    rows = Agent.objects.select_related("member", "endpoint", "account", "fallback_team")
+    return rows.exclude(state=Agent.State.DELETED)
+
+
+def bot_of(inbox: Inbox) -> Agent | None:
+    """Who gets the inbox's new conversations by a rule about this inbox; None when there is nobody."""
+    rule = next((one for one in _rules_about(inbox) if one.enabled), None)
+    if rule is None:
+        return None
+    agent: Agent | None = living().filter(pk=ids.decode("agn", _agent_id(rule))).first()
+    return agent
+
+
+@transaction.atomic
+def attach(agent: Agent, inbox: Inbox, *, by: Member) -> AgentInbox:
+    """Give the inbox's new conversations to this agent, and to no other bot any more."""
+    present = bot_of(inbox)
+    if present is None or present.pk != agent.pk:
+        detach(inbox, by=by)
+        _make_rule(agent, inbox, by=by)
+    link, _created = AgentInbox.objects.get_or_create(agent=agent, inbox=inbox)
+    return link
+
+
+@transaction.atomic
+def detach(inbox: Inbox, *, by: Member) -> None:
+    """New conversations of the inbox go to no bot; what a bot has already, it keeps."""
+    for rule in _rules_about(inbox):
+        agent_id = ids.decode("agn", _agent_id(rule))
+        AgentInbox.objects.filter(agent=agent_id, inbox=inbox).delete()
+        rules.delete_rule(rule, by=by)
+
+
+@transaction.atomic
+def detach_everywhere(agent: Agent, *, by: Member) -> None:
+    """The agent goes: no rule of an inbox names it any more."""
+    for inbox in Inbox.objects.filter(agentinbox__agent=agent).order_by("pk"):
+        present = bot_of(inbox)
+        if present is not None and present.pk == agent.pk:
+            detach(inbox, by=by)
+
+
+def _make_rule(agent: Agent, inbox: Inbox, *, by: Member) -> None:
+    name = _("New chats of %(inbox)s to %(bot)s") % {"inbox": inbox.name, "bot": agent.name}
+    made = rules.create_rule(
+        name=name[:120],
+        condition={
+            "all": [
+                {"field": "inbox", "op": "is", "value": inbox.public_id},
+                {"field": "first_message", "op": "is", "value": True},
+                {"field": "holder", "op": "is", "value": "none"},
+            ]
+        },
+        actions=[{"type": "assign", "agent": agent.public_id}],
+        by=by,
+    )
+    _put_before_assignments(made, by=by)
+
+
+def _put_before_assignments(made: AssignmentRule, *, by: Member) -> None:
+    """A rule about one inbox counts before those that give every new chat to somebody, and after those
+    that look for something else first (who asks for a person gets one)."""
+    others = AssignmentRule.objects.exclude(pk=made.pk).order_by("position", "id")
+    order = [rule.public_id for rule in others]
+    giving = [rule.public_id for rule in others if _assigns(rule) and not _inbox_ids(rule)]
+    place = order.index(giving[0]) if giving else len(order)
+    rules.order_rules([*order[:place], made.public_id, *order[place:]], by=by)
+
+
+def _rules_about(inbox: Inbox) -> list[AssignmentRule]:
+    """Rules that give new conversations of exactly this inbox to an agent."""
+    rows = AssignmentRule.objects.filter(event__in=EVENTS).order_by("position", "id")
+    return [rule for rule in rows if _agent_id(rule) and _inbox_ids(rule) == [inbox.public_id]]
+
+
+def _assigns(rule: AssignmentRule) -> bool:
+    return any(action.get("type") == "assign" for action in rule.actions)
+
+
+def _agent_id(rule: AssignmentRule) -> str:
+    given = (one.get("agent", "") for one in rule.actions if one.get("type") == "assign")
+    return str(next(given, ""))
+
+
+def _inbox_ids(rule: AssignmentRule) -> list[str]:
+    """The inboxes that the rule's condition asks for, at its top."""
+    tree: dict[str, Any] = rule.condition
+    leaves = tree.get("all", [tree])
+    named = [leaf for leaf in leaves if leaf.get("field") == "inbox" and leaf.get("op") == "is"]
+    return [str(leaf.get("value")) for leaf in named]

@@ -1,0 +1,208 @@
+"""AI agents under their name of them, and which inbox gives its new conversations to which bot."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import Permission
+from agents import addresses, services
+from agents.models import Agent
+from conversations.models import Inbox
+from integrations.chatwoot import bots
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.errors import invalid, missing
+from integrations.chatwoot.shapes import bot_json
+
+DIALECT = "chatwoot"
+MAX_URL = 2048
+# Their names of what ours are called otherwise.
+FIELDS = {"outgoing_url": "url", "name": "name", "description": "description"}
+
+
+class BotView(CompatView):
+    """A view that takes or shows bots."""
+
+    judges_address = False
+
+    def before_transaction(self) -> None:
+        """A name server takes its time, so an address is judged before the transaction opens."""
+        method = str(self.request.method).lower()
+        if not self.judges_address or method not in ("post", "patch", "put"):
+            return
+        url = self.given("outgoing_url", most=MAX_URL)
+        if url and not url.startswith(("http://", "https://")):
+            raise invalid("outgoing_url", _("Outgoing url must start with http:// or https://"))
+        if url and (sentence := addresses.problem(url)):
+            raise invalid("outgoing_url", sentence)
+
+    def bot(self, pk: str) -> Agent:
+        agent: Agent = self.find(bots.living(), pk=int(pk))
+        return agent
+
+    def given(self, name: str, *, most: int = 250) -> str:
+        """A parameter, bare or inside `agent_bot`, as their server wraps it."""
+        return params.text(self.fields, name, most=most).strip()
+
+    @property
+    def fields(self) -> params.Params:
+        return {**params.mapping(self.params, "agent_bot"), **self.params}
+
+    def check_type(self) -> None:
+        """Only `webhook`, or its number."""
+        if self.fields.get("bot_type") not in (None, "", "webhook", 0, "0"):
+            raise invalid("bot_type", _("Bot type can only be webhook"))
+
+
+class Bots(BotView):
+    """`/agent_bots`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.AGENTS_READ,
+        "post": P.AGENTS_WRITE,
+    }
+    judges_address = True
+
+    def get(self, request: Request) -> Response:
+        return Response([bot_json(agent) for agent in bots.living().order_by("pk")])
+
+    def post(self, request: Request) -> Response:
+        """A new bot, with its token and its secret: they are shown this once."""
+        self.check_type()
+        made = services.create_agent(
+            self.account,
+            name=self.given("name"),
+            url=self.given("outgoing_url", most=MAX_URL),
+            description=self.given("description"),
+            dialect=DIALECT,
+            by=self.member,
+        )
+        shown = bot_json(made.agent, access_token=made.token, secret=made.secret)
+        return Response(shown)
+
+
+class Bot(BotView):
+    """`/agent_bots/{id}`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.AGENTS_READ,
+        "patch": P.AGENTS_WRITE,
+        "put": P.AGENTS_WRITE,
+        "delete": P.AGENTS_WRITE,
+    }
+    judges_address = True
+
+    def get(self, request: Request, bot_id: str) -> Response:
+        return Response(bot_json(self.bot(bot_id)))
+
+    def patch(self, request: Request, bot_id: str) -> Response:
+        self.check_type()
+        agent = self.bot(bot_id)
+        changes: dict[str, Any] = {
+            ours: self.given(theirs, most=MAX_URL)
+            for theirs, ours in FIELDS.items()
+            if theirs in self.fields
+        }
+        if len(changes.get("description", "")) > 250:
+            raise invalid("description", _("Description is too long (maximum is 250 characters)"))
+        services.change_agent(agent, by=self.member, **changes)
+        return Response(bot_json(self.bot(bot_id)))
+
+    put = patch
+
+    def delete(self, request: Request, bot_id: str) -> Response:
+        """Its open conversations go to people, and its inboxes' new ones to no bot."""
+        agent = self.bot(bot_id)
+        bots.detach_everywhere(agent, by=self.member)
+        services.delete_agent(agent, by=self.member)
+        return nothing()
+
+
+class BotAvatar(BotView):
+    """`/agent_bots/{id}/avatar`: there is no picture to take away."""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"delete": P.AGENTS_WRITE}
+
+    def delete(self, request: Request, bot_id: str) -> Response:
+        return Response(bot_json(self.bot(bot_id)))
+
+
+class ResetToken(BotView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.AGENTS_WRITE}
+
+    def post(self, request: Request, bot_id: str) -> Response:
+        """The old token is worth nothing from now on."""
+        agent = self.bot(bot_id)
+        clear = services.rotate_token(agent, by=self.member)
+        return Response(bot_json(agent, access_token=clear))
+
+
+class ResetSecret(BotView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.AGENTS_WRITE}
+
+    def post(self, request: Request, bot_id: str) -> Response:
+        """The old secret signs nothing from now on, as with theirs."""
+        agent = self.bot(bot_id)
+        secret = services.rotate_secret(agent, by=self.member, grace=timedelta(0))
+        return Response(bot_json(agent, secret=secret))
+
+
+class BotInboxes(BotView):
+    """`/agent_bots/{id}/agent_bot_inboxes`: attach the bot to an inbox, as their page describes."""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.AGENTS_WRITE}
+
+    def post(self, request: Request, bot_id: str) -> Response:
+        agent = self.bot(bot_id)
+        inbox: Inbox = self.find(
+            Inbox.objects.all(), pk=params.required_number(self.params, "inbox_id")
+        )
+        link = bots.attach(agent, inbox, by=self.member)
+        return Response(
+            {
+                "id": link.pk,
+                "agent_bot_id": agent.pk,
+                "inbox_id": inbox.pk,
+                "account_id": self.account.pk,
+                "status": "active",
+            }
+        )
+
+
+class InboxBot(BotView):
+    """`/inboxes/{id}/agent_bot`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.AGENTS_READ}
+
+    def get(self, request: Request, inbox_id: str) -> Response:
+        """Without a bot, an object without one."""
+        inbox: Inbox = self.find(Inbox.objects.all(), pk=int(inbox_id))
+        agent = bots.bot_of(inbox)
+        return Response({"agent_bot": bot_json(agent) if agent is not None else {}})
+
+
+class SetInboxBot(BotView):
+    """`/inboxes/{id}/set_agent_bot`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.AGENTS_WRITE}
+
+    def post(self, request: Request, inbox_id: str) -> Response:
+        """A bot's id, or null to take it away."""
+        inbox: Inbox = self.find(Inbox.objects.all(), pk=int(inbox_id))
+        if "agent_bot" not in self.params:
+            raise missing("agent_bot")
+        wanted = self.params["agent_bot"]
+        if wanted in (None, ""):
+            bots.detach(inbox, by=self.member)
+            return nothing()
+        pk = params.as_number(wanted)
+        if pk is None:
+            raise NotFound
+        bots.attach(self.bot(str(pk)), inbox, by=self.member)
+        return nothing()

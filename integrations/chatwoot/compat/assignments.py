@@ -1,0 +1,86 @@
+"""`…/assignments`: to a person, to a bot, to a team, or to nobody.
+
+Who holds a conversation is one state here. A bot's assignment to people is a hand-off; it gives
+nothing to itself, and to other bots only where the account allows that (SX-23).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Member, Team
+from accounts.permissions import Permission
+from agents.models import Agent
+from conversations import services
+from conversations.models import Conversation
+from conversations.services.locking import lock
+from integrations.chatwoot import bots
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.base import CompatView, Null, P
+from integrations.chatwoot.shapes import Json, agent_json, raw_team, slim_bot
+
+BOT, PERSON = "AgentBot", "User"
+
+
+class Assignments(CompatView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_ASSIGN}
+    bot_permissions = permissions_by_action
+
+    def post(self, request: Request, number: str) -> Response:
+        """`assignee_id` wins over `team_id`; what is not known means nobody."""
+        conversation = lock(self.conversation(number))
+        kind = params.choice(self.params, "assignee_type", (BOT, PERSON), PERSON)
+        if kind == BOT:
+            return _answer(self._to_bot(conversation))
+        if "assignee_id" in self.params:
+            return _answer(self._to_person(conversation))
+        if "team_id" in self.params:
+            return _answer(self._to_team(conversation))
+        return Null()
+
+    def _to_bot(self, conversation: Conversation) -> Json | None:
+        pk = params.as_number(self.params.get("assignee_id"))
+        agent: Agent | None = bots.living().filter(pk=pk).first() if pk else None
+        if agent is None:
+            return None
+        if conversation.assignee_id != agent.member_id:
+            self._check_may_give_to(agent)
+        services.assign(conversation, to=agent.member, by=self.member)
+        return slim_bot(agent)
+
+    def _check_may_give_to(self, agent: Agent) -> None:
+        if not self.member.is_agent:
+            return
+        to_itself = agent.member_id == self.member.pk
+        if to_itself or not self.account.settings.get("agents_may_assign_agents"):
+            raise PermissionDenied
+
+    def _to_person(self, conversation: Conversation) -> Json | None:
+        pk = params.as_number(self.params.get("assignee_id"))
+        rows = Member.objects.people().active().filter(account=self.account).select_related("user")
+        person = rows.filter(pk=pk).first() if pk else None
+        self._give(conversation, person)
+        return agent_json(person) if person else None
+
+    def _to_team(self, conversation: Conversation) -> Json | None:
+        pk = params.as_number(self.params.get("team_id"))
+        team = Team.objects.filter(pk=pk).first() if pk else None
+        if team is not None:
+            self._give(conversation, team)
+            return raw_team(team)
+        if conversation.assignee_id is None and conversation.team_id is not None:
+            services.unassign(conversation, by=self.member)
+        return None
+
+    def _give(self, conversation: Conversation, to: Member | Team | None) -> None:
+        """What a bot gives to people is a hand-off, with a summary for whoever takes over."""
+        give = services.hand_off if self.member.is_agent else services.assign
+        give(conversation, to=to, by=self.member)
+
+
+def _answer(shown: Json | None) -> Response:
+    return Null() if shown is None else Response(shown)

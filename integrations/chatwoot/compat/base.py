@@ -1,0 +1,239 @@
+"""The base of every view of their API: tokens, the account of the path, permissions, limits, one
+transaction inside the account's context, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NoReturn, cast
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponseBase
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import (
+    APIException,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+    Throttled,
+)
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import limits
+from accounts.audit import called_by
+from accounts.auth import request_allows
+from accounts.models import Account, ApiToken, Member
+from accounts.permissions import Permission
+from accounts.rest import idempotency
+from accounts.rest.parsing import StrictJSONParser
+from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
+from accounts.tenancy import account_context
+from agents.models import Agent, AgentInbox
+from conversations.models import Conversation
+from conversations.services.holding import finishing, gave_away
+from integrations.chatwoot.auth import ChatwootTokenAuthentication
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.params import Params
+from integrations.chatwoot.errors import (
+    FOREIGN_BOT,
+    FOREIGN_USER,
+    NOT_FOR_BOTS,
+    ChatwootError,
+    exception_handler,
+)
+
+P = Permission
+
+
+class AlwaysJson(DefaultContentNegotiation):
+    """What a client says it accepts is no reason to refuse it an answer."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class CompatView(APIView):
+    """A view of their API.
+
+    `permissions_by_action` says what people's tokens need for each method, `bot_permissions` the same
+    for AI agents' tokens; a method that is missing there is closed to them (default deny, SX-20).
+    """
+
+    permissions_by_action: ClassVar[Mapping[str, Permission]] = {}
+    bot_permissions: ClassVar[Mapping[str, Permission]] = {}
+    # Methods that put something on the account's pile; refused while it is too high (DL-93).
+    piling: ClassVar[frozenset[str]] = frozenset()
+
+    authentication_classes: Sequence[type[BaseAuthentication]] = (ChatwootTokenAuthentication,)
+    permission_classes = ()
+    parser_classes = (StrictJSONParser, MultiPartParser, FormParser)
+    content_negotiation_class = AlwaysJson
+    http_method_names = ["get", "post", "patch", "put", "delete", "head"]
+    schema = None  # no part of /v1/; docs/platforms/chatwoot-api.md describes it
+
+    # --- What subclasses use ----------------------------------------------------------------------
+
+    @property
+    def member(self) -> Member:
+        """Who asks: a person, or an AI agent."""
+        member: Member = self.request._request.member  # type: ignore[attr-defined]
+        return member
+
+    @property
+    def account(self) -> Account:
+        account: Account = self.request._request.account  # type: ignore[attr-defined]
+        return account
+
+    @cached_property
+    def agent(self) -> Agent:
+        """The AI agent that asks; raises `NotFound` for a person."""
+        found = Agent.objects.select_related("member", "endpoint", "account", "fallback_team")
+        agent = found.filter(member=self.member).first()
+        if agent is None:
+            raise NotFound
+        return agent
+
+    @cached_property
+    def params(self) -> Params:
+        return params.read(self.request)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller also has another permission than the method's own."""
+        return request_allows(self.request, permission)
+
+    def find(self, rows: QuerySet[Any], **lookup: Any) -> Any:
+        """The one row; raises `NotFound`."""
+        found = rows.filter(**lookup).first()
+        if found is None:
+            raise NotFound
+        return found
+
+    # --- Conversations ----------------------------------------------------------------------------
+
+    def conversations(self) -> QuerySet[Conversation]:
+        """What this caller may see. A bot: what it holds, and everything in the inboxes it is
+        attached to by name."""
+        if not self.member.is_agent:
+            rows: QuerySet[Conversation] = Conversation.objects.visible_to(self.member)
+            return rows
+        attached = AgentInbox.objects.filter(agent__member=self.member).values("inbox")
+        return Conversation.objects.filter(Q(assignee=self.member) | Q(inbox__in=attached))
+
+    def conversation(self, number: str) -> Conversation:
+        """The conversation of the path. Raises `NotFound`; for a bot, `PermissionDenied` where there is
+        one that is none of its business."""
+        found: Conversation | None = self.conversations().filter(number=int(number)).first()
+        if found is not None:
+            return found
+        if self.member.is_agent:
+            other = Conversation.objects.filter(number=int(number)).first()
+            if other is not None and gave_away(other, self.member):
+                return other
+            if other is not None:
+                raise PermissionDenied
+        raise NotFound
+
+    # --- The request ------------------------------------------------------------------------------
+
+    def get_exception_handler(self) -> Callable[..., Any]:
+        return exception_handler
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        method = str(request.method).lower()
+        handler = getattr(self, method, None)
+        if handler is not None and method in self.http_method_names:
+            setattr(self, method, self._inside(handler))
+        return super().dispatch(request, *args, **kwargs)
+
+    def _inside(self, handler: Callable[..., Response]) -> Callable[..., Response]:
+        """The handler in its transaction; an exception leaves it before it is answered. One that is
+        returned is answered too, and what was written stays."""
+
+        def run(request: Request, *args: Any, **kwargs: Any) -> Response:
+            kwargs.pop("account_id", None)
+            self.before_transaction()
+            with (
+                account_context(self.account),
+                called_by(request._request, cast("ApiToken", request.auth)),
+                finishing(),
+            ):
+                if request.method == "POST":
+                    answer = idempotency.once(request, lambda: handler(request, *args, **kwargs))
+                else:
+                    answer = handler(request, *args, **kwargs)
+            if isinstance(answer, APIException):
+                raise answer
+            return answer
+
+        return run
+
+    def before_transaction(self) -> None:
+        """For what may wait on others (a name's address) and must not hold a transaction."""
+
+    def check_permissions(self, request: Request) -> None:
+        method = str(request.method).lower()
+        method = "get" if method == "head" else method
+        if method not in self.http_method_names or getattr(self, method, None) is None:
+            raise MethodNotAllowed(method)
+        bot = self.member.is_agent
+        table = self.bot_permissions if bot else self.permissions_by_action
+        needed = table.get(method)
+        if needed is None and bot:
+            raise ChatwootError(401, NOT_FOR_BOTS)
+        self.check_account()
+        if needed is None or not request_allows(request, needed):
+            raise PermissionDenied
+
+    def check_account(self) -> None:
+        """The account of the path is the token's own. Theirs answers 404 for a number that no account
+        has; the account's number is no secret (SX-08)."""
+        number = self.kwargs.get("account_id")
+        if number is None or int(number) == self.account.pk:
+            return
+        if not Account.objects.filter(pk=int(number)).exists():
+            raise NotFound
+        raise ChatwootError(401, FOREIGN_BOT if self.member.is_agent else FOREIGN_USER)
+
+    def check_throttles(self, request: Request) -> None:
+        """Outside any transaction, so that no bucket stays locked while the request runs."""
+        owner = idempotency.owner_of(request)
+        taken = limits.take_all(
+            [(PER_ACCOUNT, str(self.account.pk)), (PER_TOKEN, f"{self.account.pk}:{owner}")]
+        )
+        if not taken.allowed:
+            self.throttled(request, taken.wait)
+        if str(request.method).lower() in self.piling and self.account.overloaded_since is not None:
+            self.throttled(request, OVERLOADED_SECONDS)
+
+    def throttled(self, request: Request, wait: float | None) -> NoReturn:
+        raise Throttled(wait)
+
+
+class Nowhere(CompatView):
+    """Whatever else is asked below their addresses: their 404, to everybody."""
+
+    authentication_classes = ()
+
+    def check_permissions(self, request: Request) -> None:
+        raise NotFound
+
+    def check_throttles(self, request: Request) -> None:
+        """Nobody is counted who gets nothing."""
+
+
+def nothing() -> Response:
+    """200 with an empty body."""
+    return Response(status=200)
+
+
+class Null(Response):
+    """200 with `null`, where theirs has found nobody."""
+
+    @property
+    def rendered_content(self) -> Any:
+        super().rendered_content  # noqa: B018 - sets what the content is
+        return b"null"

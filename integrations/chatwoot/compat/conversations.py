@@ -1,0 +1,270 @@
+"""One conversation: showing it, beginning it, and what is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Member, Team
+from accounts.permissions import Permission
+from accounts.rest.fields import AttributesField
+from agents.actions import Answer, Typing
+from agents.models import AgentInbox
+from agents.services import apply_answer
+from conversations import services
+from conversations.messages import Content
+from conversations.models import Address, Contact, Conversation, Inbox, Label
+from conversations.services.courtesies import acknowledge
+from conversations.services.locking import lock
+from integrations.chatwoot import reading, starting
+from integrations.chatwoot.compat import params, status
+from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.content import MAX_CONTENT
+from integrations.chatwoot.errors import missing, unprocessable
+from integrations.chatwoot.shapes import iso, labels_of, status_of
+
+PRIORITIES = ("low", "medium", "high", "urgent")
+NO_PRIORITY = Conversation.Priority.NONE.value
+MAX_LABELS = 50
+Act = Callable[..., Conversation]
+
+
+class ConversationView(CompatView):
+    """A view below one conversation."""
+
+    def show(self, conversation: Conversation) -> Response:
+        return Response(reading.shown(conversation, self.member))
+
+
+class OneConversation(ConversationView):
+    """`…/conversations/{number}`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONVERSATIONS_READ,
+        "patch": P.CONVERSATIONS_WRITE,
+        "put": P.CONVERSATIONS_WRITE,
+    }
+    bot_permissions = permissions_by_action
+
+    def get(self, request: Request, number: str) -> Response:
+        return self.show(self.conversation(number))
+
+    def patch(self, request: Request, number: str) -> Response:
+        """Only the priority can be changed here."""
+        conversation = self.conversation(number)
+        if "priority" in self.params:
+            services.set_priority(conversation, self.priority(), by=self.member)
+        return self.show(conversation)
+
+    put = patch
+
+    def priority(self) -> str:
+        return read_priority(self.params)
+
+
+class TogglePriority(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+    bot_permissions = permissions_by_action
+
+    def post(self, request: Request, number: str) -> Response:
+        """Null takes it off."""
+        conversation = self.conversation(number)
+        services.set_priority(conversation, read_priority(self.params), by=self.member)
+        return nothing()
+
+
+def read_priority(given: params.Params) -> str:
+    return params.choice(given, "priority", PRIORITIES, NO_PRIORITY)
+
+
+class ToggleStatus(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+    bot_permissions = permissions_by_action
+
+    def post(self, request: Request, number: str) -> Response:
+        """`open` by a bot is its hand-off; without a status the other one."""
+        conversation = self.conversation(number)
+        wanted = params.choice(self.params, "status", status.STATUSES)
+        wanted = wanted or status.toggled(conversation)
+        until = params.moment(self.params, "snoozed_until")
+        after = status.change(conversation, wanted, by=self.member, until=until)
+        return Response(
+            {
+                "meta": {},
+                "payload": {
+                    "success": True,
+                    "conversation_id": after.number,
+                    "current_status": status_of(after),
+                    "snoozed_until": iso(after.snoozed_until),
+                },
+            }
+        )
+
+
+class ToggleTyping(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+    bot_permissions = permissions_by_action
+
+    def post(self, request: Request, number: str) -> Response:
+        """The customer sees it where the channel can say so; what is typed for colleagues shows nowhere."""
+        conversation = self.conversation(number)
+        typing = params.choice(self.params, "typing_status", ("on", "off"), "off")
+        if typing == "on" and not params.flag(self.params, "is_private"):
+            self._tell(conversation)
+        return nothing()
+
+    def _tell(self, conversation: Conversation) -> None:
+        if not self.member.is_agent:
+            acknowledge(conversation, typing=True)
+        elif conversation.assignee_id == self.member.pk:
+            apply_answer(conversation, self.agent, Answer((Typing(),)))
+
+
+class CustomAttributes(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+    bot_permissions = permissions_by_action
+
+    def post(self, request: Request, number: str) -> Response:
+        """These and no others."""
+        conversation = self.conversation(number)
+        given = read_attributes(self.params, "custom_attributes")
+        after = replace_attributes(conversation, given, by=self.member)
+        return Response({"custom_attributes": after.attributes})
+
+
+def read_attributes(given: params.Params, name: str) -> dict[str, Any]:
+    """Plain values under plain names. Raises 422."""
+    values: dict[str, Any] = AttributesField().run_validation(params.mapping(given, name))
+    return values
+
+
+def replace_attributes(
+    conversation: Conversation, values: dict[str, Any], *, by: Member
+) -> Conversation:
+    gone = dict.fromkeys(conversation.attributes.keys() - values.keys())
+    return services.set_attributes(conversation, {**gone, **values}, by=by, on="conversation")
+
+
+class Labels(ConversationView):
+    """`…/conversations/{number}/labels`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONVERSATIONS_READ,
+        "post": P.CONVERSATIONS_WRITE,
+    }
+    bot_permissions = permissions_by_action
+
+    def get(self, request: Request, number: str) -> Response:
+        return Response({"payload": labels_of(self.conversation(number))})
+
+    def post(self, request: Request, number: str) -> Response:
+        """These labels and no others."""
+        conversation = self.conversation(number)
+        if "labels" not in self.params:
+            raise missing("labels")
+        wanted = [one.strip() for one in params.texts(self.params, "labels", count=MAX_LABELS)]
+        present = labels_of(conversation)
+        gone = [name for name in present if name not in wanted]
+        services.add_labels(
+            conversation, [name for name in wanted if name not in present], by=self.member
+        )
+        services.remove_labels(conversation, gone, by=self.member)
+        names = Label.objects.filter(conversations=conversation).order_by("name")
+        return Response({"payload": list(names.values_list("name", flat=True))})
+
+
+# --- For people ----------------------------------------------------------------------------------
+
+
+class UpdateLastSeen(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+
+    def post(self, request: Request, number: str) -> Response:
+        """Somebody has looked."""
+        conversation = self.conversation(number)
+        services.mark_read(conversation, by=self.member)
+        return self.show(conversation)
+
+
+class Muting(ConversationView):
+    """`…/mute` and `…/unmute`: block the contact, and resolve; or let them in again."""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONTACTS_WRITE}
+    blocked = True
+
+    def post(self, request: Request, number: str) -> Response:
+        conversation = self.conversation(number)
+        services.update_contact(conversation.contact, by=self.member, blocked=self.blocked)
+        if self.blocked:
+            services.resolve(conversation, by=self.member)
+        return nothing()
+
+
+# --- Beginning one -------------------------------------------------------------------------------
+
+
+class Beginning(CompatView):
+    """POST `/conversations`; the list is in `listing.py`."""
+
+    def post(self, request: Request) -> Response:
+        """With a contact in an inbox, or with whoever is known by `source_id` already."""
+        wanted = params.choice(self.params, "status", status.STATUSES)
+        address = self._address()
+        conversation = starting.begin(address, by=self.member)
+        if "custom_attributes" in self.params:
+            values = read_attributes(self.params, "custom_attributes")
+            services.set_attributes(conversation, values, by=self.member, on="conversation")
+        self._say(conversation)
+        conversation = self._give(lock(conversation))
+        if wanted and not conversation.held_by_agent and wanted != status_of(conversation):
+            until = params.moment(self.params, "snoozed_until")
+            status.change(conversation, wanted, by=self.member, until=until)
+        return Response(reading.shown(conversation, self.member))
+
+    def _address(self) -> Address:
+        source_id = params.text(self.params, "source_id")
+        inbox_id, contact_id = (params.number(self.params, n) for n in ("inbox_id", "contact_id"))
+        inbox = self._inbox(inbox_id) if inbox_id is not None else None
+        if inbox is not None and contact_id is not None:
+            contact: Contact = self.find(Contact.objects.all(), pk=contact_id)
+            return starting.address_for(inbox, contact, source_id)
+        if not source_id:
+            raise missing("inbox_id" if inbox is None else "contact_id")
+        address = starting.address_by_source(inbox, source_id)
+        if address is None:
+            raise NotFound
+        self._inbox(address.inbox_id)
+        return address
+
+    def _inbox(self, pk: int) -> Inbox:
+        """Raises `NotFound`; for a bot that is not attached to it `PermissionDenied`."""
+        inbox: Inbox = self.find(Inbox.objects.select_related("account"), pk=pk)
+        if self.member.is_agent:
+            attached = AgentInbox.objects.filter(agent__member=self.member, inbox=inbox)
+            if not attached.exists():
+                raise PermissionDenied
+        return inbox
+
+    def _give(self, conversation: Conversation) -> Conversation:
+        """To whom the request says; a bot gives it to people as by any other call."""
+        give: Act = services.hand_off if self.member.is_agent else services.assign
+        person_id, team_id = (params.number(self.params, n) for n in ("assignee_id", "team_id"))
+        if person_id is not None:
+            people = Member.objects.people().active().filter(account=self.account)
+            return give(conversation, to=self.find(people, pk=person_id), by=self.member)
+        if team_id is not None:
+            return give(conversation, to=self.find(Team.objects.all(), pk=team_id), by=self.member)
+        return conversation
+
+    def _say(self, conversation: Conversation) -> None:
+        said = params.mapping(self.params, "message")
+        if said.get("template_params"):
+            raise unprocessable(_("Templates cannot be sent by this call."))
+        text = params.text(said, "content", most=MAX_CONTENT)
+        if text.strip():
+            services.post_message(conversation, content=Content(text=text), author=self.member)

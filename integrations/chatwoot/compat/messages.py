@@ -1,0 +1,174 @@
+"""Messages of a conversation: reading them, saying something, taking one back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Member
+from accounts.permissions import Permission
+from agents.models import Agent
+from conversations import services
+from conversations.errors import NotHolderError
+from conversations.messages import Content
+from conversations.models import Conversation, Message
+from conversations.services.locking import lock
+from integrations.chatwoot import reading
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.base import CompatView, P
+from integrations.chatwoot.content import content_of
+from integrations.chatwoot.errors import ChatwootError, unprocessable
+from integrations.chatwoot.shapes import contact_push, iso, labels_of, member_push, message_json
+
+Direction = Message.Direction
+MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
+PAGE, NEWER, BETWEEN = 20, 100, 1000
+PER_MINUTE = 200
+TOO_MANY = "Validation failed: Too many messages"
+ONLY_API = "Incoming messages are only allowed in Api inboxes"
+
+
+class Messages(CompatView):
+    """`…/conversations/{number}/messages`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONVERSATIONS_READ,
+        "post": P.CONVERSATIONS_WRITE,
+    }
+    bot_permissions = permissions_by_action
+    piling = frozenset({"post"})
+
+    def get(self, request: Request, number: str) -> Response:
+        """20 before `before`, 100 after `after`, up to 1,000 between them, or the last 20."""
+        conversation = self.conversation(number)
+        rows = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
+        if params.flag(self.params, "filter_internal_messages"):
+            rows = rows.filter(direction__in=(Direction.INBOUND, Direction.OUTBOUND))
+        page = self._page(reading.whole_messages(rows))
+        return Response(
+            {
+                "meta": _meta(conversation),
+                "payload": [message_json(message, conversation) for message in page],
+            }
+        )
+
+    def _page(self, rows: QuerySet[Message]) -> list[Message]:
+        """Oldest first."""
+        before, after = (params.number(self.params, name) for name in ("before", "after"))
+        if after is not None:
+            newer = rows.filter(pk__gt=after).order_by("pk")
+            if before is not None:
+                return list(newer.filter(pk__lt=before)[:BETWEEN])
+            return list(newer[:NEWER])
+        older = rows if before is None else rows.filter(pk__lt=before)
+        return list(older.order_by("-pk")[:PAGE])[::-1]
+
+    def post(self, request: Request, number: str) -> Response | APIException:
+        """Say something to the customer, or with `private` to colleagues."""
+        kind = params.choice(self.params, "message_type", MESSAGE_TYPES, "outgoing")
+        if kind == "incoming":
+            raise unprocessable(ONLY_API)
+        if kind != "outgoing":
+            raise unprocessable(_("Only outgoing messages can be made."))
+        if params.text(self.params, "source_id"):
+            raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
+        try:
+            conversation = lock(self.conversation(number))
+        except PermissionDenied:
+            conversation = self._lost(number)
+        self._check_pace(conversation)
+        content = content_of(self.params, account_id=self.account.pk)
+        try:
+            message = self._say(conversation, content)
+        except NotHolderError:
+            return self._keep(conversation, content)
+        echo_id = params.text(self.params, "echo_id")
+        return Response(reading.shown_message(message, conversation, echo_id=echo_id))
+
+    def _say(self, conversation: Conversation, content: Content) -> Message:
+        author = self._author()
+        if params.flag(self.params, "private"):
+            if content != Content(text=content.text):
+                raise unprocessable(_("Notes carry text only."))
+            return services.add_note(conversation, text=content.text, author=author)
+        return services.post_message(
+            conversation, content=content, author=author, reply_to=self._reply_to(conversation)
+        )
+
+    def _author(self) -> Member:
+        """The caller; a person may speak for a bot of the account, while it has the conversation."""
+        if self.params.get("sender_type") != "AgentBot" or self.member.is_agent:
+            return self.member
+        pk = params.required_number(self.params, "sender_id")
+        living = Agent.objects.exclude(state=Agent.State.DELETED).select_related("member")
+        agent: Agent = self.find(living, pk=pk)
+        return agent.member
+
+    def _reply_to(self, conversation: Conversation) -> Message | None:
+        """What it quotes; an id that is not here is passed over, as theirs does."""
+        attributes = params.mapping(self.params, "content_attributes")
+        thread = Message.objects.filter(conversation=conversation)
+        pk = params.as_number(attributes.get("in_reply_to"))
+        if pk is not None:
+            return thread.filter(pk=pk).first()
+        external = attributes.get("in_reply_to_external_id")
+        return thread.filter(external_id=external).first() if _is_name(external) else None
+
+    def _lost(self, number: str) -> Conversation:
+        """What the bot held once: its words are kept. Raises `PermissionDenied`."""
+        held = Conversation.objects.filter(assignments__member=self.member, number=int(number))
+        conversation = held.first()
+        if conversation is None:
+            raise PermissionDenied
+        return lock(conversation)
+
+    def _keep(self, conversation: Conversation, content: Content) -> ChatwootError:
+        """Too late: returned and not raised, so that the draft stays."""
+        error = NotHolderError()
+        author = self._author()
+        if conversation.contact.erased_at is None:
+            services.keep_draft(conversation, content=content, author=author, reason="stale_epoch")
+        return unprocessable(error.message)
+
+    def _check_pace(self, conversation: Conversation) -> None:
+        """At most 200 in a minute, whoever says them: two bots that answer each other end here."""
+        thread = Message.objects.filter(conversation=conversation).order_by("-pk")
+        earlier = thread.values_list("created_at", flat=True)[PER_MINUTE - 1 : PER_MINUTE].first()
+        if earlier is not None and earlier > timezone.now() - timedelta(minutes=1):
+            raise unprocessable(TOO_MANY)
+
+
+class OneMessage(CompatView):
+    """`…/messages/{id}`: a note can be taken back; what a customer has read cannot."""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"patch": P.CONVERSATIONS_WRITE}
+
+    def patch(self, request: Request, number: str, message_id: str) -> Response:
+        """Only channels of their API's kind take a status from outside."""
+        conversation = self.conversation(number)
+        if not Message.objects.filter(conversation=conversation, pk=int(message_id)).exists():
+            raise NotFound
+        raise ChatwootError(403, {"error": "Message status update is only allowed for API inboxes"})
+
+
+def _meta(conversation: Conversation) -> dict[str, Any]:
+    assignee = conversation.assignee
+    shown: dict[str, Any] = {
+        "labels": labels_of(conversation),
+        "additional_attributes": {},
+        "contact": contact_push(conversation.contact),
+    }
+    if assignee is not None:
+        shown["assignee"] = member_push(assignee)
+    return shown | {"agent_last_seen_at": iso(None), "assignee_last_seen_at": iso(None)}
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 250

@@ -1,0 +1,99 @@
+"""Their four statuses, and what each of them means here.
+
+Pending is derived: open, and held by an AI agent. So to open what a bot holds is to hand it over, and
+to make something pending is to give it to a bot.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import PermissionDenied
+
+from accounts.models import Member
+from agents.models import Agent
+from conversations import services
+from conversations.errors import DeskError, WrongStateError
+from conversations.models import Conversation
+from conversations.services.locking import lock
+from integrations.chatwoot import bots
+from integrations.chatwoot.shapes import PENDING, role_of, status_of
+
+Status = Conversation.Status
+STATUSES = ("open", "resolved", PENDING, "snoozed")
+# Without a time it sleeps until the customer writes; ours has an end, and this is the last one.
+LONGEST_SNOOZE = timedelta(days=366)
+
+
+def toggled(conversation: Conversation) -> str:
+    """The other status, for whoever names none."""
+    return "resolved" if status_of(conversation) == "open" else "open"
+
+
+def change(
+    conversation: Conversation, status: str, *, by: Member, until: datetime | None = None
+) -> Conversation:
+    """Bring the conversation into one of `STATUSES`. Raises the desk's errors, `PermissionDenied`."""
+    conversation = lock(conversation)
+    match status:
+        case "resolved":
+            return services.resolve(conversation, by=by)
+        case "snoozed":
+            return _snooze(conversation, by=by, until=until)
+        case "pending":
+            return _to_bot(conversation, by=by)
+    return _open(conversation, by=by)
+
+
+def _open(conversation: Conversation, *, by: Member) -> Conversation:
+    """For people. A bot hands over; a person below administrator gets what they open."""
+    if by.is_agent:
+        return hand_over(conversation, by=by)
+    if conversation.status != Status.OPEN and not conversation.held_by_agent:
+        conversation = services.reopen(conversation, by=by)
+    if role_of(by) == "agent" and (conversation.held_by_agent or _is_nobodys(conversation)):
+        return services.take_over(conversation, by=by)
+    if conversation.held_by_agent:
+        return services.hand_off(conversation, by=by)
+    return conversation
+
+
+def hand_over(conversation: Conversation, *, by: Member) -> Conversation:
+    """The bot gives it to people: to its own fallback team, else as the inbox says."""
+    if conversation.assignee_id != by.pk and _is_open_for_people(conversation):
+        return conversation
+    agent = Agent.objects.select_related("fallback_team").get(member=by)
+    return services.hand_off(conversation, by=by, to=agent.fallback_team)
+
+
+def _to_bot(conversation: Conversation, *, by: Member) -> Conversation:
+    """Back to the agent that had it last, else to the inbox's bot."""
+    if conversation.held_by_agent:
+        if conversation.status == Status.OPEN:
+            return conversation
+        return services.reopen(conversation, by=by)
+    if by.is_agent:
+        raise PermissionDenied  # nobody takes a conversation to itself (SX-23)
+    if conversation.last_agent is not None and conversation.last_agent.active:
+        return services.give_back(conversation, by=by)
+    bot = bots.bot_of(conversation.inbox)
+    if bot is None:
+        raise WrongStateError(_("No bot is attached to this inbox. Attach one first."))
+    return services.assign(conversation, to=bot.member, by=by)
+
+
+def _snooze(conversation: Conversation, *, by: Member, until: datetime | None) -> Conversation:
+    latest = timezone.now() + LONGEST_SNOOZE
+    if until is not None and until > latest:
+        raise DeskError(_("At most a year from now."))
+    return services.snooze(conversation, by=by, until=until or latest)
+
+
+def _is_nobodys(conversation: Conversation) -> bool:
+    return conversation.assignee_id is None
+
+
+def _is_open_for_people(conversation: Conversation) -> bool:
+    return conversation.status == Status.OPEN and not conversation.held_by_agent

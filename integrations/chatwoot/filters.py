@@ -1,0 +1,260 @@
+"""Which conversations a list shows: their query parameters and their filter rows, as querysets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from accounts.models import Member
+from accounts.rest.filters import search_words
+from conversations.desk import matches
+from conversations.models import AddressIdentifier, Conversation
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.params import Params
+from integrations.chatwoot.errors import unprocessable
+from integrations.chatwoot.shapes import PENDING
+
+Status = Conversation.Status
+Priority = Conversation.Priority
+Rows = QuerySet[Conversation]
+
+BY_BOT = Q(assignee__kind=Member.Kind.AGENT)
+BY_PERSON = Q(assignee__kind=Member.Kind.PERSON)
+STATUSES: dict[str, Q] = {
+    "open": Q(status=Status.OPEN) & ~BY_BOT,
+    PENDING: Q(status=Status.OPEN) & BY_BOT,
+    "resolved": Q(status=Status.RESOLVED),
+    "snoozed": Q(status=Status.SNOOZED),
+    "all": Q(),
+}
+ASSIGNEE_TYPES = ("me", "unassigned", "assigned", "all")
+_RANK = Case(
+    *[
+        When(priority=name, then=Value(rank))
+        for rank, name in enumerate(
+            (Priority.LOW, Priority.MEDIUM, Priority.HIGH, Priority.URGENT), start=1
+        )
+    ],
+    default=Value(0),
+    output_field=IntegerField(),
+)
+SORTS: dict[str, tuple[Any, ...]] = {
+    "last_activity_at_desc": ("-last_activity_at", "-id"),
+    "last_activity_at_asc": ("last_activity_at", "id"),
+    "created_at_desc": ("-created_at", "-id"),
+    "created_at_asc": ("created_at", "id"),
+    "priority_desc": (_RANK.desc(), "-last_activity_at", "-id"),
+    "priority_asc": (_RANK.asc(), "-last_activity_at", "-id"),
+    "priority_desc_created_at_asc": (_RANK.desc(), "created_at", "id"),
+    "waiting_since_desc": (F("waiting_since").desc(nulls_last=True), "-id"),
+    "waiting_since_asc": (F("waiting_since").asc(nulls_last=True), "id"),
+    "unread": (F("unread_count").desc(), "-last_activity_at", "-id"),
+}
+# An older client sends these.
+_SORT_NAMES = {"latest": "last_activity_at_desc", "sort_on_priority": "priority_desc"}
+
+
+# --- Query parameters ----------------------------------------------------------------------------
+
+
+def narrowed(rows: Rows, given: Params) -> Rows:
+    """By everything but whose they are."""
+    rows = rows.filter(STATUSES[params.choice(given, "status", STATUSES, "open")])
+    for name in ("inbox_id", "team_id"):
+        if (pk := params.number(given, name)) is not None:
+            rows = rows.filter(**{name: pk})
+    if labels := params.texts(given, "labels"):
+        rows = rows.filter(pk__in=_labelled(labels))
+    if words := search_words(params.text(given, "q", most=1000)):
+        rows = rows.filter(matches(words))
+    if source_id := params.text(given, "source_id"):
+        rows = rows.filter(address__in=_known_as(source_id))
+    if kind := params.choice(given, "conversation_type", ("unattended",)):
+        rows = rows.filter(waiting_since__isnull=False) if kind else rows
+    if (age := params.number(given, "updated_within")) is not None:
+        rows = rows.filter(updated_at__gte=timezone.now() - timedelta(seconds=min(age, 10**9)))
+    return rows
+
+
+def whose(rows: Rows, given: Params, member: Member) -> Rows:
+    """By whose they are: what a bot holds is assigned, as with their later versions."""
+    match params.choice(given, "assignee_type", ASSIGNEE_TYPES, "all"):
+        case "me":
+            return rows.filter(assignee=member)
+        case "unassigned":
+            return rows.filter(assignee__isnull=True)
+        case "assigned":
+            return rows.filter(assignee__isnull=False)
+    return rows
+
+
+def counts(rows: Rows, member: Member) -> dict[str, int]:
+    """How many are whose, in one query."""
+    found = rows.order_by().aggregate(
+        mine_count=Count("pk", filter=Q(assignee=member)),
+        assigned_count=Count("pk", filter=Q(assignee__isnull=False)),
+        unassigned_count=Count("pk", filter=Q(assignee__isnull=True)),
+        all_count=Count("pk"),
+    )
+    return {name: int(n) for name, n in found.items()}
+
+
+def ordered(rows: Rows, given: Params) -> Rows:
+    name = params.choice(given, "sort_by", {*SORTS, *_SORT_NAMES}, "last_activity_at_desc")
+    return rows.order_by(*SORTS[_SORT_NAMES.get(name, name)])
+
+
+def _labelled(names: list[str]) -> Any:
+    return Conversation.objects.filter(labels__name__in=names).values("pk")
+
+
+def _known_as(source_id: str) -> Any:
+    names = AddressIdentifier.objects.filter(value__in=[source_id, f"+{source_id}"])
+    return names.values("address")
+
+
+# --- Filter rows ---------------------------------------------------------------------------------
+
+Test = Callable[[str, str, list[Any]], Q]
+MAX_ROWS = 50
+DATE_OPERATORS = ("is_greater_than", "is_less_than", "days_before")
+
+
+def filtered(rows: Rows, given: Params) -> Rows:
+    """By the rows of `payload`, joined from left to right by each row's `query_operator`.
+
+    Raises `ChatwootError` (422) for what is no filter of ours.
+    """
+    wanted = given.get("payload")
+    if not isinstance(wanted, list) or len(wanted) > MAX_ROWS:
+        raise unprocessable("payload should be a list of filters")
+    found, joined = Q(), "AND"
+    for row in wanted:
+        if not isinstance(row, dict):
+            raise unprocessable("a filter should be an object")
+        condition = _condition(row)
+        found = found | condition if joined == "OR" else found & condition
+        operator = row.get("query_operator") or "AND"
+        if not isinstance(operator, str) or operator.upper() not in ("AND", "OR"):
+            raise unprocessable("query_operator should be AND or OR")
+        joined = operator.upper()
+    return rows.filter(found)
+
+
+def _condition(row: Mapping[str, Any]) -> Q:
+    key = params.text(dict(row), "attribute_key")
+    operator = params.text(dict(row), "filter_operator")
+    values = row.get("values")
+    values = values if isinstance(values, list) else [] if values is None else [values]
+    if len(values) > 100 or any(isinstance(value, dict | list) for value in values):
+        raise unprocessable("values should be a short list of plain values")
+    test = _TESTS.get(key)
+    if test is not None:
+        return test(key, operator, values)
+    if row.get("attribute_model") == "standard" or not key or len(key) > 60:
+        raise unprocessable(f"Invalid attribute key - [{key[:60]}]")
+    return _attribute(key, operator, values)
+
+
+def _same_or_not(operator: str, same: Q) -> Q:
+    match operator:
+        case "equal_to":
+            return same
+        case "not_equal_to":
+            return ~same
+    raise unprocessable(
+        f"Invalid operator. The allowed operators are equal_to, not_equal_to: {operator[:40]}"
+    )
+
+
+def _status(_key: str, operator: str, values: list[Any]) -> Q:
+    found = Q(pk__in=[])
+    for value in values:
+        if value not in STATUSES:
+            raise unprocessable(f"'{str(value)[:60]}' is not a valid status")
+        found |= STATUSES[value]
+    if "all" in values:
+        found = Q(pk__gt=0)
+    return _same_or_not(operator, found)
+
+
+def _reference(key: str, operator: str, values: list[Any]) -> Q:
+    column = {"contact_id": "contact", "display_id": "number"}.get(key, key.removesuffix("_id"))
+    if operator in ("is_present", "is_not_present"):
+        return Q(**{f"{column}__isnull": operator == "is_not_present"})
+    pks = [params.as_number(value) for value in values]
+    if not pks or None in pks:
+        raise unprocessable(f"{key} takes numbers")
+    return _same_or_not(operator, Q(**{f"{column}__in": pks}))
+
+
+def _priority(_key: str, operator: str, values: list[Any]) -> Q:
+    if operator in ("is_present", "is_not_present"):
+        none = Q(priority=Priority.NONE)
+        return none if operator == "is_not_present" else ~none
+    if not values or any(value not in Priority.values for value in values):
+        raise unprocessable("priority takes low, medium, high, urgent")
+    return _same_or_not(operator, Q(priority__in=values))
+
+
+def _labels(_key: str, operator: str, values: list[Any]) -> Q:
+    some = Q(pk__in=Conversation.objects.filter(labels__isnull=False).values("pk"))
+    match operator:
+        case "is_present":
+            return some
+        case "is_not_present":
+            return ~some
+    return _same_or_not(operator, Q(pk__in=_labelled([str(value) for value in values])))
+
+
+def _language(_key: str, operator: str, values: list[Any]) -> Q:
+    return _same_or_not(operator, Q(language__in=[str(value) for value in values]))
+
+
+def _time(key: str, operator: str, values: list[Any]) -> Q:
+    value = values[0] if values else None
+    if operator == "days_before":
+        days = params.as_number(value)
+        if days is None or days > 36_500:
+            raise unprocessable(f"{key} takes a number of days")
+        return Q(**{f"{key}__lt": timezone.now() - timedelta(days=days)})
+    if operator not in DATE_OPERATORS:
+        raise unprocessable(f"Invalid operator for {key}: {operator[:40]}")
+    try:
+        day = parse_date(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise unprocessable(f"{key} takes a date")
+    return Q(**{f"{key}__date__{'gt' if operator == 'is_greater_than' else 'lt'}": day})
+
+
+def _attribute(key: str, operator: str, values: list[Any]) -> Q:
+    """An attribute of the conversation's own; the key is a value here, never a path of the ORM."""
+    known = Q(attributes__has_key=key)
+    if operator in ("is_present", "is_not_present"):
+        return known if operator == "is_present" else ~known
+    same = Q(pk__in=[])
+    for value in values:
+        same |= Q(attributes__contains={key: value})
+    return _same_or_not(operator, same)
+
+
+_TESTS: dict[str, Test] = {
+    "status": _status,
+    "assignee_id": _reference,
+    "inbox_id": _reference,
+    "team_id": _reference,
+    "contact_id": _reference,
+    "display_id": _reference,
+    "priority": _priority,
+    "labels": _labels,
+    "conversation_language": _language,
+    "created_at": _time,
+    "last_activity_at": _time,
+}

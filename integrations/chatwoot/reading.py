@@ -1,0 +1,81 @@
+"""Rows with everything their shapes show, in a number of queries that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from accounts.models import Member, TeamMembership
+from conversations.models import Conversation, Message
+from integrations.chatwoot.shapes import Json, LastWords, conversation_json, message_json
+
+Direction = Message.Direction
+SAID = (Direction.INBOUND, Direction.OUTBOUND, Direction.NOTE)
+
+
+def shown_to(member: Member) -> Q:
+    """Which messages a caller reads. Drafts are nothing that was said; notes and system lines are for
+    people, and a bot reads what was said to and by the customer, and its own."""
+    if member.is_agent:
+        return Q(direction__in=(Direction.INBOUND, Direction.OUTBOUND)) | Q(
+            author=member, direction=Direction.NOTE
+        )
+    return ~Q(direction=Direction.DRAFT)
+
+
+def whole_messages(rows: QuerySet[Message]) -> QuerySet[Message]:
+    return rows.select_related("author__agent").prefetch_related("attachments")
+
+
+def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation]:
+    """With what `conversations_json` reads."""
+    seen = Message.objects.filter(shown_to(member), conversation=OuterRef("pk")).order_by("-id")
+    return (
+        rows.select_related(
+            "contact", "inbox", "address", "assignee__user", "assignee__agent__endpoint", "team"
+        )
+        .defer("inbox__credentials_sealed")
+        .prefetch_related("labels", "address__identifiers")
+        .annotate(
+            newest_message=Subquery(seen.values("pk")[:1]),
+            last_said=Subquery(seen.filter(direction__in=SAID).values("pk")[:1]),
+        )
+    )
+
+
+def conversations_json(conversations: Sequence[Any], member: Member) -> list[Json]:
+    """Conversations read by `whole`."""
+    mine = teams_of(member)
+    last = _last_words(conversations)
+    return [conversation_json(one, last, mine) for one in conversations]
+
+
+def shown(conversation: Conversation, member: Member) -> Json:
+    """One conversation as it is now, also when the caller has just given it away."""
+    rows = whole(Conversation.objects.filter(pk=conversation.pk), member)
+    return conversations_json(list(rows), member)[0]
+
+
+def shown_message(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+    """One message as it is now, with its files."""
+    found = whole_messages(Message.objects.filter(pk=message.pk)).get()
+    return message_json(found, conversation, echo_id=echo_id)
+
+
+def teams_of(member: Member) -> frozenset[int]:
+    rows = TeamMembership.objects.filter(member=member)
+    return frozenset(rows.values_list("team_id", flat=True))
+
+
+def _last_words(conversations: Sequence[Any]) -> LastWords:
+    wanted = {one.newest_message for one in conversations} | {
+        one.last_said for one in conversations
+    }
+    found = whole_messages(Message.objects.filter(pk__in=wanted - {None}))
+    messages = {message.pk: message for message in found}
+    return LastWords(
+        any={one.pk: messages[one.newest_message] for one in conversations if one.newest_message},
+        said={one.pk: messages[one.last_said] for one in conversations if one.last_said},
+    )

@@ -1,0 +1,89 @@
+"""Beginning a conversation from our side: whom it is with, and the thread they have in that inbox."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import Member
+from conversations import services
+from conversations.errors import NotHolderError, WrongStateError
+from conversations.messages import Identifier
+from conversations.models import Address, AddressIdentifier, Contact, Conversation, Inbox
+from conversations.services.addresses import add_identifiers
+from conversations.services.inbound import conversation_at
+from integrations.chatwoot import bots
+from integrations.chatwoot.errors import unprocessable
+
+SOURCE_TAKEN = "source_id should be unique"
+# By which kind of name a platform's customers are reached, where it is not their phone number.
+VISITORS = frozenset({"sandbox", "widget", "api"})
+
+
+@transaction.atomic
+def address_for(inbox: Inbox, contact: Contact, source_id: str = "") -> Address:
+    """How this inbox reaches the contact; made where it is not known yet. Raises `ChatwootError` (422)."""
+    known = address_by_source(inbox, source_id) if source_id else None
+    if known is not None:
+        if known.contact_id != contact.pk:
+            raise unprocessable(SOURCE_TAKEN)
+        return known
+    own = Address.objects.filter(inbox=inbox, contact=contact).order_by("pk").first()
+    if own is not None and not source_id:
+        return _with(own, inbox, contact)
+    address = Address.objects.create(inbox=inbox, contact=contact)
+    add_identifiers(inbox, address, [_identifier(inbox, contact, source_id)])
+    if not AddressIdentifier.objects.filter(address=address).exists():
+        raise unprocessable(SOURCE_TAKEN)
+    return _with(address, inbox, contact)
+
+
+def address_by_source(inbox: Inbox | None, source_id: str) -> Address | None:
+    """The address that is known by this name; in any inbox, where none is given."""
+    rows = AddressIdentifier.objects.filter(value__in=[source_id, f"+{source_id}"])
+    if inbox is not None:
+        rows = rows.filter(inbox=inbox)
+    found = rows.select_related("address__inbox", "address__contact").order_by("pk").first()
+    return found.address if found is not None else None
+
+
+def begin(address: Address, *, by: Member) -> Conversation:
+    """The address's one thread, open; a new or reopened one goes to the inbox's bot, as theirs does.
+
+    Raises `NotHolderError` for a bot that does not get it.
+    """
+    if address.contact.erased_at is not None:
+        raise WrongStateError(_("This contact has been erased."))
+    conversation = conversation_at(address)
+    is_new = conversation.last_sequence <= 1
+    if conversation.status != Conversation.Status.OPEN:
+        is_new = True
+        conversation = services.reopen(conversation, by=None if by.is_agent else by)
+    bot = bots.bot_of(address.inbox) if is_new and is_nobodys(conversation) else None
+    if bot is not None:
+        reason = services.Reason.RULE
+        conversation = services.assign(conversation, to=bot.member, by=None, reason=reason)
+    if by.is_agent and conversation.assignee_id != by.pk:
+        raise NotHolderError  # another has it, or nobody gave it to this one (SX-23)
+    return conversation
+
+
+def is_nobodys(conversation: Conversation) -> bool:
+    return conversation.assignee_id is None and conversation.team_id is None
+
+
+def _with(address: Address, inbox: Inbox, contact: Contact) -> Address:
+    address.inbox, address.contact = inbox, contact
+    return address
+
+
+def _identifier(inbox: Inbox, contact: Contact, source_id: str) -> Identifier:
+    if inbox.platform in VISITORS:
+        if not source_id:
+            raise unprocessable("source_id is missing")
+        return Identifier("visitor", source_id)
+    number = source_id or contact.phone
+    digits = number.removeprefix("+")
+    if not digits.isdecimal():
+        raise unprocessable(_("This contact has no phone number to write to."))
+    return Identifier("phone", f"+{digits}")

@@ -1,0 +1,51 @@
+"""Their addresses, from the root, with and without the slash at the end (no redirect loses a body)."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, re_path
+
+from integrations.chatwoot.compat import agent_bots, assignments, conversations, listing, messages
+from integrations.chatwoot.compat.base import CompatView, Nowhere
+from integrations.chatwoot.compat.profile import Profile
+
+ID = r"\d{1,18}"
+CONVERSATION = rf"conversations/(?P<number>{ID})"
+BOT = rf"agent_bots/(?P<bot_id>{ID})"
+INBOX = rf"inboxes/(?P<inbox_id>{ID})"
+
+
+def at(path: str, view: type[CompatView], **options: object) -> URLPattern:
+    """An address below an account."""
+    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{path}/?$"
+    return re_path(route, view.as_view(**options))
+
+
+urlpatterns = [
+    re_path(r"^api/v1/profile/?$", Profile.as_view()),
+    at("conversations", listing.Conversations),
+    at("conversations/meta", listing.Meta),
+    at("conversations/search", listing.Search),
+    at("conversations/filter", listing.Filter),
+    at(CONVERSATION, conversations.OneConversation),
+    at(f"{CONVERSATION}/toggle_status", conversations.ToggleStatus),
+    at(f"{CONVERSATION}/toggle_priority", conversations.TogglePriority),
+    at(f"{CONVERSATION}/toggle_typing_status", conversations.ToggleTyping),
+    at(f"{CONVERSATION}/custom_attributes", conversations.CustomAttributes),
+    at(f"{CONVERSATION}/labels", conversations.Labels),
+    at(f"{CONVERSATION}/assignments", assignments.Assignments),
+    at(f"{CONVERSATION}/update_last_seen", conversations.UpdateLastSeen),
+    at(f"{CONVERSATION}/mute", conversations.Muting),
+    at(f"{CONVERSATION}/unmute", conversations.Muting, blocked=False),
+    at(f"{CONVERSATION}/messages", messages.Messages),
+    at(rf"{CONVERSATION}/messages/(?P<message_id>{ID})", messages.OneMessage),
+    at("agent_bots", agent_bots.Bots),
+    at(BOT, agent_bots.Bot),
+    at(f"{BOT}/avatar", agent_bots.BotAvatar),
+    at(f"{BOT}/reset_access_token", agent_bots.ResetToken),
+    at(f"{BOT}/reset_secret", agent_bots.ResetSecret),
+    at(f"{BOT}/agent_bot_inboxes", agent_bots.BotInboxes),
+    at(f"{INBOX}/agent_bot", agent_bots.InboxBot),
+    at(f"{INBOX}/set_agent_bot", agent_bots.SetInboxBot),
+    # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
+    re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
+]
