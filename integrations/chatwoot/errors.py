@@ -40,7 +40,7 @@ FOREIGN_USER = {"error": "You are not authorized to access this account"}
 BROKEN = {"error": "Something went wrong on our side"}
 
 # Their names of what the house's errors call otherwise.
-FIELDS = {"url": "outgoing_url"}
+FIELDS = {"url": "outgoing_url", "phone": "phone_number", "attributes": "custom_attributes"}
 
 Body = Mapping[str, Any]
 Answer = Response | HttpResponse
@@ -122,7 +122,10 @@ def _invalid(error: ValidationError) -> Body:
     if not isinstance(detail, dict):
         return {"error": ", ".join(str(one) for one in detail)}
     sentences = [sentence for value in detail.values() for sentence in _sentences(value)]
-    return {"message": ", ".join(sentences), "attributes": [str(name) for name in detail]}
+    return {
+        "message": ", ".join(sentences),
+        "attributes": [FIELDS.get(n, n) for n in map(str, detail)],
+    }
 
 
 def _sentences(value: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -126,9 +126,14 @@ DATE_OPERATORS = ("is_greater_than", "is_less_than", "days_before")
 
 
 def filtered(rows: Rows, given: Params) -> Rows:
-    """By the rows of `payload`, joined from left to right by each row's `query_operator`.
+    """Conversations by the rows of `payload`. Raises `ChatwootError` (422) for what is no filter."""
+    return rows.filter(read_rows(given, _condition))
 
-    Raises `ChatwootError` (422) for what is no filter of ours.
+
+def read_rows(given: Params, condition: Test) -> Q:
+    """The rows of `payload`, joined from left to right by each row's `query_operator`.
+
+    `condition` says what one row means. Raises `ChatwootError` (422).
     """
     wanted = given.get("payload")
     if not isinstance(wanted, list) or len(wanted) > MAX_ROWS:
@@ -137,28 +142,29 @@ def filtered(rows: Rows, given: Params) -> Rows:
     for row in wanted:
         if not isinstance(row, dict):
             raise unprocessable("a filter should be an object")
-        condition = _condition(row)
-        found = found | condition if joined == "OR" else found & condition
+        one = condition(*_parts(row))
+        found = found | one if joined == "OR" else found & one
         operator = row.get("query_operator") or "AND"
         if not isinstance(operator, str) or operator.upper() not in ("AND", "OR"):
             raise unprocessable("query_operator should be AND or OR")
         joined = operator.upper()
-    return rows.filter(found)
+    return found
 
 
-def _condition(row: Mapping[str, Any]) -> Q:
-    key = params.text(dict(row), "attribute_key")
-    operator = params.text(dict(row), "filter_operator")
+def _parts(row: dict[str, Any]) -> tuple[str, str, list[Any]]:
+    """Key, operator and values of one row."""
+    key, operator = params.text(row, "attribute_key"), params.text(row, "filter_operator")
     values = row.get("values")
     values = values if isinstance(values, list) else [] if values is None else [values]
     if len(values) > 100 or any(isinstance(value, dict | list) for value in values):
         raise unprocessable("values should be a short list of plain values")
-    test = _TESTS.get(key)
-    if test is not None:
-        return test(key, operator, values)
-    if row.get("attribute_model") == "standard" or not key or len(key) > 60:
+    if not 0 < len(key) <= 60:
         raise unprocessable(f"Invalid attribute key - [{key[:60]}]")
-    return _attribute(key, operator, values)
+    return key, operator, values
+
+
+def _condition(key: str, operator: str, values: list[Any]) -> Q:
+    return _TESTS.get(key, _attribute)(key, operator, values)
 
 
 def _same_or_not(operator: str, same: Q) -> Q:

@@ -50,6 +50,18 @@ CHANNELS = {
     "line": "Channel::Line",
 }
 OTHER_CHANNEL = "Channel::Api"
+# Our labels' colours have names, theirs are numbers.
+COLOURS = {
+    "slate": "#64748b",
+    "red": "#ef4444",
+    "orange": "#f97316",
+    "amber": "#f59e0b",
+    "green": "#22c55e",
+    "teal": "#14b8a6",
+    "blue": "#3b82f6",
+    "violet": "#8b5cf6",
+    "pink": "#ec4899",
+}
 FILE_TYPES = {
     Kind.IMAGE: "image",
     Kind.STICKER: "image",
@@ -59,6 +71,8 @@ FILE_TYPES = {
 }
 # Which of an address's names they would call it by: the number first, one that changes last.
 _PREFERRED_KINDS = ("phone",)
+# Their third name of a contact; ours is an attribute, where people see it.
+IDENTIFIER = "identifier"
 DELETED = "This message was deleted"
 _NAMESPACE = uuid.UUID("6f1d1f0a-9f0e-4a53-8f4e-2b8f5b3a7c11")
 
@@ -260,10 +274,10 @@ def raw_team(team: Team) -> Json:
 def contact_push(contact: Contact) -> Json:
     return {
         "additional_attributes": {},
-        "custom_attributes": contact.attributes,
+        "custom_attributes": _custom(contact),
         "email": contact.email or None,
         "id": contact.pk,
-        "identifier": None,
+        "identifier": contact.attributes.get(IDENTIFIER),
         "name": str(contact),
         "phone_number": phone_of(contact),
         "thumbnail": "",
@@ -273,7 +287,8 @@ def contact_push(contact: Contact) -> Json:
 
 
 def contact_json(contact: Contact, *, with_inboxes: bool = False) -> Json:
-    """With `with_inboxes` its `addresses` are read, with their inboxes and identifiers."""
+    """With `with_inboxes` its `addresses` are read, with their inboxes and identifiers; of rows that know
+    it (`last_activity`), when it was last heard of."""
     shown: Json = {
         "additional_attributes": {},
         "availability_status": "offline",
@@ -282,14 +297,20 @@ def contact_json(contact: Contact, *, with_inboxes: bool = False) -> Json:
         "name": str(contact),
         "phone_number": phone_of(contact),
         "blocked": contact.blocked,
-        "identifier": None,
+        "identifier": contact.attributes.get(IDENTIFIER),
         "thumbnail": "",
-        "custom_attributes": contact.attributes,
+        "custom_attributes": _custom(contact),
         "created_at": seconds(contact.created_at),
     }
+    if last := getattr(contact, "last_activity", None):
+        shown["last_activity_at"] = seconds(last)
     if with_inboxes:
         shown["contact_inboxes"] = [contact_inbox(one) for one in contact.addresses.all()]
     return shown
+
+
+def _custom(contact: Contact) -> Json:
+    return {name: value for name, value in contact.attributes.items() if name != IDENTIFIER}
 
 
 def contact_inbox(address: Address) -> Json:
@@ -340,7 +361,7 @@ def label_json(label: Label) -> Json:
         "id": label.pk,
         "title": label.name,
         "description": None,
-        "color": label.colour,
+        "color": COLOURS.get(label.colour, COLOURS["slate"]),
         "show_on_sidebar": True,
     }
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import URLPattern, re_path
 
-from integrations.chatwoot.compat import agent_bots, assignments, conversations, listing, messages
+from integrations.chatwoot.compat import (
+    agent_bots,
+    assignments,
+    contacts,
+    conversations,
+    listing,
+    messages,
+    people,
+    settings,
+)
 from integrations.chatwoot.compat.base import CompatView, Nowhere
 from integrations.chatwoot.compat.profile import Profile
 
@@ -12,6 +21,9 @@ ID = r"\d{1,18}"
 CONVERSATION = rf"conversations/(?P<number>{ID})"
 BOT = rf"agent_bots/(?P<bot_id>{ID})"
 INBOX = rf"inboxes/(?P<inbox_id>{ID})"
+
+CONTACT = rf"contacts/(?P<contact_id>{ID})"
+TEAM = rf"teams/(?P<team_id>{ID})"
 
 
 def at(path: str, view: type[CompatView], **options: object) -> URLPattern:
@@ -46,6 +58,24 @@ urlpatterns = [
     at(f"{BOT}/agent_bot_inboxes", agent_bots.BotInboxes),
     at(f"{INBOX}/agent_bot", agent_bots.InboxBot),
     at(f"{INBOX}/set_agent_bot", agent_bots.SetInboxBot),
+    at("contacts", contacts.Contacts),
+    at("contacts/search", contacts.ContactSearch),
+    at("contacts/filter", contacts.ContactFilter),
+    at(CONTACT, contacts.OneContact),
+    at(f"{CONTACT}/destroy_custom_attributes", contacts.DestroyAttributes),
+    at(f"{CONTACT}/conversations", contacts.ContactConversations),
+    at(f"{CONTACT}/contact_inboxes", contacts.ContactInboxes),
+    at(f"{CONTACT}/contactable_inboxes", contacts.ContactableInboxes),
+    at("inboxes", settings.Inboxes),
+    at(INBOX, settings.OneInbox),
+    at(rf"inbox_members/(?P<inbox_id>{ID})", people.InboxMembers),
+    at("assignable_agents", people.AssignableAgents),
+    at("agents", people.Agents),
+    at("teams", people.Teams),
+    at(TEAM, people.OneTeam),
+    at(f"{TEAM}/team_members", people.TeamMembers),
+    at("labels", settings.AccountLabels),
+    at(rf"labels/(?P<label_id>{ID})", settings.OneLabel),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
 ]

@@ -33,7 +33,7 @@ from accounts.rest.parsing import StrictJSONParser
 from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox
-from conversations.models import Conversation
+from conversations.models import Conversation, Inbox
 from conversations.services.holding import finishing, gave_away
 from integrations.chatwoot.auth import ChatwootTokenAuthentication
 from integrations.chatwoot.compat import params
@@ -137,6 +137,10 @@ class CompatView(APIView):
                 raise PermissionDenied
         raise NotFound
 
+    def is_attached(self, inbox: Inbox) -> bool:
+        """Whether the bot that asks is attached to this inbox by name."""
+        return AgentInbox.objects.filter(agent__member=self.member, inbox=inbox).exists()
+
     # --- The request ------------------------------------------------------------------------------
 
     def get_exception_handler(self) -> Callable[..., Any]:
@@ -235,5 +239,5 @@ class Null(Response):
 
     @property
     def rendered_content(self) -> Any:
-        super().rendered_content  # noqa: B018 - sets what the content is
+        self["Content-Type"] = "application/json"
         return b"null"

@@ -14,7 +14,6 @@ from accounts.models import Member, Team
 from accounts.permissions import Permission
 from accounts.rest.fields import AttributesField
 from agents.actions import Answer, Typing
-from agents.models import AgentInbox
 from agents.services import apply_answer
 from conversations import services
 from conversations.messages import Content
@@ -244,10 +243,8 @@ class Beginning(CompatView):
     def _inbox(self, pk: int) -> Inbox:
         """Raises `NotFound`; for a bot that is not attached to it `PermissionDenied`."""
         inbox: Inbox = self.find(Inbox.objects.select_related("account"), pk=pk)
-        if self.member.is_agent:
-            attached = AgentInbox.objects.filter(agent__member=self.member, inbox=inbox)
-            if not attached.exists():
-                raise PermissionDenied
+        if self.member.is_agent and not self.is_attached(inbox):
+            raise PermissionDenied
         return inbox
 
     def _give(self, conversation: Conversation) -> Conversation:

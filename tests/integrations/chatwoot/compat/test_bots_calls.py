@@ -421,7 +421,9 @@ def test_snoozing_until_a_time(woot: SimpleNamespace, held: Conversation) -> Non
         to(held, "toggle_status"), {"status": "snoozed", "snoozed_until": until}
     ).json()
     contract.check(body, contract.TOGGLED)
-    assert int(now(woot, held).snoozed_until.timestamp()) == until
+    snoozed = now(woot, held).snoozed_until
+    assert snoozed is not None
+    assert int(snoozed.timestamp()) == until
 
 
 @pytest.mark.parametrize(

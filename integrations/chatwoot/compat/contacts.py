@@ -1,0 +1,198 @@
+"""Customers: finding, making, changing and forgetting them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import Permission
+from conversations import services
+from conversations.models import Address, Contact, Conversation, Inbox
+from integrations.chatwoot import contacts, filters, reading, starting
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.errors import missing, unprocessable
+from integrations.chatwoot.shapes import Json, contact_inbox, contact_json, slim_inbox
+
+PAGE = 15
+
+
+class ContactView(CompatView):
+    def contact(self, pk: str) -> Contact:
+        """The contact of the path; a bot sees those of its conversations. Raises `NotFound`."""
+        if self.member.is_agent:
+            own = self.conversations().values("contact")
+            rows = Contact.objects.filter(pk__in=own, erased_at__isnull=True)
+        else:
+            rows = contacts.seen_by(self.member)
+        contact: Contact = self.find(contacts.whole(rows), pk=int(pk))
+        return contact
+
+    def show(self, pk: str) -> Response:
+        return Response({"payload": contact_json(self.contact(pk), with_inboxes=True)})
+
+    def page(self, rows: QuerySet[Contact]) -> tuple[list[Json], dict[str, Any], bool]:
+        """15 contacts, `meta`, and whether there are more behind them."""
+        number = params.page(self.params)
+        start = (number - 1) * PAGE
+        rows = contacts.ordered(contacts.whole(rows), self.params)
+        found = list(rows[start : start + PAGE + 1])
+        with_inboxes = params.flag(self.params, "include_contact_inboxes", default=True)
+        shown = [contact_json(one, with_inboxes=with_inboxes) for one in found[:PAGE]]
+        meta = {"count": rows.count(), "current_page": number}
+        return shown, meta, len(found) > PAGE
+
+
+class Contacts(ContactView):
+    """`/contacts`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONTACTS_READ,
+        "post": P.CONTACTS_WRITE,
+    }
+
+    def get(self, request: Request) -> Response:
+        if self.params.get("labels"):
+            raise unprocessable("Contacts have no labels here")
+        payload, meta, _more = self.page(contacts.seen_by(self.member))
+        return Response({"meta": meta, "payload": payload})
+
+    def post(self, request: Request) -> Response:
+        """With `inbox_id` also how that inbox reaches them."""
+        contact = contacts.create(self.params, by=self.member)
+        address = self._address(contact)
+        whole = contacts.whole(Contact.objects.filter(pk=contact.pk)).get()
+        shown: Json = {"contact": contact_json(whole, with_inboxes=True)}
+        shown["contact_inbox"] = contact_inbox(address) if address is not None else {}
+        return Response({"payload": shown})
+
+    def _address(self, contact: Contact) -> Address | None:
+        inbox_id = params.number(self.params, "inbox_id")
+        if inbox_id is None:
+            return None
+        inbox: Inbox = self.find(Inbox.objects.all(), pk=inbox_id)
+        return starting.address_for(inbox, contact, params.text(self.params, "source_id"))
+
+
+class ContactSearch(ContactView):
+    """`/contacts/search`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.CONTACTS_READ}
+
+    def get(self, request: Request) -> Response:
+        words = params.text(self.params, "q", most=1000).strip()
+        if not words:
+            raise unprocessable("Specify search string with parameter q")
+        payload, meta, more = self.page(contacts.matching(contacts.seen_by(self.member), words))
+        return Response({"meta": {**meta, "has_more": more}, "payload": payload})
+
+
+class ContactFilter(ContactView):
+    """`/contacts/filter`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONTACTS_READ}
+
+    def post(self, request: Request) -> Response:
+        test = filters.read_rows(self.params, contacts.condition)
+        payload, meta, _more = self.page(contacts.seen_by(self.member).filter(test))
+        return Response({"meta": meta, "payload": payload})
+
+
+class OneContact(ContactView):
+    """`/contacts/{id}`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONTACTS_READ,
+        "put": P.CONTACTS_WRITE,
+        "patch": P.CONTACTS_WRITE,
+        "delete": P.CONTACTS_ERASE,
+    }
+    bot_permissions: ClassVar[dict[str, Permission]] = {
+        "get": P.CONTACTS_READ,
+        "put": P.CONTACTS_WRITE,
+        "patch": P.CONTACTS_WRITE,
+    }
+
+    def get(self, request: Request, contact_id: str) -> Response:
+        return self.show(contact_id)
+
+    def put(self, request: Request, contact_id: str) -> Response:
+        """What is named; attributes are merged."""
+        contact = self.contact(contact_id)
+        if self.member.is_agent:
+            self._check_holds(contact)
+        contacts.update(contact, self.params, by=self.member)
+        return self.show(contact_id)
+
+    patch = put
+
+    def delete(self, request: Request, contact_id: str) -> Response:
+        """Erased for good, with what was said."""
+        services.erase_contact(self.contact(contact_id), by=self.member)
+        return nothing()
+
+    def _check_holds(self, contact: Contact) -> None:
+        """A bot writes about those whom it talks with, and blocks nobody."""
+        held = Conversation.objects.filter(contact=contact, assignee=self.member)
+        if "blocked" in self.params or not held.exists():
+            raise PermissionDenied
+
+
+class DestroyAttributes(ContactView):
+    """`/contacts/{id}/destroy_custom_attributes`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONTACTS_WRITE}
+
+    def post(self, request: Request, contact_id: str) -> Response:
+        names = params.texts(self.params, "custom_attributes")
+        contact = self.contact(contact_id)
+        services.update_contact(contact, by=self.member, attributes=dict.fromkeys(names))
+        return self.show(contact_id)
+
+
+class ContactConversations(ContactView):
+    """`/contacts/{id}/conversations`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_READ}
+
+    def get(self, request: Request, contact_id: str) -> Response:
+        rows = self.conversations().filter(contact=self.contact(contact_id))
+        found = list(reading.whole(rows.order_by("-last_activity_at", "-id"), self.member)[:100])
+        return Response({"payload": reading.conversations_json(found, self.member)})
+
+
+class ContactInboxes(ContactView):
+    """`/contacts/{id}/contact_inboxes`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONTACTS_WRITE}
+
+    def post(self, request: Request, contact_id: str) -> Response:
+        """One more way to reach them."""
+        contact = self.contact(contact_id)
+        inbox_id = params.number(self.params, "inbox_id")
+        if inbox_id is None:
+            raise missing("inbox_id")
+        inbox: Inbox = self.find(Inbox.objects.all(), pk=inbox_id)
+        source_id = params.text(self.params, "source_id")
+        return Response(contact_inbox(starting.address_for(inbox, contact, source_id)))
+
+
+class ContactableInboxes(ContactView):
+    """`/contacts/{id}/contactable_inboxes`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.CONTACTS_READ}
+
+    def get(self, request: Request, contact_id: str) -> Response:
+        """Those that reach them already, and those that could by their number."""
+        contact = self.contact(contact_id)
+        known = [contact_inbox(address) for address in contact.addresses.all()]
+        reached = {one["inbox"]["id"] for one in known}
+        digits = contact.phone.removeprefix("+")
+        others = Inbox.objects.exclude(pk__in=reached).exclude(platform__in=starting.VISITORS)
+        further = others.order_by("pk") if digits.isdecimal() else ()
+        could = [{"source_id": digits, "inbox": slim_inbox(inbox)} for inbox in further]
+        return Response({"payload": [*known, *could]})
