@@ -44,6 +44,7 @@ from conversations.services.outbound import (
     keep_draft,
     post_message,
     post_messages,
+    take_back,
     use_draft,
 )
 from conversations.services.saved_replies import (
@@ -54,6 +55,7 @@ from conversations.services.saved_replies import (
 from conversations.services.statuses import receive_statuses
 from conversations.services.updates import (
     mark_read,
+    mark_unread,
     set_priority,
 )
 
@@ -77,6 +79,7 @@ __all__ = [
     "hand_off",
     "keep_draft",
     "mark_read",
+    "mark_unread",
     "merge_contacts",
     "post_message",
     "post_messages",
@@ -93,6 +96,7 @@ __all__ = [
     "set_labels",
     "set_priority",
     "snooze",
+    "take_back",
     "take_over",
     "unassign",
     "update_contact",

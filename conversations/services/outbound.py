@@ -181,6 +181,23 @@ def discard_draft(draft: Message, *, by: Member) -> None:
     events.record(conversation, "message.draft_discarded", actor=by, message=draft)
 
 
+@transaction.atomic
+def take_back(message: Message, *, by: Member) -> Message:
+    """Hide what was said, or a note. The customer keeps what was sent: channels call nothing back.
+
+    Raises `WrongStateError` for what was not said by us.
+    """
+    if message.direction not in (Message.Direction.OUTBOUND, Message.Direction.NOTE):
+        raise WrongStateError(_("Only messages to the customer and notes can be deleted."))
+    conversation = lock(message.conversation_id)
+    check_may_act(conversation, by)
+    if message.deleted_at is None:
+        message.deleted_at = timezone.now()
+        message.save(update_fields=["deleted_at"])
+        events.record(conversation, "message.updated", actor=by, message=message)
+    return message
+
+
 def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
     """What the channel is asked to send for a message: one part, or several in order.
 

@@ -34,3 +34,14 @@ def mark_read(conversation: Conversation, *, by: Member) -> Conversation:
         acknowledge(conversation, typing=False)
         events.record(conversation, "conversation.read", actor=by)
     return conversation
+
+
+@transaction.atomic
+def mark_unread(conversation: Conversation, *, by: Member) -> Conversation:
+    """Somebody should look again."""
+    conversation = lock(conversation)
+    if not conversation.unread_count:
+        conversation.unread_count = 1
+        conversation.save(update_fields=["unread_count"])
+        events.record(conversation, "conversation.updated", actor=by, unread=True)
+    return conversation

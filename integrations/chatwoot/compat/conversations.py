@@ -190,6 +190,16 @@ class UpdateLastSeen(ConversationView):
         return self.show(conversation)
 
 
+class Unread(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+
+    def post(self, request: Request, number: str) -> Response:
+        """Somebody should look again."""
+        conversation = self.conversation(number)
+        services.mark_unread(conversation, by=self.member)
+        return self.show(conversation)
+
+
 class Muting(ConversationView):
     """`…/mute` and `…/unmute`: block the contact, and resolve; or let them in again."""
 

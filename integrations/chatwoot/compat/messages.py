@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException, NotFound, PermissionDenied
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -32,6 +32,7 @@ MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
 PAGE, NEWER, BETWEEN = 20, 100, 1000
 PER_MINUTE = 200
 TOO_MANY = "Validation failed: Too many messages"
+ONLY_API_STATUS = "Message status update is only allowed for API inboxes"
 ONLY_API = "Incoming messages are only allowed in Api inboxes"
 
 
@@ -146,16 +147,28 @@ class Messages(CompatView):
 
 
 class OneMessage(CompatView):
-    """`…/messages/{id}`: a note can be taken back; what a customer has read cannot."""
+    """`…/messages/{id}`"""
 
-    permissions_by_action: ClassVar[dict[str, Permission]] = {"patch": P.CONVERSATIONS_WRITE}
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "patch": P.CONVERSATIONS_WRITE,
+        "delete": P.CONVERSATIONS_WRITE,
+    }
 
     def patch(self, request: Request, number: str, message_id: str) -> Response:
         """Only channels of their API's kind take a status from outside."""
+        self._message(self.conversation(number), message_id)
+        raise ChatwootError(403, {"error": ONLY_API_STATUS})
+
+    def delete(self, request: Request, number: str, message_id: str) -> Response:
+        """Out of the thread; the customer keeps what was sent."""
         conversation = self.conversation(number)
-        if not Message.objects.filter(conversation=conversation, pk=int(message_id)).exists():
-            raise NotFound
-        raise ChatwootError(403, {"error": "Message status update is only allowed for API inboxes"})
+        message = services.take_back(self._message(conversation, message_id), by=self.member)
+        return Response(reading.shown_message(message, conversation))
+
+    def _message(self, conversation: Conversation, pk: str) -> Message:
+        rows = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
+        message: Message = self.find(rows, pk=int(pk))
+        return message
 
 
 def _meta(conversation: Conversation) -> dict[str, Any]:
