@@ -16,7 +16,7 @@ from accounts import ids
 from accounts.models import Member
 from agents import rules
 from agents.models import Agent, AgentInbox, AssignmentRule
-from conversations.models import Inbox
+from conversations.models import Conversation, Inbox
 
 EVENTS = ("message.created", "conversation.created")
 
@@ -37,14 +37,15 @@ def bot_of(inbox: Inbox) -> Agent | None:
 
 
 @transaction.atomic
-def attach(agent: Agent, inbox: Inbox, *, by: Member) -> AgentInbox:
-    """Give the inbox's new conversations to this agent, and to no other bot any more."""
-    present = bot_of(inbox)
-    if present is None or present.pk != agent.pk:
+def attach(agent: Agent, inbox: Inbox, *, by: Member) -> AssignmentRule:
+    """Give the inbox's new conversations to this agent, and to no other bot any more; returns the rule."""
+    present = next((one for one in _rules_about(inbox) if one.enabled), None)
+    if present is None or _agent_id(present) != agent.public_id:
         detach(inbox, by=by)
-        _make_rule(agent, inbox, by=by)
-    link, _created = AgentInbox.objects.get_or_create(agent=agent, inbox=inbox)
-    return link
+        present = _make_rule(agent, inbox, by=by)
+    if not _serves_every_inbox(agent):
+        AgentInbox.objects.get_or_create(agent=agent, inbox=inbox)
+    return present
 
 
 @transaction.atomic
@@ -59,13 +60,24 @@ def detach(inbox: Inbox, *, by: Member) -> None:
 @transaction.atomic
 def detach_everywhere(agent: Agent, *, by: Member) -> None:
     """The agent goes: no rule of an inbox names it any more."""
-    for inbox in Inbox.objects.filter(agentinbox__agent=agent).order_by("pk"):
-        present = bot_of(inbox)
-        if present is not None and present.pk == agent.pk:
-            detach(inbox, by=by)
+    AgentInbox.objects.filter(agent=agent).delete()
+    for rule in AssignmentRule.objects.order_by("pk"):
+        if _agent_id(rule) == agent.public_id and _inbox_ids(rule):
+            rules.delete_rule(rule, by=by)
 
 
-def _make_rule(agent: Agent, inbox: Inbox, *, by: Member) -> None:
+def _serves_every_inbox(agent: Agent) -> bool:
+    """Whether it works in all of them already: being attached to one would take the others from it."""
+    if AgentInbox.objects.filter(agent=agent).exists():
+        return False
+    for_all = (
+        _agent_id(rule) == agent.public_id and not _inbox_ids(rule)
+        for rule in AssignmentRule.objects.all()
+    )
+    return any(for_all) or Conversation.objects.open().held_by(agent.member).exists()
+
+
+def _make_rule(agent: Agent, inbox: Inbox, *, by: Member) -> AssignmentRule:
     name = _("New chats of %(inbox)s to %(bot)s") % {"inbox": inbox.name, "bot": agent.name}
     made = rules.create_rule(
         name=name[:120],
@@ -80,6 +92,7 @@ def _make_rule(agent: Agent, inbox: Inbox, *, by: Member) -> None:
         by=by,
     )
     _put_before_assignments(made, by=by)
+    return made
 
 
 def _put_before_assignments(made: AssignmentRule, *, by: Member) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -16,7 +18,8 @@ from integrations.chatwoot import bots
 from integrations.chatwoot.errors import unprocessable
 
 SOURCE_TAKEN = "source_id should be unique"
-# By which kind of name a platform's customers are reached, where it is not their phone number.
+_NUMBER = re.compile(r"[0-9]{6,15}")
+# Platforms that reach their customers by another name than a phone number.
 VISITORS = frozenset({"sandbox", "widget", "api"})
 
 
@@ -82,8 +85,7 @@ def _identifier(inbox: Inbox, contact: Contact, source_id: str) -> Identifier:
         if not source_id:
             raise unprocessable("source_id is missing")
         return Identifier("visitor", source_id)
-    number = source_id or contact.phone
-    digits = number.removeprefix("+")
-    if not digits.isdecimal():
+    digits = (source_id or contact.phone).removeprefix("+")
+    if not _NUMBER.fullmatch(digits):
         raise unprocessable(_("This contact has no phone number to write to."))
     return Identifier("phone", f"+{digits}")

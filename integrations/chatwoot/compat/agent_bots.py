@@ -163,10 +163,10 @@ class BotInboxes(BotView):
         inbox: Inbox = self.find(
             Inbox.objects.all(), pk=params.required_number(self.params, "inbox_id")
         )
-        link = bots.attach(agent, inbox, by=self.member)
+        rule = bots.attach(agent, inbox, by=self.member)
         return Response(
             {
-                "id": link.pk,
+                "id": rule.pk,
                 "agent_bot_id": agent.pk,
                 "inbox_id": inbox.pk,
                 "account_id": self.account.pk,

@@ -56,16 +56,17 @@ def _open(conversation: Conversation, *, by: Member) -> Conversation:
     if role_of(by) == "agent" and (conversation.held_by_agent or _is_nobodys(conversation)):
         return services.take_over(conversation, by=by)
     if conversation.held_by_agent:
-        return services.hand_off(conversation, by=by)
+        return services.hand_off(conversation, by=by, to=conversation.team)
     return conversation
 
 
 def hand_over(conversation: Conversation, *, by: Member) -> Conversation:
-    """The bot gives it to people: to its own fallback team, else as the inbox says."""
+    """The bot gives it to people: to the team it holds it for, its own fallback team, else as the inbox
+    says."""
     if conversation.assignee_id != by.pk and _is_open_for_people(conversation):
         return conversation
     agent = Agent.objects.select_related("fallback_team").get(member=by)
-    return services.hand_off(conversation, by=by, to=agent.fallback_team)
+    return services.hand_off(conversation, by=by, to=conversation.team or agent.fallback_team)
 
 
 def _to_bot(conversation: Conversation, *, by: Member) -> Conversation:

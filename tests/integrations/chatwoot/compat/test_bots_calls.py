@@ -362,6 +362,18 @@ def test_the_agents_fallback_team_gets_what_it_hands_off(
     assert now(woot, held).team == woot.house.team
 
 
+@pytest.mark.parametrize("who", ["bot", "owner"])
+def test_the_team_it_is_held_for_gets_it(
+    woot: SimpleNamespace, open_one: Conversation, who: str
+) -> None:
+    with account_context(woot.house.account):
+        services.assign(open_one, to=woot.house.team, by=None)
+        services.assign(open_one, to=woot.house.agent.member, by=None)
+    getattr(woot, who).post(to(open_one, "toggle_status"), {"status": "open"})
+    after = now(woot, open_one)
+    assert (after.assignee, after.team) == (None, woot.house.team)
+
+
 @pytest.mark.parametrize(
     ("before", "wanted", "after"),
     [

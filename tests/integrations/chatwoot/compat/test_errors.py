@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts import limits
-from accounts.models import Account, ApiToken
+from accounts.models import Account, ApiToken, RateBucket
 from accounts.permissions import Permission
 from accounts.rest.views import PER_ACCOUNT
 from accounts.tenancy import account_context
@@ -296,7 +296,12 @@ def test_the_walk_finds_the_addresses() -> None:
 
 # --- Whatever somebody sends ---------------------------------------------------------------------
 
-TARGETS = [(path, method) for path, method, _view in offers() if method in ("post", "patch", "put")]
+# Without what would end the bot's own token, and so the sense of asking on.
+TARGETS = [
+    (path, method)
+    for path, method, _view in offers()
+    if method in ("post", "patch", "put") and not path.endswith("reset_access_token")
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=30),
@@ -317,7 +322,7 @@ BODIES = st.dictionaries(NAMES, VALUES, max_size=6)
 
 
 @settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -325,8 +330,10 @@ BODIES = st.dictionaries(NAMES, VALUES, max_size=6)
 def test_no_body_breaks_anything(
     woot: SimpleNamespace, held: Conversation, target: tuple[str, str], body: Any, form: bool
 ) -> None:
+    RateBucket.objects.all().delete()
     path, method = target
     path = path.replace("<number>", str(held.number)).replace("<bot_id>", str(woot.bot_id))
+    path = path.replace("<contact_id>", str(held.contact_id))
     path = filled(path.replace("<inbox_id>", str(woot.house.inbox.pk)))
     for caller in (woot.owner, woot.bot):
         if form:
@@ -339,7 +346,7 @@ def test_no_body_breaks_anything(
 
 
 @settings(
-    max_examples=60,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -347,5 +354,6 @@ def test_no_body_breaks_anything(
 def test_no_query_breaks_anything(woot: SimpleNamespace, held: Conversation, query: Any) -> None:
     for path, method, _view in offers():
         if method == "get":
+            RateBucket.objects.all().delete()
             response = woot.owner.get(filled(path.replace("<number>", str(held.number))), **query)
             assert response.status_code < 500, response.content

@@ -195,6 +195,16 @@ def test_one_bot_an_inbox_and_none_after_null(woot: SimpleNamespace) -> None:
     assert make_conversation(inbox).assignee is None
 
 
+def test_an_agent_that_works_everywhere_is_taken_from_no_inbox(woot: SimpleNamespace) -> None:
+    with account_context(woot.house.account):
+        default = make_agent(woot.house.account)
+        create_default_rules(woot.house.account, default)
+    inbox = make_inbox(woot.house.account, name="Other")
+    woot.owner.post(f"inboxes/{inbox.pk}/set_agent_bot", {"agent_bot": default.pk})
+    assert make_conversation(inbox).assignee == default.member
+    assert make_conversation(woot.house.inbox).assignee == default.member
+
+
 def test_what_is_changed_in_the_dashboard_is_what_the_api_says(woot: SimpleNamespace) -> None:
     inbox = woot.house.inbox
     woot.owner.post(f"inboxes/{inbox.pk}/set_agent_bot", {"agent_bot": woot.bot_id})
