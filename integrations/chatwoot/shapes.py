@@ -544,6 +544,21 @@ def attachment_json(file: Attachment) -> Json:
     return shown
 
 
+def listed_file(file: Attachment, conversation: Conversation) -> Json:
+    """A file in the list of a conversation's files."""
+    shown = attachment_json(file)
+    names = (
+        "id", "message_id", "thumb_url", "data_url", "file_size", "file_type", "extension", "width",
+        "height",
+    )  # fmt: skip
+    sender = sender_of(file.message, conversation)
+    return {
+        **{name: shown[name] for name in names},
+        "created_at": seconds(file.message.created_at),
+        "sender": sender,
+    }
+
+
 # --- Conversations -------------------------------------------------------------------------------
 
 

@@ -50,6 +50,7 @@ urlpatterns = [
     at(f"{CONVERSATION}/mute", conversations.Muting),
     at(f"{CONVERSATION}/unmute", conversations.Muting, blocked=False),
     at(f"{CONVERSATION}/messages", messages.Messages),
+    at(f"{CONVERSATION}/attachments", messages.Attachments),
     at(rf"{CONVERSATION}/messages/(?P<message_id>{ID})", messages.OneMessage),
     at("agent_bots", agent_bots.Bots),
     at(BOT, agent_bots.Bot),

@@ -18,18 +18,26 @@ from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content
-from conversations.models import Conversation, Message
+from conversations.models import Attachment, Conversation, Message
 from conversations.services.locking import lock
 from integrations.chatwoot import reading
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P
 from integrations.chatwoot.content import content_of
 from integrations.chatwoot.errors import ChatwootError, unprocessable
-from integrations.chatwoot.shapes import contact_push, iso, labels_of, member_push, message_json
+from integrations.chatwoot.shapes import (
+    contact_push,
+    iso,
+    labels_of,
+    listed_file,
+    member_push,
+    message_json,
+)
 
 Direction = Message.Direction
 MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
 PAGE, NEWER, BETWEEN = 20, 100, 1000
+FILES = 100
 PER_MINUTE = 200
 TOO_MANY = "Validation failed: Too many messages"
 ONLY_API_STATUS = "Message status update is only allowed for API inboxes"
@@ -169,6 +177,26 @@ class OneMessage(CompatView):
         rows = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
         message: Message = self.find(rows, pk=int(pk))
         return message
+
+
+class Attachments(CompatView):
+    """`…/conversations/{number}/attachments`: the files of a conversation, newest first."""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_READ}
+
+    def get(self, request: Request, number: str) -> Response:
+        """100 a page."""
+        conversation = self.conversation(number)
+        messages = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
+        rows = Attachment.objects.filter(message__in=messages.filter(deleted_at=None))
+        start = (params.page(self.params) - 1) * FILES
+        found = rows.select_related("message__author__agent").order_by("-pk")
+        return Response(
+            {
+                "meta": {"total_count": rows.count()},
+                "payload": [listed_file(one, conversation) for one in found[start : start + FILES]],
+            }
+        )
 
 
 def _meta(conversation: Conversation) -> dict[str, Any]:

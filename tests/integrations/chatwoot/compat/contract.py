@@ -67,6 +67,12 @@ ATTACHMENT = {
     "width?": (int, Null), "height?": (int, Null), "transcribed_text?": str,
     "coordinates_lat?": float, "coordinates_long?": float, "fallback_title?": str, "meta?": dict,
 }  # fmt: skip
+# 6.2
+LISTED_FILE = {
+    "id": int, "message_id": int, "thumb_url": str, "data_url": str, "file_size": (int, Null),
+    "file_type": str, "extension": (str, Null), "width": (int, Null), "height": (int, Null),
+    "created_at": int, "sender": (*SENDER, Null),
+}  # fmt: skip
 # 4.2
 MESSAGE = {
     "id": int, "content": (str, Null), "inbox_id": int, "echo_id?": str, "conversation_id": int,

@@ -149,6 +149,9 @@ def test_files_come_as_a_form(
     assert body["attachments"][0]["data_url"].startswith("http")
     with account_context(woot.house.account):
         assert Attachment.objects.count() == 2
+    listed = woot.owner.get(to(held, "attachments")).json()
+    contract.check(listed, {"meta": {"total_count": int}, "payload": [contract.LISTED_FILE]})
+    assert [one["file_type"] for one in listed["payload"]] == ["file", "image"]
 
 
 def test_urlencoded_bodies_are_read(woot: SimpleNamespace, held: Conversation) -> None:

@@ -235,6 +235,10 @@ def test_a_list_costs_the_same_with_few_and_with_100_rows(woot: SimpleNamespace)
         assert queries_of(ask) == few[place], place
     shown = woot.owner.get("conversations", status="all", updated_within=3600).json()
     assert len(shown["data"]["payload"]) == 100
+    pages = [woot.owner.get("conversations", status="all", page=n).json() for n in (1, 2, 4, 5)]
+    ids = [[one["id"] for one in page["data"]["payload"]] for page in pages]
+    assert [len(page) for page in ids] == [25, 25, 25, 0]
+    assert not set(ids[0]) & set(ids[1])
 
 
 def test_a_thread_costs_the_same_with_few_and_with_many_messages(
