@@ -39,7 +39,7 @@ def content_json(content: Content) -> dict[str, Any]:
                 for section in content.sections
             ],
         }
-    for name in ("header", "footer", "emoji"):
+    for name in ("header", "footer", "emoji", "attributes"):
         if value := getattr(content, name):
             data[name] = value
     if content.location:
@@ -109,6 +109,7 @@ def as_content(message: Message) -> Content:
         fields=tuple(_field(field) for field in data.get("fields", ())),
         input=_input(data["input"]) if data.get("input") else None,
         articles=tuple(Article(**article) for article in data.get("articles", ())),
+        attributes=data.get("attributes", {}),
     )
 
 

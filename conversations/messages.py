@@ -300,6 +300,8 @@ class Content:
     fields: tuple[FormField, ...] = ()
     input: Input | None = None
     articles: tuple[Article, ...] = ()
+    # What the author's own program keeps with it; no customer and no channel sees that.
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Message(AccountModel):
         choice     {id, title}: what the customer chose
         form       {name: answer}: what the customer filled in
         referral, forwarded, target
+        attributes {…}: what the author's own program keeps with it
 
     What is empty is left out. A message that was answered keeps `submitted`, and a later answer replaces
     it: of a choice [{title, value}] with the id as the value, of a form [{name, title, value}] with the

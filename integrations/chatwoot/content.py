@@ -6,6 +6,8 @@ types are plain text there too. What has no canonical counterpart is refused wit
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -27,11 +29,30 @@ CONTENT_TYPES = PLAIN | {
     "input_select", "cards", "form", "article", "incoming_email", "input_csat", "integrations",
     "sticker", "voice_call",
 }  # fmt: skip
+# What the desk itself says in them, or reads out of them.
+KNOWN_ATTRIBUTES = frozenset(
+    {"items", "in_reply_to", "in_reply_to_external_id", "deleted", "external_error"}
+)
+MAX_ATTRIBUTES = 10_000
 ITEM_KEYS = frozenset({"title", "value"})
 
 
 def content_of(given: Params, *, account_id: int) -> Content:
     """The content of a new message; its files are checked and kept. Raises `ChatwootError` (422)."""
+    said = _said(given, account_id)
+    return replace(said, attributes=own_attributes(given))
+
+
+def own_attributes(given: Params) -> dict[str, Any]:
+    """The keys of `content_attributes` that mean nothing but to the client itself."""
+    attributes = params.mapping(given, "content_attributes")
+    own = {name: value for name, value in attributes.items() if name not in KNOWN_ATTRIBUTES}
+    if len(json.dumps(own)) > MAX_ATTRIBUTES:
+        raise unprocessable(_("The content attributes are too large."))
+    return own
+
+
+def _said(given: Params, account_id: int) -> Content:
     text = params.text(given, "content", most=MAX_CONTENT)
     kind = params.choice(given, "content_type", CONTENT_TYPES, "text")
     if given.get("template_params"):

@@ -387,7 +387,7 @@ def content_type(message: Message) -> str:
 def content_attributes(message: Message) -> Json:
     if message.deleted_at:
         return {"deleted": True}
-    shown: Json = {}
+    shown: Json = dict(message.content.get("attributes", {}))
     if items := _items(message.content):
         shown["items"] = items
     if message.reply_to_id:

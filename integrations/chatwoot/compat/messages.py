@@ -17,7 +17,7 @@ from accounts.permissions import Permission
 from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
-from conversations.messages import Content
+from conversations.messages import Content, Kind
 from conversations.models import Attachment, Conversation, Message
 from conversations.services.locking import lock
 from integrations.chatwoot import reading
@@ -104,7 +104,7 @@ class Messages(CompatView):
     def _say(self, conversation: Conversation, content: Content) -> Message:
         author = self._author()
         if params.flag(self.params, "private"):
-            if content != Content(text=content.text):
+            if content.kind != Kind.TEXT:
                 raise unprocessable(_("Notes carry text only."))
             return services.add_note(conversation, text=content.text, author=author)
         return services.post_message(

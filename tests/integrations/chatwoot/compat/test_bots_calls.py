@@ -154,6 +154,18 @@ def test_files_come_as_a_form(
     assert [one["file_type"] for one in listed["payload"]] == ["file", "image"]
 
 
+def test_a_clients_own_attributes_stay_with_the_message(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    own = {"flow": "returns", "step": {"n": 2}}
+    for sent in (own, json.dumps(own)):
+        body = woot.bot.post(to(held), {"content": "Hi", "content_attributes": sent}).json()
+        assert body["content_attributes"] == own
+    assert woot.bot.get(to(held)).json()["payload"][-1]["content_attributes"] == own
+    too_large = {"content": "Hi", "content_attributes": {"x": "y" * 10_001}}
+    assert woot.bot.post(to(held), too_large).status_code == 422
+
+
 def test_urlencoded_bodies_are_read(woot: SimpleNamespace, held: Conversation) -> None:
     response = woot.bot.client.post(
         woot.bot.at(to(held)),
