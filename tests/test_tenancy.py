@@ -43,7 +43,16 @@ from integrations import routes
 from tests import factories
 
 CANARY = "kanarienvogel"
-OUR_APPS = ("accounts", "conversations", "agents", "integrations", "sandbox", "whatsapp", "native")
+OUR_APPS = (
+    "accounts",
+    "conversations",
+    "agents",
+    "integrations",
+    "sandbox",
+    "whatsapp",
+    "native",
+    "chatwoot",
+)
 # Needed before the account is known, or claimed over all accounts by the courier (SX-05). They hold
 # ids, hashes and sealed bodies.
 WITHOUT_ROW_SECURITY = {

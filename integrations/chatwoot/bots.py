@@ -7,6 +7,7 @@ shows is what the rule says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -17,14 +18,24 @@ from accounts.models import Member
 from agents import rules
 from agents.models import Agent, AgentInbox, AssignmentRule
 from conversations.models import Conversation, Inbox
+from integrations.chatwoot.models import BotSettings
 
 EVENTS = ("message.created", "conversation.created")
 
 
 def living() -> Any:
     """The account's agents, with what is shown of one."""
-    rows = Agent.objects.select_related("member", "endpoint", "account", "fallback_team")
+    related = ("member", "endpoint", "account", "fallback_team", "bot_settings")
+    rows = Agent.objects.select_related(*related)
     return rows.exclude(state=Agent.State.DELETED)
+
+
+def keep_config(agent: Agent, config: Mapping[str, Any]) -> None:
+    """What a client keeps with its bot; nothing here reads it."""
+    kept, _created = BotSettings.objects.update_or_create(
+        agent=agent, defaults={"config": dict(config)}
+    )
+    agent.bot_settings = kept  # type: ignore[attr-defined]  # the other end
 
 
 def bot_of(inbox: Inbox) -> Agent | None:

@@ -30,6 +30,7 @@ from conversations.models import (
     Message,
 )
 from conversations.services.addresses import CHANGING_KINDS
+from integrations.chatwoot.models import BotSettings
 
 Json = dict[str, Any]
 Direction = Message.Direction
@@ -224,11 +225,16 @@ def bot_json(agent: Agent, **shown_once: str) -> Json:
         "thumbnail": "",
         "outgoing_url": agent.endpoint.url,
         "bot_type": "webhook",
-        "bot_config": {},
+        "bot_config": config_of(agent),
         "account_id": agent.account_id,
         "system_bot": False,
         **shown_once,
     }
+
+
+def config_of(agent: Agent) -> Json:
+    kept: BotSettings | None = getattr(agent, "bot_settings", None)
+    return dict(kept.config) if kept is not None else {}
 
 
 def slim_bot(agent: Agent) -> Json:

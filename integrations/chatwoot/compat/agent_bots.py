@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from integrations.chatwoot.shapes import bot_json
 
 DIALECT = "chatwoot"
 MAX_URL = 2048
+MAX_CONFIG = 20_000
 # Their names of what ours are called otherwise.
 FIELDS = {"outgoing_url": "url", "name": "name", "description": "description"}
 
@@ -54,6 +56,15 @@ class BotView(CompatView):
     def fields(self) -> params.Params:
         return {**params.mapping(self.params, "agent_bot"), **self.params}
 
+    def keep_config(self, agent: Agent) -> None:
+        """`bot_config`, where the request says one."""
+        if "bot_config" not in self.fields:
+            return
+        config = params.mapping(self.fields, "bot_config")
+        if len(json.dumps(config)) > MAX_CONFIG:
+            raise invalid("bot_config", _("Bot config is too large"))
+        bots.keep_config(agent, config)
+
     def check_type(self) -> None:
         """Only `webhook`, or its number."""
         if self.fields.get("bot_type") not in (None, "", "webhook", 0, "0"):
@@ -83,6 +94,7 @@ class Bots(BotView):
             dialect=DIALECT,
             by=self.member,
         )
+        self.keep_config(made.agent)
         shown = bot_json(made.agent, access_token=made.token, secret=made.secret)
         return Response(shown)
 
@@ -112,6 +124,7 @@ class Bot(BotView):
         if len(changes.get("description", "")) > 250:
             raise invalid("description", _("Description is too long (maximum is 250 characters)"))
         services.change_agent(agent, by=self.member, **changes)
+        self.keep_config(agent)
         return Response(bot_json(self.bot(bot_id)))
 
     put = patch

@@ -67,6 +67,12 @@ def test_a_bot_is_made_shown_changed_and_taken_away(woot: SimpleNamespace) -> No
     ).json()
     assert (changed["name"], changed["outgoing_url"]) == ("Updated", "https://93.184.216.34/new")
     assert changed["description"] == NEW["description"]
+    config = {"language": "en", "flows": ["returns"]}
+    for _ in range(2):
+        assert woot.owner.patch(path, {"bot_config": config}).json()["bot_config"] == config
+    assert woot.person.get("agent_bots").json()[-1]["bot_config"] == config
+    too_large = woot.owner.patch(path, {"bot_config": {"x": "y" * 20_001}})
+    assert too_large.json()["attributes"] == ["bot_config"]
     contract.check(woot.owner.delete(f"{path}/avatar").json(), contract.BOT)
     gone = woot.owner.delete(path)
     assert (gone.status_code, gone.content) == (200, b"")
