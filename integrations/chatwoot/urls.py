@@ -7,6 +7,7 @@ from django.urls import URLPattern, re_path
 from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
+    bulk,
     contacts,
     conversations,
     listing,
@@ -38,6 +39,7 @@ urlpatterns = [
     at("conversations/meta", listing.Meta),
     at("conversations/search", listing.Search),
     at("conversations/filter", listing.Filter),
+    at("bulk_actions", bulk.BulkActions),
     at(CONVERSATION, conversations.OneConversation),
     at(f"{CONVERSATION}/toggle_status", conversations.ToggleStatus),
     at(f"{CONVERSATION}/toggle_priority", conversations.TogglePriority),

@@ -6,7 +6,7 @@ nothing to itself, and to other bots only where the account allows that (SX-23).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -37,9 +37,11 @@ class Assignments(CompatView):
         if kind == BOT:
             return _answer(self._to_bot(conversation))
         if "assignee_id" in self.params:
-            return _answer(self._to_person(conversation))
+            person = to_person(conversation, self.params["assignee_id"], by=self.member)
+            return _answer(agent_json(person) if person else None)
         if "team_id" in self.params:
-            return _answer(self._to_team(conversation))
+            team = to_team(conversation, self.params["team_id"], by=self.member)
+            return _answer(raw_team(team) if team else None)
         return Null()
 
     def _to_bot(self, conversation: Conversation) -> Json | None:
@@ -59,27 +61,31 @@ class Assignments(CompatView):
         if to_itself or not self.account.settings.get("agents_may_assign_agents"):
             raise PermissionDenied
 
-    def _to_person(self, conversation: Conversation) -> Json | None:
-        pk = params.as_number(self.params.get("assignee_id"))
-        rows = Member.objects.people().active().filter(account=self.account).select_related("user")
-        person = rows.filter(pk=pk).first() if pk else None
-        self._give(conversation, person)
-        return agent_json(person) if person else None
 
-    def _to_team(self, conversation: Conversation) -> Json | None:
-        pk = params.as_number(self.params.get("team_id"))
-        team = Team.objects.filter(pk=pk).first() if pk else None
-        if team is not None:
-            self._give(conversation, team)
-            return raw_team(team)
-        if conversation.assignee_id is None and conversation.team_id is not None:
-            services.unassign(conversation, by=self.member)
-        return None
+def to_person(conversation: Conversation, wanted: Any, *, by: Member) -> Member | None:
+    """Give it to the person with this id; an unknown one means nobody, as theirs."""
+    pk = params.as_number(wanted)
+    rows = Member.objects.people().active().filter(account=by.account).select_related("user")
+    person = rows.filter(pk=pk).first() if pk else None
+    _give(conversation, person, by=by)
+    return person
 
-    def _give(self, conversation: Conversation, to: Member | Team | None) -> None:
-        """What a bot gives to people is a hand-off, with a summary for whoever takes over."""
-        give = services.hand_off if self.member.is_agent else services.assign
-        give(conversation, to=to, by=self.member)
+
+def to_team(conversation: Conversation, wanted: Any, *, by: Member) -> Team | None:
+    """Give it to the team with this id; an unknown one takes it from the team that waits with it."""
+    pk = params.as_number(wanted)
+    team = Team.objects.filter(pk=pk).first() if pk else None
+    if team is not None:
+        _give(conversation, team, by=by)
+    elif conversation.assignee_id is None and conversation.team_id is not None:
+        services.unassign(conversation, by=by)
+    return team
+
+
+def _give(conversation: Conversation, to: Member | Team | None, *, by: Member) -> None:
+    """What a bot gives to people is a hand-off, with a summary for whoever takes over."""
+    give = services.hand_off if by.is_agent else services.assign
+    give(conversation, to=to, by=by)
 
 
 def _answer(shown: Json | None) -> Response:

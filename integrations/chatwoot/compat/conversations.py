@@ -90,6 +90,8 @@ class ToggleStatus(ConversationView):
         conversation = self.conversation(number)
         wanted = params.choice(self.params, "status", status.STATUSES)
         wanted = wanted or status.toggled(conversation)
+        if status.moves(conversation, wanted) and not self.may(P.CONVERSATIONS_ASSIGN):
+            raise PermissionDenied
         until = params.moment(self.params, "snoozed_until")
         after = status.change(conversation, wanted, by=self.member, until=until)
         return Response(

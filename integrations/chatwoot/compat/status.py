@@ -32,6 +32,11 @@ def toggled(conversation: Conversation) -> str:
     return "resolved" if status_of(conversation) == "open" else "open"
 
 
+def moves(conversation: Conversation, status: str) -> bool:
+    """Whether this status gives the conversation to somebody else: to a bot, or from it to people."""
+    return status in ("open", PENDING) and (status == PENDING) != conversation.held_by_agent
+
+
 def change(
     conversation: Conversation, status: str, *, by: Member, until: datetime | None = None
 ) -> Conversation:

@@ -199,6 +199,19 @@ def test_scopes_narrow_a_token(woot: SimpleNamespace, held: Conversation) -> Non
     assert response.json() == {"error": "You are not authorized to do this action"}
 
 
+def test_who_may_not_assign_moves_nothing_by_a_status_either(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    _token, clear = create_token(
+        woot.house.owner, kind="int", name="write", created_by=woot.house.owner,
+        scopes=["conversations:write"],
+    )  # fmt: skip
+    narrow = Client4(clear, woot.account_id)
+    path = f"conversations/{held.number}/toggle_status"
+    assert narrow.post(path, {"status": "open"}).status_code == 401
+    assert narrow.post(path, {"status": "resolved"}).status_code == 200
+
+
 def test_a_role_taken_away_counts_at_once(woot: SimpleNamespace) -> None:
     """SX-24."""
     woot.house.owner.active = False

@@ -304,3 +304,45 @@ def test_muting_blocks_and_resolves(woot: SimpleNamespace, held: Conversation) -
     assert (shown["muted"], shown["status"]) == (True, "resolved")
     woot.owner.post(f"conversations/{held.number}/unmute")
     assert woot.owner.get(f"conversations/{held.number}").json()["muted"] is False
+
+
+# --- Many at once --------------------------------------------------------------------------------
+
+
+def test_many_are_changed_at_once(woot: SimpleNamespace, many: dict[str, Conversation]) -> None:
+    wanted = [many["nobodys"].number, many["bots"].number]
+    response = woot.owner.post(
+        "bulk_actions",
+        {
+            "type": "Conversation",
+            "ids": wanted,
+            "fields": {"assignee_id": woot.house.person.pk, "status": "resolved"},
+            "labels": {"add": ["done"]},
+        },
+    )
+    assert (response.status_code, response.content) == (200, b"")
+    for number in wanted:
+        shown = woot.owner.get(f"conversations/{number}").json()
+        assert (shown["status"], shown["labels"]) == ("resolved", ["done"])
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"ids": [1, 987_654]}, 404),
+        ({"ids": ["x"]}, 422),
+        ({"ids": list(range(1, 102))}, 422),
+        ({"type": "Contact"}, 422),
+        ({"fields": {"status": "nonsense"}}, 422),
+        ({"fields": "x", "labels": "x"}, 200),
+    ],
+    ids=str,
+)
+def test_all_of_them_or_none(
+    woot: SimpleNamespace, many: dict[str, Conversation], change: dict[str, Any], status: int
+) -> None:
+    """Bad input 5."""
+    body = {"type": "Conversation", "ids": [1], "labels": {"add": ["done"]}, **change}
+    assert woot.owner.post("bulk_actions", body).status_code == status
+    if status != 200:
+        assert woot.owner.get("conversations/1/labels").json() == {"payload": []}
