@@ -46,7 +46,8 @@ def outbound() -> list[str]:
 
 
 def drafts() -> list[tuple[str, str]]:
-    return list(Message.objects.filter(direction="draft").values_list("text", "draft_reason"))
+    rows = Message.objects.filter(direction="draft").order_by("pk")
+    return list(rows.values_list("text", "draft_reason"))
 
 
 def last_line(conversation: Conversation) -> Message:

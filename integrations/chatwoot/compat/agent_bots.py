@@ -6,7 +6,6 @@ import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -40,7 +39,7 @@ class BotView(CompatView):
             return
         url = self.given("outgoing_url", most=MAX_URL)
         if url and not url.startswith(("http://", "https://")):
-            raise invalid("outgoing_url", _("Outgoing url must start with http:// or https://"))
+            raise invalid("outgoing_url", "Outgoing url must start with http:// or https://")
         if url and (sentence := addresses.problem(url)):
             raise invalid("outgoing_url", sentence)
 
@@ -62,13 +61,13 @@ class BotView(CompatView):
             return
         config = params.mapping(self.fields, "bot_config")
         if len(json.dumps(config)) > MAX_CONFIG:
-            raise invalid("bot_config", _("Bot config is too large"))
+            raise invalid("bot_config", "Bot config is too large")
         bots.keep_config(agent, config)
 
     def check_type(self) -> None:
         """Only `webhook`, or its number."""
         if self.fields.get("bot_type") not in (None, "", "webhook", 0, "0"):
-            raise invalid("bot_type", _("Bot type can only be webhook"))
+            raise invalid("bot_type", "Bot type can only be webhook")
 
 
 class Bots(BotView):
@@ -122,7 +121,7 @@ class Bot(BotView):
             if theirs in self.fields
         }
         if len(changes.get("description", "")) > 250:
-            raise invalid("description", _("Description is too long (maximum is 250 characters)"))
+            raise invalid("description", "Description is too long (maximum is 250 characters)")
         services.change_agent(agent, by=self.member, **changes)
         self.keep_config(agent)
         return Response(bot_json(self.bot(bot_id)))
