@@ -22,6 +22,7 @@ from conversations import services
 from conversations.models import Conversation
 from integrations.chatwoot import urls
 from integrations.chatwoot.compat.base import CompatView, Nowhere
+from integrations.chatwoot.errors import answer_to
 from tests.factories import make_account, make_agent, make_conversation
 from tests.integrations.chatwoot.compat.conftest import Client4, client
 
@@ -283,6 +284,17 @@ def test_what_a_client_accepts_changes_nothing(woot: SimpleNamespace) -> None:
         response = woot.owner.client.get("/api/v1/profile", headers={"accept": accepted})
         assert response.status_code == 200
         assert response["Content-Type"] == "application/json"
+
+
+def test_head_is_a_get_without_its_body(woot: SimpleNamespace, held: Conversation) -> None:
+    response = woot.bot.client.head(woot.bot.at(f"conversations/{held.number}"))
+    assert (response.status_code, response.content) == (200, b"")
+
+
+def test_what_nobody_expected_says_nothing_of_the_inside() -> None:
+    status, body = answer_to(RuntimeError("the password is swordfish"))
+    assert (status, set(body)) == (500, {"error"})
+    assert "swordfish" not in str(body)
 
 
 def test_too_many_calls(woot: SimpleNamespace) -> None:
