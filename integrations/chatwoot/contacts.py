@@ -14,7 +14,7 @@ from accounts.rest.filters import search_words
 from conversations import services
 from conversations.models import Address, Contact, Conversation, sees_all
 from conversations.serializers import ContactChangeSerializer
-from conversations.services.updates import merge
+from conversations.services.attributes import merge
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import invalid

@@ -26,7 +26,7 @@ class ContactView(CompatView):
         """The contact of the path; a bot sees those of its conversations. Raises `NotFound`."""
         if self.member.is_agent:
             own = self.conversations().values("contact")
-            rows = Contact.objects.filter(pk__in=own, erased_at__isnull=True)
+            rows: contacts.Rows = Contact.objects.filter(pk__in=own, erased_at__isnull=True)
         else:
             rows = contacts.seen_by(self.member)
         contact: Contact = self.find(contacts.whole(rows), pk=int(pk))

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """One schedule more; the column stays as it is."""
 
-    dependencies = [("conversations", "0017_endpoint_follows")]
+    dependencies = [("conversations", "0023_endpoint_follows")]
 
     operations = [
         migrations.AlterField(
