@@ -94,7 +94,7 @@ def note_answers(heard: Sequence[tuple[Conversation, Message]]) -> list[Fact]:
                 message.content = {**message.content, "submitted": submitted}
                 data = {"submitted": submitted, "answer": said.public_id}
                 facts.append(Fact("message.updated", conversation, message, data=data))
-                conversation.options.pop(ASKED, None)
+                _close(conversation, message)
                 break
     changed = {fact.message.pk: fact.message for fact in facts if fact.message}
     Message.objects.bulk_update(changed.values(), ["content"])
@@ -126,6 +126,12 @@ def _answered_ids(conversation: Conversation, said: Message) -> list[int]:
     offered = [one for one in options.values() if choice and one["id"] == choice["id"]]
     named = [one["message"] for one in (*waiting, *offered) if "message" in one]
     return [*found, *(decode("msg", public_id) for public_id in named[:1])]
+
+
+def _close(conversation: Conversation, message: Message) -> None:
+    """What `message` asked is answered; a question of another message stays open."""
+    if conversation.options.get(ASKED, {}).get("message") == message.public_id:
+        del conversation.options[ASKED]
 
 
 def _same(message: Message, conversation: Conversation) -> bool:

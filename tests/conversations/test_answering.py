@@ -227,6 +227,15 @@ def test_an_asked_value_waits_for_an_answer_that_is_one(phone: Talk) -> None:
     assert submitted(asked) == [{"value": "ana@shop.example"}]
 
 
+def test_a_question_stays_open_while_something_older_is_answered(phone: Talk) -> None:
+    offered = phone.hears(BUTTONS, "ext-offer")
+    asked = phone.hears(EMAIL)
+    phone.taps(RETURN, reply_to_external_id="ext-offer")
+    assert submitted(offered) == [{"title": "Return it", "value": "r"}]
+    phone.says("ana@shop.example")
+    assert submitted(asked) == [{"value": "ana@shop.example"}]
+
+
 def test_the_text_that_follows_an_open_question_is_its_answer(phone: Talk) -> None:
     asked = phone.hears(replace(EMAIL, text="What is wrong?", input=Input(FieldType.TEXT_AREA)))
     phone.says(" It is broken.\nTwice. ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conversations.channels import UnsupportedMessageError
 from conversations.messages import (
@@ -94,3 +96,33 @@ def test_forms_asked_values_and_articles_are_texts() -> None:
 def test_a_carousel_of_nothing_is_refused() -> None:
     with pytest.raises(UnsupportedMessageError, match="Every card needs a title"):
         wire(Kind.CAROUSEL, carousel=())
+
+
+words = st.text(max_size=1200).filter(str.strip)
+actions = st.lists(
+    st.builds(
+        CardAction,
+        st.just(ActionKind.POSTBACK),
+        st.text(max_size=30).filter(str.strip),
+        id=st.text(min_size=1, max_size=300).filter(str.strip),
+    ),
+    max_size=5,
+).map(tuple)
+offers = st.builds(
+    CarouselCard, words, st.text(max_size=1200), st.sampled_from(["", LAMP]), actions
+)
+
+
+@given(cards=st.lists(offers, min_size=1, max_size=4).map(tuple), text=st.text(max_size=50))
+def test_whatever_a_carousel_holds_is_taken_with_all_of_its_choices(
+    cards: tuple[CarouselCard, ...], text: str
+) -> None:
+    parts = WhatsAppChannel().prepare(
+        OutboundMessage("msg_1", Kind.CAROUSEL, text=text, carousel=cards)
+    )
+    wire(Kind.CAROUSEL, text=text, carousel=cards)
+    rows = {row for part in parts for section in part.sections for row in section.rows}
+    tapped = {choice for part in parts for choice in part.buttons} | rows
+    numbered = {choice for part in parts for _number, choice in part.options}
+    assert tapped | numbered == {choice for card in cards for choice in card.choices}
+    assert not (tapped and numbered), "one number must not have two meanings"
