@@ -109,8 +109,12 @@ def map_link(latitude: float, longitude: float) -> str:
     return f"https://www.openstreetmap.org/?{marker}#map=16/{latitude}/{longitude}"
 
 
+# What makes a digit a key with it: “2️⃣” is how some answer on a phone.
+_KEYCAP = "\ufe0f\u20e3"
+
+
 def _plain(text: str) -> str:
-    """Lower case without accents and without the blanks and dots around."""
+    """Lower case without accents and without the blanks, dots and brackets around."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return " ".join(letters.split()).strip(" .!)(")
+    return " ".join(letters.split()).strip(" .!)(" + _KEYCAP)

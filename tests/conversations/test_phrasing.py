@@ -64,12 +64,27 @@ def test_choices_are_numbered_through_all_sections() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "identifier"),
-    [("1", "r"), (" 2. ", "g"), ("(3)", "2"), ("rosu", "r"), ("ROŞU", "r"), ("verde!", "g")],
+    [
+        ("1", "r"),
+        (" 2. ", "g"),
+        ("(3)", "2"),
+        ("rosu", "r"),
+        ("ROŞU", "r"),
+        ("verde!", "g"),
+        ("2\ufe0f\u20e3", "g"),
+    ],
 )
 def test_an_answer_in_words_is_the_choice_it_names(answer: str, identifier: str) -> None:
     choice = chosen(answer, numbered(COLOURS))
     assert choice is not None
     assert choice.id == identifier
+
+
+def test_a_title_that_two_choices_have_names_neither_and_a_title_goes_before_a_number() -> None:
+    twice = (Choice("a", "Buy"), Choice("b", "Buy"), Choice("c", "1"))
+    assert chosen("buy", numbered(twice)) is None
+    assert chosen("2", numbered(twice)) == twice[1]
+    assert chosen("1", numbered(twice)) == twice[2]
 
 
 @pytest.mark.parametrize("answer", ["", "  ", "4", "0", "11", "maybe 1", "verde sau roșu"])

@@ -12,10 +12,17 @@ from django.core.files.storage import default_storage
 
 from conversations.channels import CheckStep, ErrorClass, Recipient, SendError, SendResult
 from conversations.messages import (
+    ActionKind,
+    Article,
     Card,
+    CardAction,
+    CarouselCard,
     Choice,
     DeliveryStatus,
+    FieldType,
+    FormField,
     Identifier,
+    Input,
     Kind,
     Location,
     Media,
@@ -101,6 +108,20 @@ SPOKEN: list[dict[str, Any]] = [
         "text": "poza",
         "media": OutboundMedia(Kind.IMAGE, "image/png", url="https://example.com/a.png"),
     },
+    {
+        "kind": Kind.CAROUSEL,
+        "carousel": (
+            CarouselCard(
+                "Lampă",
+                "129 lei",
+                "https://example.com/a.png",
+                (CardAction(ActionKind.POSTBACK, "Comandă", id="order:1"),),
+            ),
+        ),
+    },
+    {"kind": Kind.FORM, "text": "Unde?", "fields": (FormField("street", "Strada"),)},
+    {"kind": Kind.INPUT, "text": "E-mail?", "input": Input(FieldType.EMAIL)},
+    {"kind": Kind.ARTICLES, "articles": (Article("Retur", "https://example.com/retur"),)},
 ]
 
 
