@@ -69,6 +69,18 @@ EVERYTHING = {
 }
 
 
+def test_an_attribute_that_does_not_fit_its_definition_refuses_the_answer(
+    house: SimpleNamespace, question: Delivery, held: Conversation
+) -> None:
+    """All of it or nothing; people read why."""
+    services.define_attribute(
+        of="contact", key="tier", name="Tier", kind="list", values=["silver"], by=house.owner
+    )
+    assert answer(question, EVERYTHING) == "refused: Tier is one of: silver."
+    assert outbound() == []
+    assert last_line(held).content["code"] == "answer_refused"
+
+
 def test_everything_of_one_answer_is_done(question: Delivery, held: Conversation) -> None:
     assert answer(question, EVERYTHING) == "ok"
     held.refresh_from_db()
