@@ -147,9 +147,11 @@ def _connect_inboxes(owner: Member, team: Team) -> None:
 def _facts(account: Account, kept: dict[str, Any]) -> dict[str, Any]:
     owner = _person(account, OWNER, kept)
     people = [_person(account, somebody, kept) for somebody in STAFF]
+    team = _team(owner, people)
     return {
         "base_url": settings.PUBLIC_URL,
-        "account": {"id": account.public_id, "slug": account.slug},
+        # `number`: what it is called in APIs of platforms whose ids are numbers.
+        "account": {"id": account.public_id, "number": account.pk, "slug": account.slug},
         "owner": {
             "email": f"{OWNER[0]}@{DOMAIN}",
             "password": _password(owner, kept),
@@ -158,12 +160,13 @@ def _facts(account: Account, kept: dict[str, Any]) -> dict[str, Any]:
         "people": [
             {
                 "id": member.public_id,
+                "number": member.pk,
                 "email": f"{login}@{DOMAIN}",
                 "api_token": _token(member, kept),
             }
             for (login, _name, _role), member in zip(STAFF, people, strict=True)
         ],
-        "team": {"id": _team(owner, people).public_id},
+        "team": {"id": team.public_id, "number": team.pk},
         "agent": _agent_facts(_agent(account), kept),
         "inboxes": _inbox_facts(),
     }
@@ -180,6 +183,7 @@ def _agent_facts(agent: Agent, kept: dict[str, Any]) -> dict[str, Any]:
         secret.save()
     return {
         "id": agent.public_id,
+        "number": agent.pk,
         "dialect": agent.dialect,
         "url": agent.endpoint.url,
         "token": _token(agent.member, kept),
@@ -192,7 +196,11 @@ def _inbox_facts() -> dict[str, Any]:
     for platform in registry.all_platforms():
         inbox = Inbox.objects.filter(platform=platform.slug).order_by("pk").first()
         if platform.demo is not None and inbox is not None:
-            facts[platform.slug] = {"id": inbox.public_id, **platform.demo.facts(inbox)}
+            facts[platform.slug] = {
+                "id": inbox.public_id,
+                "number": inbox.pk,
+                **platform.demo.facts(inbox),
+            }
     return facts
 
 

@@ -31,7 +31,7 @@ def is_genuine(headers, body: bytes) -> bool:
 
 
 def post(url: str, body: dict, headers: dict) -> dict:
-    request = urllib.request.Request(  # noqa: S310 - the operator’s own address
+    request = urllib.request.Request(  # noqa: S310 - the operator's own address
         url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310

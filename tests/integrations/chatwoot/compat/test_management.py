@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from accounts.models import ApiToken
@@ -247,7 +248,7 @@ def test_only_administrators_manage_bots(woot: SimpleNamespace) -> None:
 
 # --- The product page ----------------------------------------------------------------------------
 
-PAGE = Path(__file__).parent.parent / "fixtures" / "agent_bots_page.sh"
+PAGE = Path(settings.BASE_DIR) / "examples" / "agents" / "chatwoot" / "page.sh"
 
 
 def commands() -> list[list[str]]:
