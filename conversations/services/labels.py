@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils.translation import gettext as _
 
 from accounts.audit import audit
@@ -22,6 +22,8 @@ from conversations.services.locking import lock
 LONGEST = 60
 _COLOUR = re.compile(r"[a-z]{1,12}|#[0-9a-f]{6}")
 _FIELDS = frozenset({"name", "colour", "description", "in_filters"})
+# The ORM has no word for the weakest lock.
+_KEEP = "SELECT 1 FROM conversations_label WHERE id = %s FOR KEY SHARE"
 
 
 # --- Which there are -----------------------------------------------------------------------------
@@ -129,7 +131,7 @@ def set_labels(
 
 
 def _put_on(conversation: Conversation, name: str, *, by: Member | None) -> bool:
-    label, _created = Label.objects.get_or_create(name=name)
+    label = _label(name)
     _link, added = ConversationLabel.objects.get_or_create(conversation=conversation, label=label)
     if added:
         add_line(conversation, "labelled", by=by, label=name)
@@ -172,8 +174,7 @@ def _relabel(contact: Contact, *, add: Sequence[str] = (), remove: Sequence[str]
     contact = _present(contact)
     changed = 0
     for name in add:
-        label, _created = Label.objects.get_or_create(name=name)
-        _link, added = ContactLabel.objects.get_or_create(contact=contact, label=label)
+        _link, added = ContactLabel.objects.get_or_create(contact=contact, label=_label(name))
         changed += added
     if remove:
         links = ContactLabel.objects.filter(contact=contact, label__name__in=remove)
@@ -189,6 +190,22 @@ def _present(contact: Contact) -> Contact:
     if contact.erased_at is not None:
         raise WrongStateError(_("This customer was erased."))
     return contact
+
+
+def _label(name: str) -> Label:
+    """The label of this name, made where there is none. Whoever deletes it waits for this transaction:
+    the database looks at its foreign keys only when one is committed."""
+    label, made = Label.objects.get_or_create(name=name)
+    while not made and not _keeps(label):  # deleted while we waited for it
+        label, made = Label.objects.get_or_create(name=name)
+    return label
+
+
+def _keeps(label: Label) -> bool:
+    """Whether it is still there, and then stays; others may keep it at the same time."""
+    with connection.cursor() as cursor:
+        cursor.execute(_KEEP, [label.pk])
+        return cursor.fetchone() is not None
 
 
 def clean(names: Iterable[str]) -> list[str]:

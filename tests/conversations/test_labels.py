@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from conversations.errors import FieldError, NotHolderError, TakenError, WrongSt
 from conversations.models import ContactLabel, Conversation, Event, Label, Message
 from tests.api import code_of
 from tests.conversations.test_views import HTMX, logged_in
-from tests.factories import make_conversation
+from tests.factories import make_conversation, make_house
 
 
 def names(conversation: Conversation) -> set[str]:
@@ -85,6 +86,34 @@ def test_what_cannot_be_a_label_is_refused(house: SimpleNamespace) -> None:
 def test_a_colour_is_always_digits_on_a_page(house: SimpleNamespace) -> None:
     for colour, shade in (("red", "#dc2626"), ("mauve", "#64748b"), ("#012345", "#012345")):
         assert Label(name="x", colour=colour).shade == shade
+
+
+def test_a_label_that_is_being_put_on_is_deleted_after_that(clean_database: None) -> None:
+    house = make_house()
+    thread = make_conversation(house.inbox)
+    with account_context(house.account):
+        label = services.create_label(by=house.owner, name="vip")
+    put_on, go = threading.Event(), threading.Event()
+
+    def label_it() -> None:
+        try:
+            with account_context(house.account):
+                services.add_labels(thread, ["vip"], by=None)
+                put_on.set()
+                go.wait(10)
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=label_it)
+    other.start()
+    assert put_on.wait(10)
+    threading.Timer(0.2, go.set).start()
+    with account_context(house.account):
+        services.delete_label(label, by=house.owner)
+    other.join(10)
+    with account_context(house.account):
+        assert not Label.objects.exists()
+        assert names(thread) == set()
 
 
 # --- Contacts ------------------------------------------------------------------------------------
