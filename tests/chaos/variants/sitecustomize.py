@@ -48,8 +48,8 @@ def no_order(lanes: Any) -> None:
     order = "ORDER BY sequence LIMIT 1"
     lanes.START = _with(lanes.START, open_ones, due_ones)
     lanes.START = _with(lanes.START, order, "AND due_at <= now() ORDER BY sequence LIMIT 1")
-    lanes._RELEASE = _with(lanes._RELEASE, open_ones, due_ones)
-    lanes._RELEASE = _with(lanes._RELEASE, order, "ORDER BY due_at LIMIT 1")
+    lanes.RELEASE = _with(lanes.RELEASE, open_ones, due_ones)
+    lanes.RELEASE = _with(lanes.RELEASE, order, "ORDER BY due_at LIMIT 1")
 
 
 VARIANTS = {
