@@ -8,20 +8,42 @@ from accounts.prepared import KEYS, prepared
 from conversations.models import Address, Conversation
 from conversations.models.conversation import ConversationQuerySet
 
-RELATED = ("inbox", "address", "contact", "assignee", "team")
+HOLDERS = ("assignee", "team")
+RELATED = ("inbox", "address", "contact", *HOLDERS)
 
 
 def lock(conversation: Conversation | int) -> Conversation:
     """The conversation as it is now, locked until the transaction ends."""
     pk = conversation if isinstance(conversation, int) else conversation.pk
-    found = _lock([pk])
+    found = lock_many([pk])
     if not found:
         raise Conversation.DoesNotExist(f"conversation {pk}")
-    return found[0]
+    return found[pk]
 
 
 def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
     """Several, by id; locked in one order, so that two batches never wait for each other."""
+    found = {one.pk: one for one in _lock(pks)}
+    odd = [pk for pk in pks if pk not in found or _is_torn(found[pk], RELATED)]
+    return found | _read_again(odd) if odd else found
+
+
+def _is_torn(one: Conversation, related: Collection[str]) -> bool:
+    """Whether it points to something else than was read with it.
+
+    Who had to wait for the lock gets the row as it is by then, but joined with what the statement saw
+    when it began: a new holder is missing, and where a row must have what it is joined with (its contact,
+    after a merge), the row itself.
+    """
+    known = one._state.fields_cache
+    return any(
+        getattr(known.get(name), "pk", None) != getattr(one, f"{name}_id") for name in related
+    )
+
+
+def _read_again(pks: Collection[int]) -> dict[int, Conversation]:
+    """By a statement that begins when they are locked, and so sees what they point to now."""
+    _lock_bare(pks)
     return {one.pk: one for one in _lock(pks)}
 
 
@@ -36,9 +58,18 @@ def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
     They get the addresses, contacts and inboxes that the caller has in hand: this is the hottest read.
     """
     conversations = {one.address_id: one for one in _lock_at(addresses)}
+    torn = [
+        one.pk
+        for one in conversations.values()
+        if _is_torn(one, HOLDERS) or one.contact_id != addresses[one.address_id].contact_id
+    ]
+    again = _read_again(torn) if torn else {}
     for pk, one in conversations.items():
-        address = addresses[pk]
-        one.address, one.contact, one.inbox = address, address.contact, address.inbox
+        if one.pk in again:
+            conversations[pk] = again[one.pk]
+        else:
+            address = addresses[pk]
+            one.address, one.contact, one.inbox = address, address.contact, address.inbox
     return conversations
 
 
@@ -54,7 +85,7 @@ def _lock_bare(pks: Collection[int]) -> ConversationQuerySet:
 
 @prepared(KEYS)
 def _lock_at(addresses: Collection[int]) -> ConversationQuerySet:
-    return _locked("assignee", "team").filter(address__among=addresses).order_by("id")
+    return _locked(*HOLDERS).filter(address__among=addresses).order_by("id")
 
 
 def _locked(*related: str) -> ConversationQuerySet:
