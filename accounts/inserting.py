@@ -8,6 +8,7 @@ model, psycopg has one value to carry, and PostgreSQL knows the statement when i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -15,10 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BinaryField, Field, JSONField, Model
-from django.db.models.expressions import DatabaseDefault
+from django.db.models import AutoField, BinaryField, Field, JSONField, Model
 
 M = TypeVar("M", bound=Model)
+_LENGTH = re.compile(r"^varchar\(\d+\)")
 
 
 def as_rows(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -37,8 +38,8 @@ def _plain(value: Any) -> str:
 
 
 def insert_many(given: Iterable[M]) -> list[M]:
-    """Write rows, which are new and of one model, and give them their keys; like `bulk_create`, no signal
-    is sent. Raises `IntegrityError`, and has then written none."""
+    """Write rows, which are new and of one model, and give them the keys that the database makes; like
+    `bulk_create`, no signal is sent. Raises `IntegrityError`, and has then written none."""
     rows = list(given)
     if not rows:
         return []
@@ -56,7 +57,7 @@ def insert_missing(given: Iterable[Model]) -> None:
 
 
 def _write(rows: Sequence[Model], unless: str = "") -> list[tuple[Any, ...]]:
-    written = _statement(type(rows[0]), _left_to_database(rows[0]), unless)
+    written = _statement(type(rows[0]), unless)
     with connection.cursor() as cursor:
         cursor.execute(written.sql, [as_rows([written.values(row) for row in rows])])
         return list(cursor.fetchall())
@@ -79,28 +80,12 @@ def _value(field: Field[Any, Any], row: Model) -> Any:
     return value if plain else field.get_db_prep_save(value, connection)
 
 
-def _left_to_database(row: Model) -> frozenset[str]:
-    """Columns for which the database has the default."""
-    return frozenset(
-        field.attname
-        for field in _fields_with_database_default(type(row))
-        if isinstance(getattr(row, field.attname), DatabaseDefault)
-    )
-
-
 @cache
-def _fields_with_database_default(model: type[Model]) -> list[Field[Any, Any]]:
-    return [field for field in model._meta.local_concrete_fields if field.has_db_default()]
-
-
-@cache
-def _statement(model: type[Model], left_out: frozenset[str], unless: str) -> _Statement:
+def _statement(model: type[Model], unless: str) -> _Statement:
     meta, quote = model._meta, connection.ops.quote_name
-    fields = [
-        field
-        for field in meta.local_concrete_fields
-        if not field.primary_key and field.attname not in left_out
-    ]
+    if not isinstance(meta.pk, AutoField):
+        raise TypeError(f"{meta.label} brings its own keys")
+    fields = [field for field in meta.local_concrete_fields if not field.primary_key]
     names = ", ".join(quote(str(field.column)) for field in fields)
     typed = ", ".join(f"{quote(str(field.column))} {_type_of(field)}" for field in fields)
     sql = (
@@ -114,5 +99,4 @@ def _statement(model: type[Model], left_out: frozenset[str], unless: str) -> _St
 
 def _type_of(field: Field[Any, Any]) -> str:
     """Text without its length, so that what is too long is refused by the column, and not cut."""
-    kind = str(field.db_type(connection))
-    return "text" if kind.startswith("varchar") else kind
+    return _LENGTH.sub("text", str(field.db_type(connection)))

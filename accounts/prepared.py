@@ -68,6 +68,8 @@ class _Written(Generic[T_co]):
     """A question as the ORM wrote it: its SQL, where its values go, and how a row of its answer is read."""
 
     def __init__(self, rows: QuerySet[Any, Any], values: Sequence[Any]) -> None:
+        if rows._prefetch_related_lookups or rows.query.annotation_select:  # type: ignore[attr-defined]
+            raise ValueError("prefetching and annotations are not done here")
         compiler = rows.query.get_compiler(connection.alias)
         self.sql, params = compiler.as_sql()
         places = {repr(value): place for place, value in enumerate(values)}

@@ -250,8 +250,9 @@ def read_labels(conversations: Sequence[Conversation]) -> None:
     for row in _labelled(found) if found else ():
         found[row.conversation_id].append(row.label)
     for one in conversations:
-        known: QuerySet[Label] = QuerySet(Label)
+        known = Label.objects.filter(conversationlabel__conversation=one)
         known._result_cache = found[one.pk]  # as prefetching does
+        known._prefetch_done = True  # type: ignore[attr-defined]  # not in the stubs
         vars(one).setdefault("_prefetched_objects_cache", {})["labels"] = known
 
 

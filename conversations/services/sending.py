@@ -241,8 +241,13 @@ def _learn_identifiers(taken: Sequence[Sent]) -> None:
             kind=identifier.kind,
             value=identifier.value,
         )
-        for one in taken
-        for identifier in one.result.identifiers
+        for one, identifier in sorted(
+            ((one, identifier) for one in taken for identifier in one.result.identifiers),
+            key=lambda pair: (
+                pair[1].kind,
+                pair[1].value,
+            ),  # so that batches wait for each other in turn
+        )
     )
 
 

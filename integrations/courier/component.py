@@ -199,7 +199,7 @@ class Courier:
                 continue
             self._wake.clear()
             limits, rooms = self.gate.limits(self.presence.couriers), self._rooms()
-            self._crowded = bool(limits) or self._is_full(rooms)
+            self._crowded = True  # what ends meanwhile rings: its place was not known to be free
             try:
                 claims = await lanes.claim(
                     self.pool,
@@ -216,10 +216,11 @@ class Courier:
             backoff = 0.1
             metrics.mark(measures.SWEEP)
             self._swept.set()
-            self._crowded = self._crowded or any(claim.left_out for claim in claims)
+            left_out = any(claim.left_out for claim in claims)
+            self._crowded = left_out or bool(limits) or self._is_full(rooms)
             self._dispatch(claims, {limit.endpoint_id for limit in limits})
             # What is limited may have stood in front of what is not.
-            if len(claims) < lanes.BATCH and not (claims and limits):
+            if not (claims and limits) and not (left_out and not self._is_full(self._rooms())):
                 await self._pause(SWEEP_SECONDS, self._wake)
 
     def _rooms(self) -> dict[str, Room]:

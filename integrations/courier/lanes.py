@@ -62,7 +62,10 @@ WITH RECURSIVE pair AS (
     LEFT JOIN unnest(%(used_groups)s::text[], %(used_accounts)s::bigint[], %(used)s::int[])
         AS used (slots, account_id, n)
         ON used.slots = room.slots AND used.account_id = pair.account_id
-    WHERE room.free > 0 AND COALESCE(used.n, 0) < room.cap
+    WHERE room.free > 0 AND COALESCE(used.n, 0) < room.cap AND EXISTS (
+        SELECT FROM conversations_lane
+        WHERE kind = pair.kind AND account_id = pair.account_id AND due_at <= now()
+          AND lease_token IS NULL)
 ), candidate AS MATERIALIZED (
     SELECT lane.id, lane.due_at, lane.destination_id, share.*
     FROM share CROSS JOIN LATERAL (
