@@ -1,7 +1,8 @@
 """What a client of theirs wants said, as our canonical content.
 
-`input_select` becomes buttons (up to three) or a list, as they render it on WhatsApp; the question
-types are plain text there too. What has no canonical counterpart is refused with a sentence.
+`input_select` becomes buttons (up to three) or a list, as they render it on WhatsApp; cards, forms,
+articles and asked values are what they are (`offers`). What has no canonical counterpart is refused
+with a sentence.
 """
 
 from __future__ import annotations
@@ -13,28 +14,27 @@ from typing import Any
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 
-from conversations.messages import Choice, Content, Kind, Section
+from conversations.messages import Content
 from conversations.uploads import store
+from integrations.chatwoot import offers
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import unprocessable
 
 MAX_CONTENT = 150_000
 MAX_FILES = 15
-MAX_ITEMS = 100
-# More choices than this do not fit on buttons (WhatsApp).
-MAX_BUTTONS = 3
-PLAIN = frozenset({"text", "input_text", "input_textarea", "input_email"})
-CONTENT_TYPES = PLAIN | {
-    "input_select", "cards", "form", "article", "incoming_email", "input_csat", "integrations",
-    "sticker", "voice_call",
+OFFERS = frozenset({*offers.MOST, *offers.INPUTS})
+CONTENT_TYPES = OFFERS | {
+    "text", "incoming_email", "input_csat", "integrations", "sticker", "voice_call",
 }  # fmt: skip
 # What the desk itself says in them, or reads out of them.
 KNOWN_ATTRIBUTES = frozenset(
-    {"items", "in_reply_to", "in_reply_to_external_id", "deleted", "external_error"}
-)
+    {
+        "items", "submitted_values", "submitted_email", "in_reply_to", "in_reply_to_external_id",
+        "deleted", "external_error", "external_echo", "is_unsupported",
+    }
+)  # fmt: skip
 MAX_ATTRIBUTES = 10_000
-ITEM_KEYS = frozenset({"title", "value"})
 
 
 def content_of(given: Params, *, account_id: int) -> Content:
@@ -58,14 +58,14 @@ def _said(given: Params, account_id: int) -> Content:
     if given.get("template_params"):
         raise unprocessable(_("Templates cannot be sent by this call."))
     files = files_of(given)
-    if files and kind not in PLAIN:
+    if files and kind != "text":
         raise unprocessable(_("Files go with plain text only."))
     if files:
         media = tuple(store(file, account_id=account_id) for file in files)
         return Content(kind=media[0].kind, text=text, media=media)
-    if kind == "input_select":
-        return _choices(text, params.mapping(given, "content_attributes").get("items"))
-    if kind not in PLAIN:
+    if kind in OFFERS:
+        return offers.read(kind, text, params.mapping(given, "content_attributes").get("items"))
+    if kind != "text":
         raise unprocessable(_("Messages of the type “%(type)s” cannot be sent.") % {"type": kind})
     if not text.strip():
         raise unprocessable(_("Write something."))
@@ -83,31 +83,3 @@ def files_of(given: Params) -> list[UploadedFile[Any]]:
             _("Send files as multipart/form-data; ids of uploads are not known here.")
         )
     return files
-
-
-def _choices(text: str, items: Any) -> Content:
-    choices = [_choice(item) for item in items] if isinstance(items, list) else []
-    if not choices:
-        raise unprocessable("Content attributes At least one item is required.")
-    if len(choices) > MAX_ITEMS:
-        raise unprocessable(_("A list has at most %(most)d items.") % {"most": MAX_ITEMS})
-    if not text.strip():
-        raise unprocessable(_("Write something."))
-    if len(choices) <= MAX_BUTTONS:
-        return Content(kind=Kind.BUTTONS, text=text, buttons=tuple(choices))
-    return Content(
-        kind=Kind.LIST,
-        text=text,
-        sections=(Section("", tuple(choices)),),
-        list_button=_("Choose"),
-    )
-
-
-def _choice(item: Any) -> Choice:
-    if not isinstance(item, dict) or not item.keys() <= ITEM_KEYS:
-        keys = sorted(item.keys() - ITEM_KEYS) if isinstance(item, dict) else []
-        raise unprocessable(f"Content attributes contains invalid keys for items : {keys[:10]}")
-    title, value = params.text(item, "title").strip(), params.text(item, "value")
-    if not title:
-        raise unprocessable("Content attributes items need a title")
-    return Choice(id=value or title, title=title)

@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from accounts.models import Account, Member
 from agents.models import Agent
-from conversations.messages import DeliveryStatus, Kind
+from conversations.messages import DeliveryStatus
 from conversations.models import Address, Contact, Conversation, Inbox, Message
 from integrations.chatwoot.attachments import attachments_of
+from integrations.chatwoot.shapes import content_attributes, content_type
 from integrations.chatwoot.shown import Shown
 from integrations.chatwoot.signing import uuid_of
 from integrations.payload import time_text
@@ -322,41 +323,6 @@ def content_of(message: Message) -> str | None:
     if message.deleted_at is not None:
         return DELETED
     return message.text.replace("\\\n", "\n").rstrip("\n") or None
-
-
-def content_type(message: Message) -> str:
-    offers = message.kind in (Kind.BUTTONS, Kind.LIST) and message.deleted_at is None
-    return "input_select" if offers else "text"
-
-
-def content_attributes(message: Message) -> dict[str, Any]:
-    """What a message has beyond its text, under their names."""
-    if message.deleted_at is not None:
-        return {"deleted": True}
-    data = message.content
-    found: dict[str, Any] = {}
-    if items := _items(data):
-        found["items"] = items
-    if choice := data.get("choice"):
-        found["submitted_values"] = [{"title": choice["title"], "value": choice["id"]}]
-    if form := data.get("form"):
-        found["submitted_values"] = [{"name": key, "value": form[key]} for key in form]
-    if message.reply_to is not None:
-        found["in_reply_to"] = message.reply_to.pk
-        found["in_reply_to_external_id"] = message.reply_to.external_id or None
-    if message.status == DeliveryStatus.FAILED:
-        found["external_error"] = message.error_text or message.error_code
-    if message.kind == Kind.UNSUPPORTED:
-        found["is_unsupported"] = True
-    if data.get("device"):
-        found["external_echo"] = True
-    return found
-
-
-def _items(data: Mapping[str, Any]) -> list[dict[str, str]]:
-    rows = [row for section in data.get("list", {}).get("sections", ()) for row in section["rows"]]
-    choices = [*data.get("buttons", ()), *rows]
-    return [{"title": choice["title"], "value": choice["id"]} for choice in choices]
 
 
 def status_word(message: Message) -> str:

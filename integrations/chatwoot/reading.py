@@ -26,7 +26,7 @@ def shown_to(member: Member) -> Q:
 
 
 def whole_messages(rows: QuerySet[Message]) -> QuerySet[Message]:
-    return rows.select_related("author__agent").prefetch_related("attachments")
+    return rows.select_related("author__agent", "reply_to").prefetch_related("attachments")
 
 
 def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation]:

@@ -30,6 +30,7 @@ from conversations.models import (
     Message,
 )
 from conversations.services.addresses import CHANGING_KINDS
+from integrations.chatwoot import offers
 from integrations.chatwoot.models import BotSettings
 
 Json = dict[str, Any]
@@ -385,29 +386,29 @@ def message_type(message: Message) -> int:
 
 
 def content_type(message: Message) -> str:
-    if message.kind in (Kind.BUTTONS, Kind.LIST):
-        return "input_select"
-    return "sticker" if message.kind == Kind.STICKER else "text"
+    """What was taken back is a text, whatever it was."""
+    return "text" if message.deleted_at else offers.type_of(message.kind, message.content)
 
 
 def content_attributes(message: Message) -> Json:
+    """What a message has beyond its text, and what its author's own program keeps with it; needs what it
+    replies to."""
     if message.deleted_at:
         return {"deleted": True}
-    shown: Json = dict(message.content.get("attributes", {}))
-    if items := _items(message.content):
+    data = message.content
+    shown: Json = {**data.get("attributes", {}), **offers.submitted_of(data)}
+    if items := offers.items_of(data):
         shown["items"] = items
-    if message.reply_to_id:
-        shown["in_reply_to"] = message.reply_to_id
-    if message.error_text:
-        shown["external_error"] = message.error_text
+    if message.reply_to is not None:
+        shown["in_reply_to"] = message.reply_to.pk
+        shown["in_reply_to_external_id"] = message.reply_to.external_id or None
+    if message.status == DeliveryStatus.FAILED:
+        shown["external_error"] = message.error_text or message.error_code
+    if message.kind == Kind.UNSUPPORTED:
+        shown["is_unsupported"] = True
+    if data.get("device"):
+        shown["external_echo"] = True
     return shown
-
-
-def _items(content: Mapping[str, Any]) -> list[Json]:
-    """What there is to choose, of buttons or of a list."""
-    sections = content.get("list", {}).get("sections", ())
-    choices = [*content.get("buttons", ()), *(row for one in sections for row in one["rows"])]
-    return [{"title": one["title"], "value": one["id"]} for one in choices]
 
 
 def delivery_status(message: Message) -> str:

@@ -91,11 +91,36 @@ ATTACHMENT = {
     ]
 }
 ATTACHMENTS = {"attachments": {"type": "array", "items": ATTACHMENT, "minItems": 1}}
+_ACTION = {"text": TEXT, "type": {"enum": ["link", "postback"]}}
+ACTION = {"oneOf": [shape(**_ACTION, uri=TEXT), shape(**_ACTION, payload=TEXT)]}
+_FIELD = ("placeholder", "label", "default", "pattern", "pattern_error")
+ITEM = {
+    "oneOf": [
+        shape(title=TEXT, value=TEXT),
+        shape(
+            {"description": TEXT, "media_url": TEXT},
+            title=TEXT,
+            actions={"type": "array", "items": ACTION, "minItems": 1},
+        ),
+        shape(
+            {
+                **dict.fromkeys(_FIELD, TEXT),
+                "required": YES_NO,
+                "options": {"type": "array", "items": shape(label=TEXT, value=TEXT)},
+            },
+            name=TEXT,
+            type={"enum": ["email", "text", "text_area", "select"]},
+        ),
+        shape({"description": TEXT}, title=TEXT, link=TEXT),
+    ]
+}
+SUBMITTED = shape({"name": TEXT, "title": TEXT}, value={})
 CONTENT_ATTRIBUTES = {
     "type": "object",
     "properties": {
-        "items": {"type": "array", "items": shape(title=TEXT, value=TEXT), "minItems": 1},
-        "submitted_values": {"type": "array", "items": ANY_OBJECT},
+        "items": {"type": "array", "items": ITEM, "minItems": 1},
+        "submitted_values": {"type": "array", "items": SUBMITTED, "minItems": 1},
+        "submitted_email": TEXT,
         "in_reply_to": INT,
         "in_reply_to_external_id": maybe(TEXT),
         "deleted": {"const": True},
@@ -105,7 +130,12 @@ CONTENT_ATTRIBUTES = {
     },
     "additionalProperties": False,
 }
-CONTENT_TYPE = {"enum": ["text", "input_select"]}
+CONTENT_TYPE = {
+    "enum": [
+        "text", "input_select", "cards", "form", "article", "input_text", "input_textarea",
+        "input_email",
+    ]
+}  # fmt: skip
 
 NESTED_MESSAGE = shape(
     {**ATTACHMENTS, "sender": {"oneOf": [CONTACT, USER, BOT]}},

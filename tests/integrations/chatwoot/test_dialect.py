@@ -15,10 +15,17 @@ from agents import services as agents
 from agents.models import Agent, AssignmentRule
 from conversations import services
 from conversations.messages import (
+    ActionKind,
+    Article,
     Card,
+    CardAction,
+    CarouselCard,
     Choice,
     Content,
     DeliveryStatus,
+    FieldType,
+    FormField,
+    Input,
     Kind,
     Location,
     Media,
@@ -462,6 +469,77 @@ def test_offered_options_are_an_input_select(house, bot, talk, news):
     assert second["content_attributes"]["items"] == [{"title": "C", "value": "c"}]
     check(first)
     check(second)
+
+
+LOOK = CardAction(ActionKind.LINK, "Look", url="https://shop.example/lamp")
+BUY = CardAction(ActionKind.POSTBACK, "Buy", id="buy-lamp")
+ASKED: list[tuple[dict[str, Any], str, dict[str, Any], dict[str, Any]]] = [
+    (
+        {"kind": Kind.CAROUSEL, "carousel": (CarouselCard("Lamp", actions=(LOOK, BUY)),)},
+        "cards",
+        {"kind": Kind.BUTTON_REPLY, "choice": Choice("buy-lamp", "Buy")},
+        {"submitted_values": [{"title": "Buy", "value": "buy-lamp"}]},
+    ),
+    (
+        {"kind": Kind.FORM, "fields": (FormField("size", "Size"),)},
+        "form",
+        {"kind": Kind.FORM_REPLY, "form": {"size": "L"}},
+        {"submitted_values": [{"name": "size", "title": "Size", "value": "L"}]},
+    ),
+    (
+        {"kind": Kind.INPUT, "input": Input(FieldType.EMAIL)},
+        "input_email",
+        {"text": "b@example.com"},
+        {"submitted_email": "b@example.com"},
+    ),
+    (
+        {"kind": Kind.INPUT, "input": Input()},
+        "input_text",
+        {"text": "Petra"},
+        {"submitted_values": [{"value": "Petra"}]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("asks", "content_type", "answer", "submitted"), ASKED)
+def test_the_message_that_asked_is_updated_with_what_was_answered(
+    house, bot, talk, news, asks, content_type, answer, submitted
+):
+    message = say(talk, "Please", bot.member, **asks, attributes={"flow": "help"})
+    [told] = news()
+    check_own(told, flow="help")
+    assert told["content_type"] == content_type
+    assert ("items" in told["content_attributes"]) is (content_type in ("cards", "form"))
+    services.receive(house.inbox, said(**{**answer, "visitor": "same"}))
+    [updated] = [body for body in news() if body["event"] == "message_updated"]
+    assert updated["id"] == message.pk
+    check_own(updated, flow="help")
+    assert submitted.items() <= updated["content_attributes"].items()
+
+
+def test_articles_are_told(house, bot, talk, news):
+    link = "https://shop.example/returns"
+    say(talk, "", bot.member, kind=Kind.ARTICLES, articles=(Article("Returns", link),))
+    [told] = news()
+    check(told)
+    assert told["content_type"] == "article"
+    assert told["content_attributes"] == {"items": [{"title": "Returns", "link": link}]}
+
+
+def check_own(body, **own):
+    """The author's own keys are there; without them the body has the shape of its event."""
+    nested = body["conversation"]["messages"][0]
+    for shown in (
+        body["content_attributes"],
+        body["message"]["content_attributes"],
+        nested["content_attributes"],
+    ):
+        if own.items() <= shown.items():
+            for key in own:
+                del shown[key]
+        else:
+            assert shown is nested["content_attributes"]  # another message by now
+    check(body)
 
 
 def test_a_quoted_message_is_named(house, bot, talk, news):
