@@ -8,17 +8,14 @@ from django.db import transaction
 from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
-from accounts.audit import audit
 from accounts.models import Member
 from accounts.rest.filters import search_words
 from conversations import services
-from conversations.models import Address, Contact, Conversation, sees_all
+from conversations.models import Address, Contact, ContactLabel, Conversation, sees_all
 from conversations.serializers import ContactChangeSerializer
-from conversations.services.attributes import merge
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import invalid
-from integrations.chatwoot.shapes import IDENTIFIER
 
 Rows = QuerySet[Contact]
 SORTS = {
@@ -28,9 +25,12 @@ SORTS = {
     "created_at": "created_at",
     "last_activity_at": "last_activity",
 }
+# Our name of a column → theirs. No two contacts have the same in one of them.
+COLUMNS = {"email": "email", "phone": "phone_number", "identifier": "identifier"}
 TAKEN = {
-    "phone": ("phone_number", "Phone number has already been taken"),
-    "email": ("email", "Email has already been taken"),
+    "email": "Email has already been taken",
+    "phone": "Phone number has already been taken",
+    "identifier": "Identifier has already been taken",
 }
 
 
@@ -38,11 +38,26 @@ TAKEN = {
 
 
 def seen_by(member: Member) -> Rows:
-    """The contacts this person may see, but for erased ones."""
-    rows = Contact.objects.filter(erased_at__isnull=True)
+    """The contacts this person may see, but for erased and merged ones."""
+    rows = living()
     if sees_all(member):
         return rows
     return rows.filter(pk__in=Conversation.objects.visible_to(member).values("contact"))
+
+
+def living() -> Rows:
+    """All of them but those who are nobody any more."""
+    rows: Rows = Contact.objects.present().filter(erased_at__isnull=True)
+    return rows
+
+
+def labelled(rows: Rows, names: list[str]) -> Rows:
+    """Those with any of these labels; all of them where none is named."""
+    return rows.filter(_has_label(names)) if names else rows
+
+
+def _has_label(names: list[str]) -> Q:
+    return Q(pk__in=ContactLabel.objects.filter(label__name__in=names).values("contact"))
 
 
 def whole(rows: Rows) -> Rows:
@@ -64,13 +79,8 @@ def ordered(rows: Rows, given: Params) -> Rows:
 
 def matching(rows: Rows, words: str) -> Rows:
     """Those with these words in name, e-mail, number or identifier."""
-    text = search_words(words)
-    return rows.filter(
-        Q(name__icontains=text)
-        | Q(email__icontains=text)
-        | Q(phone__contains=text.replace(" ", ""))
-        | Q(**{f"attributes__{IDENTIFIER}__icontains": text})
-    )
+    found: Rows = rows.matching(search_words(words))  # type: ignore[attr-defined]  # of contacts
+    return found
 
 
 # --- Making and changing -------------------------------------------------------------------------
@@ -78,13 +88,11 @@ def matching(rows: Rows, words: str) -> Rows:
 
 @transaction.atomic
 def create(given: Params, *, by: Member) -> Contact:
-    """A new contact. Raises `ChatwootError` (422) for what is taken or cannot be."""
+    """A new contact. Raises `ChatwootError` (422) for what is taken or cannot be, `FieldError` for
+    nobody."""
     changes = _changes(given)
     _check_free(changes)
-    attributes = merge({}, changes.pop("attributes", {}))
-    contact = Contact.objects.create(attributes=attributes, **changes)
-    audit("contact.created", by=by, target=contact)
-    return contact
+    return services.create_contact(by=by, **changes)
 
 
 @transaction.atomic
@@ -98,14 +106,12 @@ def update(contact: Contact, given: Params, *, by: Member) -> Contact:
 def _changes(given: Params) -> dict[str, Any]:
     """What the request says, under our names."""
     said: dict[str, Any] = {}
-    for theirs, ours in (("name", "name"), ("email", "email"), ("phone_number", "phone")):
+    for ours, theirs in {"name": "name", **COLUMNS}.items():
         if theirs in given:
             said[ours] = params.text(given, theirs).strip()
     if given.get("blocked") is not None:
         said["blocked"] = params.flag(given, "blocked")
     attributes = params.mapping(given, "custom_attributes")
-    if "identifier" in given:
-        attributes = {**attributes, IDENTIFIER: params.text(given, "identifier").strip() or None}
     if attributes:
         said["attributes"] = attributes
     read = ContactChangeSerializer(data=said, partial=True)
@@ -115,20 +121,29 @@ def _changes(given: Params) -> dict[str, Any]:
 
 
 def _check_free(changes: dict[str, Any], *, but: Contact | None = None) -> None:
-    others = Contact.objects.filter(erased_at__isnull=True)
-    if but is not None:
-        others = others.exclude(pk=but.pk)
-    for ours, (theirs, sentence) in TAKEN.items():
-        if changes.get(ours) and others.filter(**{f"{ours}__iexact": changes[ours]}).exists():
-            raise invalid(theirs, sentence)
-    identifier = changes.get("attributes", {}).get(IDENTIFIER)
-    if identifier and others.filter(attributes__contains={IDENTIFIER: identifier}).exists():
-        raise invalid("identifier", "Identifier has already been taken")
+    others = living() if but is None else living().exclude(pk=but.pk)
+    for ours, sentence in TAKEN.items():
+        if changes.get(ours) and others.filter(_same(ours, changes[ours])).exists():
+            raise invalid(COLUMNS[ours], sentence)
+
+
+def _same(column: str, value: str) -> Q:
+    """E-mails whatever their case, numbers with or without their plus; equality is what an index finds."""
+    if column == "email":
+        return Q(email__iexact=value)
+    if column == "phone":
+        return Q(phone=value) | Q(phone=value.removeprefix("+"))
+    return Q(identifier=value)
 
 
 # --- Filter rows ---------------------------------------------------------------------------------
 
-_COLUMNS = {"name": "name", "email": "email", "phone_number": "phone"}
+_COLUMNS = {
+    "name": "name",
+    "email": "email",
+    "phone_number": "phone",
+    "identifier": "identifier",
+}
 
 
 def condition(key: str, operator: str, values: list[Any]) -> Q:
@@ -136,6 +151,8 @@ def condition(key: str, operator: str, values: list[Any]) -> Q:
     if key == "blocked":
         test = Q(blocked=bool(values) and values[0] in (True, "true"))
         return ~test if operator == "not_equal_to" else test
+    if key == "labels":
+        return _by_label(operator, [str(value)[:60] for value in values])
     column = _COLUMNS.get(key)
     texts = [str(value)[:250] for value in values]
     empty = Q(**{column: ""}) if column else ~Q(attributes__has_key=key)
@@ -158,4 +175,18 @@ def condition(key: str, operator: str, values: list[Any]) -> Q:
             return ~empty
         case "is_not_present":
             return empty
+    raise invalid("filter_operator", _("This operator is not known here."))
+
+
+def _by_label(operator: str, names: list[str]) -> Q:
+    any_at_all = Q(pk__in=ContactLabel.objects.values("contact"))
+    match operator:
+        case "equal_to" | "contains":
+            return _has_label(names)
+        case "not_equal_to" | "does_not_contain":
+            return ~_has_label(names)
+        case "is_present":
+            return any_at_all
+        case "is_not_present":
+            return ~any_at_all
     raise invalid("filter_operator", _("This operator is not known here."))

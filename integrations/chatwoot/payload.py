@@ -67,7 +67,7 @@ def contact_json(contact: Contact) -> dict[str, Any]:
         "custom_attributes": contact.attributes,
         "email": contact.email or None,
         "id": contact.pk,
-        "identifier": None,
+        "identifier": contact.identifier or None,
         "name": contact.name or contact.phone,
         "phone_number": phone_number(contact.phone),
         "thumbnail": "",

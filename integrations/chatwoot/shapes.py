@@ -73,8 +73,6 @@ FILE_TYPES = {
 }
 # Which of an address's names they would call it by: the number first, one that changes last.
 _PREFERRED_KINDS = ("phone",)
-# Their third name of a contact; ours is an attribute, where people see it.
-IDENTIFIER = "identifier"
 DELETED = "This message was deleted"
 _NAMESPACE = uuid.UUID("6f1d1f0a-9f0e-4a53-8f4e-2b8f5b3a7c11")
 
@@ -281,10 +279,10 @@ def raw_team(team: Team) -> Json:
 def contact_push(contact: Contact) -> Json:
     return {
         "additional_attributes": {},
-        "custom_attributes": _custom(contact),
+        "custom_attributes": contact.attributes,
         "email": contact.email or None,
         "id": contact.pk,
-        "identifier": contact.attributes.get(IDENTIFIER),
+        "identifier": contact.identifier or None,
         "name": str(contact),
         "phone_number": phone_of(contact),
         "thumbnail": "",
@@ -304,9 +302,9 @@ def contact_json(contact: Contact, *, with_inboxes: bool = False) -> Json:
         "name": str(contact),
         "phone_number": phone_of(contact),
         "blocked": contact.blocked,
-        "identifier": contact.attributes.get(IDENTIFIER),
+        "identifier": contact.identifier or None,
         "thumbnail": "",
-        "custom_attributes": _custom(contact),
+        "custom_attributes": contact.attributes,
         "created_at": seconds(contact.created_at),
     }
     if last := getattr(contact, "last_activity", None):
@@ -314,10 +312,6 @@ def contact_json(contact: Contact, *, with_inboxes: bool = False) -> Json:
     if with_inboxes:
         shown["contact_inboxes"] = [contact_inbox(one) for one in contact.addresses.all()]
     return shown
-
-
-def _custom(contact: Contact) -> Json:
-    return {name: value for name, value in contact.attributes.items() if name != IDENTIFIER}
 
 
 def contact_inbox(address: Address) -> Json:

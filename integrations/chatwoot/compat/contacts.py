@@ -19,6 +19,7 @@ from integrations.chatwoot.errors import missing, unprocessable
 from integrations.chatwoot.shapes import Json, contact_inbox, contact_json, slim_inbox
 
 PAGE = 15
+MAX_LABELS = 50
 
 
 class ContactView(CompatView):
@@ -26,7 +27,7 @@ class ContactView(CompatView):
         """The contact of the path; a bot sees those of its conversations. Raises `NotFound`."""
         if self.member.is_agent:
             own = self.conversations().values("contact")
-            rows: contacts.Rows = Contact.objects.filter(pk__in=own, erased_at__isnull=True)
+            rows = contacts.living().filter(pk__in=own)
         else:
             rows = contacts.seen_by(self.member)
         contact: Contact = self.find(contacts.whole(rows), pk=int(pk))
@@ -56,9 +57,9 @@ class Contacts(ContactView):
     }
 
     def get(self, request: Request) -> Response:
-        if self.params.get("labels"):
-            raise unprocessable("Contacts have no labels here")
-        payload, meta, _more = self.page(contacts.seen_by(self.member))
+        names = params.texts(self.params, "labels")
+        rows = contacts.labelled(contacts.seen_by(self.member), names)
+        payload, meta, _more = self.page(rows)
         return Response({"meta": meta, "payload": payload})
 
     def post(self, request: Request) -> Response:
@@ -152,6 +153,45 @@ class DestroyAttributes(ContactView):
         contact = self.contact(contact_id)
         services.update_contact(contact, by=self.member, attributes=dict.fromkeys(names))
         return self.show(contact_id)
+
+
+class ContactLabels(ContactView):
+    """`/contacts/{id}/labels`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.CONTACTS_READ,
+        "post": P.CONTACTS_WRITE,
+    }
+
+    def get(self, request: Request, contact_id: str) -> Response:
+        return self._show(self.contact(contact_id))
+
+    def post(self, request: Request, contact_id: str) -> Response:
+        """These labels and no others."""
+        contact = self.contact(contact_id)
+        if "labels" not in self.params:
+            raise missing("labels")
+        names = params.texts(self.params, "labels", count=MAX_LABELS)
+        return self._show(services.set_contact_labels(contact, names))
+
+    def _show(self, contact: Contact) -> Response:
+        names = contact.labels.order_by("name").values_list("name", flat=True)
+        return Response({"payload": list(names)})
+
+
+class ContactMerge(ContactView):
+    """`/actions/contact_merge`"""
+
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONTACTS_ERASE}
+
+    def post(self, request: Request) -> Response:
+        """The mergee is a part of the base contact from now on; it cannot be taken back."""
+        base, mergee = (
+            self.contact(str(params.required_number(self.params, name)))
+            for name in ("base_contact_id", "mergee_contact_id")
+        )
+        services.merge_contacts(base, mergee, by=self.member)
+        return Response(contact_json(self.contact(str(base.pk))))
 
 
 class ContactConversations(ContactView):

@@ -23,6 +23,7 @@ from conversations.services.locking import lock
 from integrations.chatwoot import reading, starting
 from integrations.chatwoot.compat import params, status
 from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.contacts import living
 from integrations.chatwoot.content import MAX_CONTENT
 from integrations.chatwoot.errors import missing, unprocessable
 from integrations.chatwoot.shapes import iso, labels_of, status_of
@@ -134,7 +135,7 @@ class CustomAttributes(ConversationView):
         """These and no others."""
         conversation = self.conversation(number)
         given = read_attributes(self.params, "custom_attributes")
-        after = replace_attributes(conversation, given, by=self.member)
+        after = services.replace_attributes(conversation, given, by=self.member)
         return Response({"custom_attributes": after.attributes})
 
 
@@ -142,13 +143,6 @@ def read_attributes(given: params.Params, name: str) -> dict[str, Any]:
     """Plain values under plain names. Raises 422."""
     values: dict[str, Any] = AttributesField().run_validation(params.mapping(given, name))
     return values
-
-
-def replace_attributes(
-    conversation: Conversation, values: dict[str, Any], *, by: Member
-) -> Conversation:
-    gone = dict.fromkeys(conversation.attributes.keys() - values.keys())
-    return services.set_attributes(conversation, {**gone, **values}, by=by, on="conversation")
 
 
 class Labels(ConversationView):
@@ -168,13 +162,8 @@ class Labels(ConversationView):
         conversation = self.conversation(number)
         if "labels" not in self.params:
             raise missing("labels")
-        wanted = [one.strip() for one in params.texts(self.params, "labels", count=MAX_LABELS)]
-        present = labels_of(conversation)
-        gone = [name for name in present if name not in wanted]
-        services.add_labels(
-            conversation, [name for name in wanted if name not in present], by=self.member
-        )
-        services.remove_labels(conversation, gone, by=self.member)
+        wanted = params.texts(self.params, "labels", count=MAX_LABELS)
+        services.set_labels(conversation, wanted, by=self.member)
         names = Label.objects.filter(conversations=conversation).order_by("name")
         return Response({"payload": list(names.values_list("name", flat=True))})
 
@@ -242,7 +231,7 @@ class Beginning(CompatView):
         inbox_id, contact_id = (params.number(self.params, n) for n in ("inbox_id", "contact_id"))
         inbox = self._inbox(inbox_id) if inbox_id is not None else None
         if inbox is not None and contact_id is not None:
-            contact: Contact = self.find(Contact.objects.all(), pk=contact_id)
+            contact: Contact = self.find(living(), pk=contact_id)
             return starting.address_for(inbox, contact, source_id)
         if not source_id:
             raise missing("inbox_id" if inbox is None else "contact_id")

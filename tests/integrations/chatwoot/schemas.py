@@ -93,8 +93,12 @@ ATTACHMENT = {
 ATTACHMENTS = {"attachments": {"type": "array", "items": ATTACHMENT, "minItems": 1}}
 _ACTION = {"text": TEXT, "type": {"enum": ["link", "postback"]}}
 ACTION = {"oneOf": [shape(**_ACTION, uri=TEXT), shape(**_ACTION, payload=TEXT)]}
-_FIELD = ("placeholder", "label", "default", "pattern", "pattern_error")
-ITEM = {
+_FORM_FIELD: dict[str, Any] = {
+    **dict.fromkeys(("placeholder", "label", "default", "pattern", "pattern_error"), TEXT),
+    "required": YES_NO,
+    "options": {"type": "array", "items": shape(label=TEXT, value=TEXT)},
+}
+ITEM: dict[str, Any] = {
     "oneOf": [
         shape(title=TEXT, value=TEXT),
         shape(
@@ -103,11 +107,7 @@ ITEM = {
             actions={"type": "array", "items": ACTION, "minItems": 1},
         ),
         shape(
-            {
-                **dict.fromkeys(_FIELD, TEXT),
-                "required": YES_NO,
-                "options": {"type": "array", "items": shape(label=TEXT, value=TEXT)},
-            },
+            _FORM_FIELD,
             name=TEXT,
             type={"enum": ["email", "text", "text_area", "select"]},
         ),

@@ -355,6 +355,69 @@ def test_what_is_taken_or_cannot_be(
     assert response.json()["attributes"] == [attribute]
 
 
+def test_nobody_is_no_contact(woot: SimpleNamespace) -> None:
+    response = woot.owner.post("contacts", {"custom_attributes": {"plan": "pro"}})
+    assert (response.status_code, response.json()["attributes"]) == (422, ["name"])
+
+
+def test_the_identifier_is_no_attribute_and_is_found(woot: SimpleNamespace) -> None:
+    made = woot.owner.post("contacts", {"name": "Jo", "identifier": "crm-7"}).json()["payload"]
+    path = f"contacts/{made['contact']['id']}"
+    with account_context(woot.house.account):
+        contact = Contact.objects.get(identifier="crm-7")
+        assert contact.attributes == {}
+    row = {"attribute_key": "identifier", "filter_operator": "equal_to", "values": ["crm-7"]}
+    for found in (
+        woot.owner.get("contacts/search", q="crm-7").json(),
+        woot.owner.post("contacts/filter", {"payload": [row]}).json(),
+    ):
+        assert [one["id"] for one in found["payload"]] == [contact.pk]
+    other = woot.owner.post("contacts", {"name": "Bo"}).json()["payload"]["contact"]["id"]
+    taken = woot.owner.put(f"contacts/{other}", {"identifier": "crm-7"})
+    assert (taken.status_code, taken.json()["attributes"]) == (422, ["identifier"])
+    assert woot.owner.put(path, {"identifier": "crm-7", "name": "Jo L"}).status_code == 200
+    assert woot.owner.put(path, {"identifier": ""}).json()["payload"]["identifier"] is None
+
+
+def test_the_labels_of_a_contact(woot: SimpleNamespace, held: Conversation) -> None:
+    path = f"contacts/{held.contact_id}/labels"
+    assert woot.owner.get(path).json() == {"payload": []}
+    for labels in (["vip", "gold"], ["gold", "new"]):
+        response = woot.person.post(path, {"labels": labels})
+        contract.check(response.json(), {"payload": [str]})
+        assert response.json()["payload"] == sorted(labels)
+    assert woot.owner.get(path).json() == {"payload": ["gold", "new"]}
+    for label, count in (("gold", 1), ("vip", 0)):
+        assert woot.owner.get("contacts", **{"labels[]": label}).json()["meta"]["count"] == count
+    for operator, count in (("equal_to", 1), ("is_present", 1), ("not_equal_to", 0)):
+        row = {"attribute_key": "labels", "filter_operator": operator, "values": ["new"]}
+        found = woot.owner.post("contacts/filter", {"payload": [row]}).json()
+        assert found["meta"]["count"] == count, operator
+    assert woot.owner.post(path, {}).status_code == 422
+    assert woot.owner.post(path, {"labels": []}).json() == {"payload": []}
+
+
+def test_two_contacts_become_one(woot: SimpleNamespace, held: Conversation) -> None:
+    base = woot.owner.post("contacts", {"name": "Jo", "email": "jo@example.test"}).json()
+    base_id = base["payload"]["contact"]["id"]
+    body = {"base_contact_id": base_id, "mergee_contact_id": held.contact_id}
+    assert woot.person.post("actions/contact_merge", body).status_code == 401
+    response = woot.owner.post("actions/contact_merge", body)
+    assert response.status_code == 200, response.content
+    contract.check(response.json(), contract.CONTACT)
+    assert (response.json()["id"], response.json()["name"]) == (base_id, "Jo")
+    assert woot.owner.get(f"contacts/{held.contact_id}").status_code == 404
+    assert woot.owner.get("contacts").json()["meta"]["count"] == 1
+    [talk] = woot.owner.get(f"contacts/{base_id}/conversations").json()["payload"]
+    assert talk["id"] == held.number
+    again = woot.owner.post("actions/contact_merge", body)
+    assert (again.status_code, again.json()) == (404, {"error": "Resource could not be found"})
+    itself = {"base_contact_id": base_id, "mergee_contact_id": base_id}
+    assert woot.owner.post("actions/contact_merge", itself).status_code == 422
+    missing = woot.owner.post("actions/contact_merge", {"base_contact_id": base_id})
+    assert "mergee_contact_id" in missing.json()["error"]
+
+
 def test_contacts_are_listed_searched_and_filtered(woot: SimpleNamespace) -> None:
     with account_context(woot.house.account):
         Contact.objects.bulk_create(

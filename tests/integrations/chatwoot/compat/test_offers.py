@@ -15,7 +15,7 @@ from tests.factories import said
 from tests.integrations.chatwoot.compat import contract
 from tests.integrations.chatwoot.compat.test_bots_calls import to
 
-CARDS = [
+CARDS: list[dict[str, Any]] = [
     {
         "title": "Desk lamp",
         "description": "Warm light",
@@ -27,7 +27,7 @@ CARDS = [
     },
     {"title": "Chair", "actions": [{"text": "Buy", "type": "postback", "payload": "buy-chair"}]},
 ]
-FORM = [
+FORM: list[dict[str, Any]] = [
     {
         "name": "email", "label": "E-mail", "type": "email", "placeholder": "you@example.com",
         "default": "a@example.com", "required": True, "pattern": ".+@.+",
