@@ -26,7 +26,7 @@ from rest_framework.exceptions import (
 from rest_framework.response import Response
 
 from accounts.errors import AccountsError, AlreadyThereError, NotAllowedError
-from conversations.errors import DeskError, FieldError, NotHolderError
+from conversations.errors import DeskError, FieldError, NotHolderError, TakenError
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ FOREIGN_BOT = {"error": "Bot is not authorized to access this account"}
 FOREIGN_USER = {"error": "You are not authorized to access this account"}
 BROKEN = {"error": "Something went wrong on our side"}
 
-# Their names of what the house's errors call otherwise.
+# Their names of what the house's errors call otherwise; a view has its own beside them (`field_names`).
 FIELDS = {"url": "outgoing_url", "phone": "phone_number", "attributes": "custom_attributes"}
 
 Body = Mapping[str, Any]
@@ -74,7 +74,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Answer:
     """DRF's hook: the answer to whatever was raised in a compat view."""
     if isinstance(error, Throttled):
         return _throttled(error)
-    status, body = answer_to(error)
+    status, body = answer_to(error, {**FIELDS, **getattr(context["view"], "field_names", {})})
     if status == 500:
         logger.error("chatwoot call broke", exc_info=error)
     headers = {"Allow": ", ".join(context["view"].allowed_methods)} if status == 405 else None
@@ -83,8 +83,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Answer:
     return response
 
 
-def answer_to(error: Exception) -> tuple[int, Body]:
-    """Their status and body for an exception."""
+def answer_to(error: Exception, names: Mapping[str, str] = FIELDS) -> tuple[int, Body]:
+    """Their status and body for an exception; `names` are their names of our fields."""
     match error:
         case ChatwootError():
             return error.status_code, error.body
@@ -99,12 +99,12 @@ def answer_to(error: Exception) -> tuple[int, Body]:
         case MethodNotAllowed():
             return 405, {"error": "There is no such method at this address"}
         case ValidationError():
-            return 422, _invalid(error)
+            return 422, _invalid(error, names)
         case FieldError():
-            return 422, {
-                "message": error.message,
-                "attributes": [FIELDS.get(error.field, error.field)],
-            }
+            name = names.get(error.field, error.field)
+            taken = f"{name.replace('_', ' ').capitalize()} has already been taken"
+            message = taken if isinstance(error, TakenError) else error.message
+            return 422, {"message": message, "attributes": [name]}
         case AlreadyThereError():
             return 422, {"message": error.message, "attributes": ["name"]}
         case DeskError() | AccountsError():
@@ -116,7 +116,7 @@ def answer_to(error: Exception) -> tuple[int, Body]:
     return 500, BROKEN
 
 
-def _invalid(error: ValidationError) -> Body:
+def _invalid(error: ValidationError, names: Mapping[str, str]) -> Body:
     """`message` joins all sentences, `attributes` names the fields."""
     detail: Any = error.detail
     if not isinstance(detail, dict):
@@ -124,7 +124,7 @@ def _invalid(error: ValidationError) -> Body:
     sentences = [sentence for value in detail.values() for sentence in _sentences(value)]
     return {
         "message": ", ".join(sentences),
-        "attributes": [FIELDS.get(n, n) for n in map(str, detail)],
+        "attributes": [names.get(n, n) for n in map(str, detail)],
     }
 
 

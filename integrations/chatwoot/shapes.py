@@ -52,18 +52,6 @@ CHANNELS = {
     "line": "Channel::Line",
 }
 OTHER_CHANNEL = "Channel::Api"
-# Our labels' colours have names, theirs are numbers.
-COLOURS = {
-    "slate": "#64748b",
-    "red": "#ef4444",
-    "orange": "#f97316",
-    "amber": "#f59e0b",
-    "green": "#22c55e",
-    "teal": "#14b8a6",
-    "blue": "#3b82f6",
-    "violet": "#8b5cf6",
-    "pink": "#ec4899",
-}
 FILE_TYPES = {
     Kind.IMAGE: "image",
     Kind.STICKER: "image",
@@ -361,9 +349,9 @@ def label_json(label: Label) -> Json:
     return {
         "id": label.pk,
         "title": label.name,
-        "description": None,
-        "color": COLOURS.get(label.colour, COLOURS["slate"]),
-        "show_on_sidebar": True,
+        "description": label.description or None,
+        "color": label.shade,
+        "show_on_sidebar": label.in_filters,
     }
 
 

@@ -7,7 +7,9 @@ from django.urls import URLPattern, re_path
 from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
+    attribute_definitions,
     bulk,
+    canned_responses,
     contacts,
     conversations,
     listing,
@@ -82,6 +84,13 @@ urlpatterns = [
     at(f"{TEAM}/team_members", people.TeamMembers),
     at("labels", settings.AccountLabels),
     at(rf"labels/(?P<label_id>{ID})", settings.OneLabel),
+    at("canned_responses", canned_responses.CannedResponses),
+    at(rf"canned_responses/(?P<reply_id>{ID})", canned_responses.OneCannedResponse),
+    at("custom_attribute_definitions", attribute_definitions.Definitions),
+    at(
+        rf"custom_attribute_definitions/(?P<definition_id>{ID})",
+        attribute_definitions.OneDefinition,
+    ),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
 ]

@@ -53,7 +53,7 @@ class BotView(CompatView):
 
     @property
     def fields(self) -> params.Params:
-        return {**params.mapping(self.params, "agent_bot"), **self.params}
+        return params.inside(self.params, "agent_bot")
 
     def keep_config(self, agent: Agent) -> None:
         """`bot_config`, where the request says one."""

@@ -67,6 +67,8 @@ class CompatView(APIView):
     bot_permissions: ClassVar[Mapping[str, Permission]] = {}
     # Methods that put something on the account's pile; refused while it is too high (DL-93).
     piling: ClassVar[frozenset[str]] = frozenset()
+    # Their names of our fields, where an error names one.
+    field_names: ClassVar[Mapping[str, str]] = {}
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (ChatwootTokenAuthentication,)
     permission_classes = ()

@@ -56,6 +56,11 @@ def _put(params: Params, path: list[str], given: list[Any]) -> None:
         place[path[0]] = list(given) if path[1:] else given[-1]
 
 
+def inside(params: Params, name: str) -> Params:
+    """What is given bare or as an object `name`; bare wins."""
+    return {**mapping(params, name), **params}
+
+
 # --- One value -----------------------------------------------------------------------------------
 
 

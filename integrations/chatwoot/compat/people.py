@@ -73,7 +73,7 @@ class TeamView(PeopleView):
 
     def field(self, name: str) -> str | None:
         """A parameter, bare or inside `team`; None where it is not given."""
-        given = {**params.mapping(self.params, "team"), **self.params}
+        given = params.inside(self.params, "team")
         return params.text(given, name).strip() if name in given else None
 
 
@@ -142,19 +142,19 @@ class TeamMembers(TeamView):
     def post(self, request: Request, team_id: str) -> Response:
         """They too."""
         team, named = self.team(team_id), self._named()
-        self._set(team, {*self._of(team), *named})
+        services.change_team_members(team, by=self.member, add=named)
         return Response(self.shown(named))
 
     def patch(self, request: Request, team_id: str) -> Response:
         """They and nobody else."""
         team, named = self.team(team_id), self._named()
-        self._set(team, set(named))
+        services.update_team(team, by=self.member, members=named)
         return Response(self.shown(named))
 
     def delete(self, request: Request, team_id: str) -> Response:
         """Without them."""
         team, named = self.team(team_id), self._named()
-        self._set(team, {*self._of(team)} - {*named})
+        services.change_team_members(team, by=self.member, remove=named)
         return nothing()
 
     def _of(self, team: Team) -> QuerySet[Member]:
@@ -164,9 +164,6 @@ class TeamMembers(TeamView):
         if "user_ids" not in self.params:
             raise missing("user_ids")
         return [self.find(self.people(), pk=pk) for pk in params.numbers(self.params, "user_ids")]
-
-    def _set(self, team: Team, members: Iterable[Member]) -> None:
-        services.update_team(team, by=self.member, members=members)
 
 
 def checked_name(name: str | None) -> str:

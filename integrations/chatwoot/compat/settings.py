@@ -1,23 +1,20 @@
-"""Inboxes and labels, as far as their clients look at them."""
+"""Inboxes as far as their clients look at them, and labels."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
+from conversations import services
 from conversations.models import Inbox, Label
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
-from integrations.chatwoot.errors import invalid
 from integrations.chatwoot.shapes import inbox_json, label_json
-
-MAX_TITLE = 60
 
 
 class Inboxes(CompatView):
@@ -50,27 +47,22 @@ def _inboxes() -> QuerySet[Inbox]:
 
 
 class LabelView(CompatView):
-    def title(self) -> str:
-        """Bare or inside `label`. Raises 422."""
-        given = {**params.mapping(self.params, "label"), **self.params}
-        title = params.text(given, "title").strip()
-        if not title:
-            raise invalid("title", "Title can't be blank")
-        if len(title) > MAX_TITLE:
-            raise invalid("title", f"Title is too long (maximum is {MAX_TITLE} characters)")
-        return title
+    field_names: ClassVar[dict[str, str]] = {"name": "title", "colour": "color"}
+
+    def given(self) -> dict[str, Any]:
+        """What the request says, bare or inside `label`, under our names."""
+        given = params.inside(self.params, "label")
+        said: dict[str, Any] = {}
+        for ours, theirs in (*self.field_names.items(), ("description", "description")):
+            if given.get(theirs) is not None:
+                said[ours] = params.text(given, theirs)
+        if given.get("show_on_sidebar") is not None:
+            said["in_filters"] = params.flag(given, "show_on_sidebar")
+        return said
 
     def label(self, pk: str) -> Label:
         label: Label = self.find(Label.objects.all(), pk=int(pk))
         return label
-
-    def save(self, label: Label) -> Response:
-        try:
-            with transaction.atomic():
-                label.save()
-        except IntegrityError as error:
-            raise invalid("title", "Title has already been taken") from error
-        return Response(label_json(label))
 
 
 class AccountLabels(LabelView):
@@ -85,7 +77,7 @@ class AccountLabels(LabelView):
         return Response({"payload": [label_json(one) for one in Label.objects.order_by("name")]})
 
     def post(self, request: Request) -> Response:
-        return self.save(Label(name=self.title()))
+        return Response(label_json(services.create_label(by=self.member, **self.given())))
 
 
 class OneLabel(LabelView):
@@ -102,12 +94,11 @@ class OneLabel(LabelView):
         return Response(label_json(self.label(label_id)))
 
     def patch(self, request: Request, label_id: str) -> Response:
-        label = self.label(label_id)
-        label.name = self.title()
-        return self.save(label)
+        label = services.update_label(self.label(label_id), by=self.member, **self.given())
+        return Response(label_json(label))
 
     put = patch
 
     def delete(self, request: Request, label_id: str) -> Response:
-        self.label(label_id).delete()
+        services.delete_label(self.label(label_id), by=self.member)
         return nothing()

@@ -91,7 +91,7 @@ ATTACHMENT = {
     ]
 }
 ATTACHMENTS = {"attachments": {"type": "array", "items": ATTACHMENT, "minItems": 1}}
-_ACTION = {"text": TEXT, "type": {"enum": ["link", "postback"]}}
+_ACTION: dict[str, Any] = {"text": TEXT, "type": {"enum": ["link", "postback"]}}
 ACTION = {"oneOf": [shape(**_ACTION, uri=TEXT), shape(**_ACTION, payload=TEXT)]}
 _FORM_FIELD: dict[str, Any] = {
     **dict.fromkeys(("placeholder", "label", "default", "pattern", "pattern_error"), TEXT),

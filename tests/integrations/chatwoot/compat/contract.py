@@ -169,3 +169,16 @@ INBOX = {
     "callback_webhook_url": (str, Null), "allow_messages_after_resolved": bool,
     "lock_to_single_conversation": bool, "sender_name_type": str, "business_name": (str, Null),
 }  # fmt: skip
+LABEL = {
+    "id": int, "title": str, "description": (str, Null), "color": str, "show_on_sidebar": bool,
+}  # fmt: skip
+CANNED_RESPONSE = {
+    "id": int, "account_id": int, "short_code": str, "content": str, "created_at": str,
+    "updated_at": str,
+}  # fmt: skip
+ATTRIBUTE_DEFINITION = {
+    "id": int, "attribute_display_name": str, "attribute_display_type": str,
+    "attribute_description": (str, Null), "attribute_key": str, "regex_pattern": (str, Null),
+    "regex_cue": (str, Null), "attribute_values": [str], "attribute_model": str,
+    "default_value": (str, Null), "created_at": str, "updated_at": str,
+}  # fmt: skip

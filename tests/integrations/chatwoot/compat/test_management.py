@@ -16,7 +16,7 @@ from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox, AssignmentRule
 from agents.rules import create_default_rules
 from conversations import services
-from conversations.models import Contact, Conversation, Label
+from conversations.models import Contact, Conversation
 from integrations.chatwoot import bots
 from tests.factories import make_agent, make_conversation, make_inbox, make_team, said
 from tests.integrations.chatwoot.compat import contract
@@ -517,23 +517,3 @@ def test_teams(woot: SimpleNamespace) -> None:
     assert woot.owner.delete(path).status_code == 200
     assert woot.owner.get(path).status_code == 404
     assert woot.owner.get(f"teams/{make_team(woot.house.outsider_account).pk}").status_code == 404
-
-
-def test_labels(woot: SimpleNamespace) -> None:
-    made = woot.owner.post("labels", {"title": "vip", "color": "#ff0000"}).json()
-    contract.check(
-        made,
-        {
-            "id": int, "title": str, "description": type(None), "color": str,
-            "show_on_sidebar": bool,
-        },
-    )  # fmt: skip
-    path = f"labels/{made['id']}"
-    assert woot.owner.post("labels", {"title": "vip"}).status_code == 422
-    assert woot.owner.post("labels", {"title": ""}).json()["attributes"] == ["title"]
-    assert woot.owner.patch(path, {"title": "gold"}).json()["title"] == "gold"
-    assert [one["title"] for one in woot.person.get("labels").json()["payload"]] == ["gold"]
-    assert woot.person.post("labels", {"title": "x"}).status_code == 401
-    assert woot.owner.delete(path).status_code == 200
-    with account_context(woot.house.account):
-        assert not Label.objects.exists()
