@@ -16,7 +16,15 @@ from agents.dialects import Builder, Dialect, Occasion
 from conversations.models import Conversation, Event
 from conversations.signals import Recorded
 from integrations.chatwoot import payload
-from integrations.chatwoot.payload import OPEN, RESOLVED
+from integrations.chatwoot.shapes.conversations import (
+    OPEN,
+    RESOLVED,
+    labels_of,
+    priority_of,
+    status_from,
+    status_of,
+)
+from integrations.chatwoot.shapes.people import person_id
 from integrations.chatwoot.shown import Shown, gather
 from integrations.chatwoot.signing import webhook_headers
 from integrations.payload import encode, time_text
@@ -87,7 +95,7 @@ def _names_of_change(event: Event, conversation: Conversation) -> Iterator[str]:
     followed = event.type == "conversation.unassigned" and (data["assignee"] or data["team"])
     if followed or not _concerns_conversation(event):
         return
-    was, now = _status_before(event, conversation), payload.status_of(conversation)
+    was, now = _status_before(event, conversation), status_of(conversation)
     if was != now:
         if now == OPEN:
             yield "conversation_opened"
@@ -105,8 +113,8 @@ def _concerns_conversation(event: Event) -> bool:
 def _status_before(event: Event, conversation: Conversation) -> str:
     before = event.data.get("before", {})
     if "status" not in before:
-        return payload.status_of(conversation)
-    return payload.status_from(before["status"], with_agent=before["with_agent"])
+        return status_of(conversation)
+    return status_from(before["status"], with_agent=before["with_agent"])
 
 
 # --- Bodies --------------------------------------------------------------------------------------
@@ -138,7 +146,7 @@ def _columns(
 ) -> Iterator[tuple[str, Any, Any]]:
     """The columns that an event is about, as they were and as they are."""
     data, before = event.data, event.data.get("before", {})
-    yield "status", _status_before(event, conversation), payload.status_of(conversation)
+    yield "status", _status_before(event, conversation), status_of(conversation)
     if "status" in before:
         until = before["snoozed_until"]
         was = time_text(parse_datetime(until)) if until else None
@@ -146,14 +154,14 @@ def _columns(
     if "previous" in data:
         yield from _holders(event, conversation, shown)
     if "labels_added" in data or "labels_removed" in data:
-        labels = set(payload.labels_of(conversation))
+        labels = set(labels_of(conversation))
         old = labels - set(data.get("labels_added", ())) | set(data.get("labels_removed", ()))
         yield "label_list", sorted(old), sorted(labels)
     if "conversation" in data.get("attributes", {}):
         yield "custom_attributes", before.get("attributes"), conversation.attributes
     if "priority" in data:
-        first = payload.priority_of(before.get("priority", conversation.priority))
-        yield "priority", first, payload.priority_of(conversation.priority)
+        first = priority_of(before.get("priority", conversation.priority))
+        yield "priority", first, priority_of(conversation.priority)
 
 
 def _holders(
@@ -162,7 +170,7 @@ def _holders(
     previous, before = _member_id(event.data["previous"]), event.data["before"]
     had, has = shown.agents.get(previous or 0), shown.agent_of(conversation.assignee)
     person = previous if not before["with_agent"] else None
-    yield "assignee_id", person, payload.person_id(conversation.assignee)
+    yield "assignee_id", person, person_id(conversation.assignee)
     yield "assignee_agent_bot_id", had.pk if had else None, has.pk if has else None
     team = ids.decode("tem", before["team"]) if before["team"] else None
     yield "team_id", team, conversation.team_id

@@ -17,7 +17,7 @@ from conversations.models import AddressIdentifier, Conversation
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import unprocessable
-from integrations.chatwoot.shapes import PENDING
+from integrations.chatwoot.shapes.conversations import PENDING
 
 Status = Conversation.Status
 Priority = Conversation.Priority

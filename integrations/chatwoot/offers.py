@@ -30,9 +30,9 @@ from conversations.rich_serializers import (
 )
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.errors import unprocessable
+from integrations.chatwoot.shapes.parts import Json
 
-Json = dict[str, Any]
-Items = list[dict[str, Any]]
+Items = list[Json]
 
 # More choices than this do not fit on buttons (WhatsApp).
 MAX_BUTTONS = 3
@@ -54,7 +54,7 @@ INPUTS = {
     "input_email": FieldType.EMAIL,
 }
 ASKED = {str(asked): name for name, asked in INPUTS.items()}
-CONTENT_TYPES = {
+CONTENT_TYPES: Mapping[str, str] = {
     Kind.BUTTONS: "input_select",
     Kind.LIST: "input_select",
     Kind.CAROUSEL: "cards",
@@ -222,7 +222,7 @@ def type_of(kind: str, data: Mapping[str, Any]) -> str:
     """The `content_type` of a message of this kind with this content."""
     if kind == Kind.INPUT:
         return ASKED.get(data.get("input", {}).get("type", ""), "input_text")
-    return CONTENT_TYPES.get(Kind(kind), "text")
+    return CONTENT_TYPES.get(kind, "text")
 
 
 def items_of(data: Mapping[str, Any]) -> list[Json]:

@@ -9,7 +9,9 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import Member, TeamMembership
 from conversations.models import Conversation, Message
-from integrations.chatwoot.shapes import Json, LastWords, conversation_json, message_json
+from integrations.chatwoot.shapes.conversations import LastWords, conversation_json
+from integrations.chatwoot.shapes.messages import message_json
+from integrations.chatwoot.shapes.parts import Json
 
 Direction = Message.Direction
 SAID = (Direction.INBOUND, Direction.OUTBOUND, Direction.NOTE)

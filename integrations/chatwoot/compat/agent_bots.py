@@ -18,7 +18,7 @@ from integrations.chatwoot import bots
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.errors import invalid, missing
-from integrations.chatwoot.shapes import bot_json
+from integrations.chatwoot.shapes.people import bot_json
 
 DIALECT = "chatwoot"
 MAX_URL = 2048

@@ -21,7 +21,8 @@ from conversations.services.locking import lock
 from integrations.chatwoot import bots
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, Null, P
-from integrations.chatwoot.shapes import Json, agent_json, raw_team, slim_bot
+from integrations.chatwoot.shapes.parts import Json
+from integrations.chatwoot.shapes.people import agent_json, raw_team, slim_bot
 
 BOT, PERSON = "AgentBot", "User"
 

@@ -15,7 +15,7 @@ from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import invalid
-from integrations.chatwoot.shapes import Json, iso
+from integrations.chatwoot.shapes.parts import Json, iso
 
 Kind, Of = AttributeDefinition.Kind, AttributeDefinition.Of
 

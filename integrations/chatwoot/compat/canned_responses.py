@@ -17,7 +17,7 @@ from conversations.models import SavedReply
 from conversations.services.saved_replies import MAX_TEXT
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
-from integrations.chatwoot.shapes import Json, iso
+from integrations.chatwoot.shapes.parts import Json, iso
 
 # Their placeholders that we call otherwise; one with a dot at its end goes on with a key.
 PLACEHOLDERS = {

@@ -16,7 +16,9 @@ from integrations.chatwoot import contacts, filters, reading, starting
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.errors import missing, unprocessable
-from integrations.chatwoot.shapes import Json, contact_inbox, contact_json, slim_inbox
+from integrations.chatwoot.shapes.contacts import contact_inbox, contact_json
+from integrations.chatwoot.shapes.inboxes import slim_inbox
+from integrations.chatwoot.shapes.parts import Json
 
 PAGE = 15
 MAX_LABELS = 50

@@ -26,7 +26,8 @@ from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.contacts import living
 from integrations.chatwoot.content import MAX_CONTENT
 from integrations.chatwoot.errors import missing, unprocessable
-from integrations.chatwoot.shapes import iso, labels_of, status_of
+from integrations.chatwoot.shapes.conversations import labels_of, status_of
+from integrations.chatwoot.shapes.parts import iso
 
 PRIORITIES = ("low", "medium", "high", "urgent")
 NO_PRIORITY = Conversation.Priority.NONE.value

@@ -16,7 +16,7 @@ from integrations.chatwoot import filters, reading
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P
 from integrations.chatwoot.compat.conversations import Beginning
-from integrations.chatwoot.shapes import Json
+from integrations.chatwoot.shapes.parts import Json
 
 PAGE = 25
 # `updated_within` knows no pages; nobody syncs more than this at once.

@@ -25,14 +25,11 @@ from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P
 from integrations.chatwoot.content import content_of
 from integrations.chatwoot.errors import ChatwootError, unprocessable
-from integrations.chatwoot.shapes import (
-    contact_push,
-    iso,
-    labels_of,
-    listed_file,
-    member_push,
-    message_json,
-)
+from integrations.chatwoot.shapes.contacts import contact_push
+from integrations.chatwoot.shapes.conversations import labels_of
+from integrations.chatwoot.shapes.messages import listed_file, message_json
+from integrations.chatwoot.shapes.parts import iso
+from integrations.chatwoot.shapes.people import member_push
 
 Direction = Message.Direction
 MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")

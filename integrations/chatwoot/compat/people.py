@@ -17,7 +17,8 @@ from integrations.chatwoot import reading
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.errors import invalid, missing
-from integrations.chatwoot.shapes import Json, agent_json, team_json
+from integrations.chatwoot.shapes.parts import Json
+from integrations.chatwoot.shapes.people import agent_json, team_json
 
 
 class PeopleView(CompatView):

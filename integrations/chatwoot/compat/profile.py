@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.permissions import Permission
 from integrations.chatwoot.auth import presented
 from integrations.chatwoot.compat.base import CompatView, P
-from integrations.chatwoot.shapes import profile_json
+from integrations.chatwoot.shapes.people import profile_json
 
 
 class Profile(CompatView):

@@ -14,7 +14,8 @@ from conversations import services
 from conversations.models import Inbox, Label
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
-from integrations.chatwoot.shapes import inbox_json, label_json
+from integrations.chatwoot.shapes.inboxes import inbox_json
+from integrations.chatwoot.shapes.settings import label_json
 
 
 class Inboxes(CompatView):

@@ -19,7 +19,8 @@ from conversations.errors import DeskError, WrongStateError
 from conversations.models import Conversation
 from conversations.services.locking import lock
 from integrations.chatwoot import bots
-from integrations.chatwoot.shapes import PENDING, role_of, status_of
+from integrations.chatwoot.shapes.conversations import PENDING, status_of
+from integrations.chatwoot.shapes.people import role_of
 
 Status = Conversation.Status
 STATUSES = ("open", "resolved", PENDING, "snoozed")

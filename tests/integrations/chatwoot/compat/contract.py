@@ -63,7 +63,7 @@ BOT_PUSH = {"id": int, "name": str, "avatar_url": str, "type": str}
 SENDER = (CONTACT_PUSH, USER_PUSH, BOT_PUSH)
 ATTACHMENT = {
     "id": int, "message_id": int, "file_type": str, "account_id": int, "extension?": (str, Null),
-    "content_type?": str, "data_url?": (str, Null), "thumb_url?": str, "file_size?": (int, Null),
+    "content_type?": (str, Null), "data_url?": (str, Null), "thumb_url?": str, "file_size?": (int, Null),
     "width?": (int, Null), "height?": (int, Null), "transcribed_text?": str,
     "coordinates_lat?": float, "coordinates_long?": float, "fallback_title?": str, "meta?": dict,
 }  # fmt: skip

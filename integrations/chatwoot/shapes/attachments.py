@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from conversations.file_addresses import signed_url
 from conversations.messages import Kind
 from conversations.models import Attachment, Message
+from integrations.chatwoot.shapes.parts import Json
 
 FILE_TYPES: Mapping[str, str] = {
     Kind.IMAGE: "image",
@@ -19,8 +19,10 @@ FILE_TYPES: Mapping[str, str] = {
 }
 
 
-def attachments_of(message: Message) -> list[dict[str, Any]]:
-    """Its files; a place and contact cards are attachments over there, too."""
+def attachments_of(message: Message) -> list[Json]:
+    """Its files; a place and contact cards are attachments over there, too. Of what was taken back, none."""
+    if message.deleted_at is not None:
+        return []
     found = [file_json(file, message) for file in message.files]
     if place := message.content.get("location"):
         found.append(
@@ -44,7 +46,7 @@ def attachments_of(message: Message) -> list[dict[str, Any]]:
     return found
 
 
-def file_json(file: Attachment, message: Message) -> dict[str, Any]:
+def file_json(file: Attachment, message: Message) -> Json:
     """A file of a message. `data_url` needs no key and works for a day."""
     kind = FILE_TYPES.get(file.kind, "file")
     url = signed_url(file)
@@ -61,7 +63,7 @@ def file_json(file: Attachment, message: Message) -> dict[str, Any]:
     return {**shown, "transcribed_text": ""} if kind == "audio" else shown
 
 
-def _attachment(pk: int, file_type: str, message: Message) -> dict[str, Any]:
+def _attachment(pk: int, file_type: str, message: Message) -> Json:
     return {
         "id": pk,
         "message_id": message.pk,
