@@ -10,7 +10,8 @@ from typing import Any
 from accounts.models import Account, Member
 from conversations.models import Conversation
 
-_MARK = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+# Blanks are taken off afterwards: an expression that skips them tries every way of sharing them out.
+_MARK = re.compile(r"\{\{([^{}]*)\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ KEYED: dict[str, Value] = {
 
 def unknown_in(text: str) -> list[str]:
     """Placeholders of `text` that nothing can be put in for, in their order."""
-    return [name for name in _MARK.findall(text) if not _is_known(name)]
+    return [name for found in _MARK.findall(text) if not _is_known(name := found.strip())]
 
 
 def fill(text: str, filling: Filling) -> str:
     """`text` with what is known; what is not known leaves nothing behind."""
-    return _MARK.sub(lambda found: _value(found[1], filling), text)
+    return _MARK.sub(lambda found: _value(found[1].strip(), filling), text)
 
 
 def _is_known(name: str) -> bool:
