@@ -217,7 +217,10 @@ def label_contact(request: MemberRequest, conversation: Conversation) -> HttpRes
 @with_conversation
 def erase(request: MemberRequest, conversation: Conversation) -> HttpResponse:
     """Forget the customer, with every conversation of theirs; it cannot be undone."""
-    services.erase_contact(conversation.contact, by=request.member)
+    try:
+        services.erase_contact(conversation.contact, by=request.member)
+    except DeskError as error:
+        return refused(request, conversation, error.message)
     messages.success(request, _("The customer was erased."))
     return redirect("conversation", conversation.public_id)
 

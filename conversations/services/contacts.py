@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from accounts.audit import audit
 from accounts.models import Member
 from conversations.errors import FieldError, TakenError
-from conversations.models import Contact
+from conversations.models import Contact, Conversation
 from conversations.services.attributes import check_fit, merge
+from conversations.services.locking import lock_many
 
 _FIELDS = frozenset({"name", "phone", "email", "language", "identifier", "blocked"})
 # At least one of these tells who somebody is.
@@ -54,11 +55,44 @@ def update_contact(contact: Contact, *, by: Member, **changes: Any) -> Contact:
 
 
 def lock_contact(pk: int) -> Contact:
-    """The contact as it is now, locked; of somebody who was merged, the one they are now."""
-    contact = Contact.objects.select_for_update().get(pk=pk)
-    while contact.merged_into_id is not None:
-        contact = Contact.objects.select_for_update().get(pk=contact.merged_into_id)
-    return contact
+    """The contact as it is now, locked; of somebody who was merged, the one they are now.
+
+    Only that one: two of them are locked by `lock_whole`, in one order.
+    """
+    while True:
+        with transaction.atomic():
+            contact = Contact.objects.select_for_update().get(pk=current_id(pk))
+            if contact.merged_into_id is None:
+                return contact
+            transaction.set_rollback(True)  # merged while we waited: lets it go again
+
+
+def current_id(pk: int) -> int:
+    """The id of who this contact is now, not locked: they may be merged the moment after."""
+    into: int | None = pk
+    while into is not None:
+        pk, into = into, Contact.objects.values_list("merged_into", flat=True).get(pk=into)
+    return pk
+
+
+def lock_whole(*pks: int) -> tuple[dict[int, Contact], dict[int, Conversation]]:
+    """Contacts and all their conversations as they are now, by id, locked until the transaction ends.
+
+    In the order of whoever writes in a conversation: conversations before contacts, each by id. One
+    that came or went meanwhile makes it begin again. Raises `KeyError` for an unknown contact.
+    """
+    theirs = Conversation.objects.filter(contact__in=pks).order_by("pk")
+    while True:
+        with transaction.atomic():
+            conversations = lock_many(list(theirs.values_list("pk", flat=True)))
+            rows = Contact.objects.select_for_update().filter(pk__in=pks).order_by("pk")
+            found = {row.pk: row for row in rows}
+            if set(theirs.values_list("pk", flat=True)) == conversations.keys():
+                break
+            transaction.set_rollback(True)
+    for conversation in conversations.values():
+        conversation.contact = found[conversation.contact_id]
+    return {pk: found[pk] for pk in pks}, conversations
 
 
 def _set(contact: Contact, values: dict[str, Any]) -> None:

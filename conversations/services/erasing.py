@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts.audit import audit
 from accounts.ids import encode
 from accounts.models import Account, Member
+from conversations.errors import BusyError
 from conversations.models import (
     Address,
     AddressIdentifier,
@@ -33,9 +34,9 @@ from conversations.models import (
     Timer,
 )
 from conversations.services import events, outbox
-from conversations.services.contacts import lock_contact
+from conversations.services.contacts import current_id, lock_whole
+from conversations.services.giving_way import give_way
 from conversations.services.holding import resolve
-from conversations.services.locking import lock_many
 from conversations.signals import contact_erased
 
 logger = logging.getLogger(__name__)
@@ -62,17 +63,23 @@ LATECOMERS = timedelta(hours=2)
 State = Delivery.State
 
 
-@transaction.atomic
 def erase_contact(contact: Contact, *, by: Member | None) -> None:
     """Erase a contact with all of their conversations. It cannot be taken back.
 
-    Agents that had one of them hear `contact.erased`, so that they forget as well.
+    Agents that had one of them hear `contact.erased`, so that they forget as well. It gives way to
+    whoever is writing in one of them; raises `BusyError` when they do not come to an end.
     """
-    contact = lock_contact(contact.pk)
+    give_way(partial(_erase, contact.pk, by))
+
+
+def _erase(pk: int, by: Member | None) -> None:
+    pk = current_id(pk)
+    found, locked = lock_whole(pk)
+    contact, conversations = found[pk], list(locked.values())
+    if contact.merged_into_id is not None:
+        raise BusyError  # merged meanwhile: who they are now is erased
     if contact.erased_at is not None:
         return
-    pks = Conversation.objects.filter(contact=contact).order_by("pk").values_list("pk", flat=True)
-    conversations = list(lock_many(list(pks)).values())
     _cancel(conversations)
     for conversation in conversations:
         resolve(conversation, by=None)
@@ -82,7 +89,6 @@ def erase_contact(contact: Contact, *, by: Member | None) -> None:
     _wipe(conversations)
     _wipe_contact(contact)
     for conversation in conversations:
-        conversation.contact = contact
         events.record(conversation, "contact.erased", actor=by)
     audit("contact.erased", by=by, target=contact, changes={"conversations": len(conversations)})
     transaction.on_commit(partial(_log, contact), robust=True)
@@ -98,16 +104,23 @@ def erase_latecomers() -> int:
     Called in an account's context by a job every few minutes; returns how many contacts.
     """
     lately = Contact.objects.filter(erased_at__gt=timezone.now() - LATECOMERS)
-    contacts = list(lately.order_by("pk"))
-    for contact in contacts:
-        with transaction.atomic():
-            pks = Conversation.objects.filter(contact=contact).values_list("pk", flat=True)
-            conversations = list(lock_many(list(pks)).values())
-            contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
-            _forget_addresses(contact)
-            _cancel(conversations)
-            _wipe(conversations)
-    return len(contacts)
+    wiped = 0
+    for pk in list(lately.order_by("pk").values_list("pk", flat=True)):
+        try:
+            give_way(partial(_erase_late, pk))
+            wiped += 1
+        except BusyError:  # the next run does it; the others do not wait for it
+            logger.info("latecomers not wiped contact=%s", encode(Contact.public_id, pk))
+    return wiped
+
+
+def _erase_late(pk: int) -> None:
+    found, locked = lock_whole(pk)
+    contact, conversations = found[pk], list(locked.values())
+    contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
+    _forget_addresses(contact)
+    _cancel(conversations)
+    _wipe(conversations)
 
 
 def _forget_addresses(contact: Contact) -> None:

@@ -6,63 +6,51 @@ somewhere: with whoever keeps a copy, and with what was under way at that moment
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
-from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from psycopg.errors import LockNotAvailable
 
 from accounts.audit import audit
+from accounts.ids import encode
 from accounts.models import Member
 from conversations.errors import BusyError, WrongStateError
 from conversations.models import Address, Contact, ContactLabel, Conversation
 from conversations.services import events
+from conversations.services.contacts import current_id, lock_whole
 from conversations.services.events import Fact
+from conversations.services.giving_way import give_way
 from conversations.services.lines import add_lines
-from conversations.services.locking import lock_many
+
+logger = logging.getLogger(__name__)
 
 # What is filled in from the other where the one that is kept has nothing.
 _COLUMNS = ("name", "phone", "email", "language", "identifier")
 # How long something that was under way at that moment may still name the other.
 LATECOMERS = timedelta(hours=2)
-# For how many milliseconds locks are waited for in this transaction: less than PostgreSQL's second.
-_HURRY, _AT_EASE = "SET LOCAL lock_timeout TO 500", "SET LOCAL lock_timeout TO DEFAULT"
 
 
 def merge_contacts(base: Contact, mergee: Contact, *, by: Member | None) -> Contact:
     """Make `mergee` a part of `base`: addresses, conversations, labels and attributes are `base`'s from
     now on, whose own values win. It cannot be taken back.
 
-    Contacts are locked before conversations, as erasing does. Whoever writes in one of them at this
-    moment may hold it the other way round, so this act gives up before PostgreSQL has to choose.
-    Raises `WrongStateError` for one and the same, an erased or an already merged contact; `BusyError`.
+    It gives way to whoever is writing in one of their conversations. Raises `WrongStateError` for one and
+    the same, an erased or an already merged contact; `BusyError`.
     """
     if base.pk == mergee.pk:
         raise WrongStateError(_("This is one and the same customer."))
-    try:
-        with transaction.atomic():
-            _execute(_HURRY)
-            merged = _merge(base, mergee, by)
-            _execute(_AT_EASE)
-            return merged
-    except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
-            raise
-        raise BusyError from error
-
-
-def _execute(statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    return give_way(partial(_merge, base, mergee, by))
 
 
 def _merge(base: Contact, mergee: Contact, by: Member | None) -> Contact:
-    base, mergee = _locked(base.pk, mergee.pk)
-    moving = Conversation.objects.filter(contact=mergee).values_list("pk", flat=True)
-    moved = list(lock_many(list(moving)).values())
-    told = moved or _newest(base)
+    found, conversations = lock_whole(base.pk, mergee.pk)
+    base, mergee = found[base.pk], found[mergee.pk]
+    _check_mergeable(base, mergee)
+    moved = [one for one in conversations.values() if one.contact_id == mergee.pk]
+    told = moved or [conversations[pk] for pk in _newest(base)]
     _fold(mergee, into=base)
     Contact.objects.filter(merged_into=mergee).update(merged_into=base)
     for conversation in told:
@@ -75,22 +63,18 @@ def _merge(base: Contact, mergee: Contact, by: Member | None) -> Contact:
     return base
 
 
-def _locked(*pks: int) -> list[Contact]:
-    """Two contacts as they are now, locked in one order and returned in the caller's."""
-    rows = Contact.objects.select_for_update().filter(pk__in=pks).order_by("pk")
-    found = {row.pk: row for row in rows}
-    for row in found.values():
-        if row.erased_at is not None:
+def _check_mergeable(*contacts: Contact) -> None:
+    for contact in contacts:
+        if contact.erased_at is not None:
             raise WrongStateError(_("A customer who was erased cannot be merged."))
-        if row.merged_into_id is not None:
+        if contact.merged_into_id is not None:
             raise WrongStateError(_("This customer was merged with another already."))
-    return [found[pk] for pk in pks]
 
 
-def _newest(base: Contact) -> Sequence[Conversation]:
+def _newest(base: Contact) -> Sequence[int]:
     """Where it is told when nothing moves."""
-    latest = Conversation.objects.filter(contact=base).recent_first().values_list("pk", flat=True)
-    return list(lock_many(list(latest[:1])).values())
+    latest = Conversation.objects.filter(contact=base).recent_first()
+    return list(latest.values_list("pk", flat=True)[:1])
 
 
 def _fold(mergee: Contact, *, into: Contact) -> int:
@@ -124,16 +108,22 @@ def move_latecomers() -> int:
     its conversation with them. Called in an account's context by a job every few minutes; returns how
     many conversations."""
     lately = Contact.objects.filter(merged_at__gt=timezone.now() - LATECOMERS)
+    late = [one.pk for one in lately.exclude(merged_into=None).order_by("pk") if _is_late(one)]
     moved = 0
-    for one in list(lately.order_by("pk")):
-        pk, into = one.pk, one.merged_into_id or one.pk
-        with transaction.atomic():
-            rows = Contact.objects.select_for_update().filter(pk__in=(pk, into)).order_by("pk")
-            found = {row.pk: row for row in rows}
-            late = Conversation.objects.filter(contact_id=pk).values_list("pk", flat=True)
-            lock_many(list(late))
-            moved += _fold(found[pk], into=found[into]) if _is_late(found[pk]) else 0
+    for pk in late:
+        try:
+            moved += give_way(partial(_move_late, pk))
+        except BusyError:  # the next run does it; the others do not wait for it
+            logger.info("latecomer not moved contact=%s", encode(Contact.public_id, pk))
     return moved
+
+
+def _move_late(pk: int) -> int:
+    into = current_id(pk)
+    found, _conversations = lock_whole(pk, into)
+    if found[pk].merged_into_id != into:
+        raise BusyError  # merged once more meanwhile
+    return _fold(found[pk], into=found[into]) if _is_late(found[pk]) else 0
 
 
 def _is_late(mergee: Contact) -> bool:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
+from django.utils import timezone
 
 from accounts.ids import encode
 from accounts.models import AuditEntry
@@ -15,6 +19,7 @@ from accounts.tenancy import account_context
 from conversations import services
 from conversations.errors import BusyError, FieldError, TakenError, WrongStateError
 from conversations.models import Address, Contact, ContactLabel, Conversation, Event, Message
+from conversations.services.erasing import erase_latecomers
 from conversations.services.merging import move_latecomers
 from tests.api import code_of
 from tests.conversations.test_views import logged_in
@@ -175,40 +180,132 @@ def test_a_latecomer_brings_nothing_back_to_somebody_erased(two: SimpleNamespace
     assert (known(two.base).name, known(two.mergee).name) == ("", "")
 
 
-def test_a_merge_gives_up_before_it_stands_in_anybodys_way(clean_database: None) -> None:
-    """Somebody holds the conversation and wants its contact, which is the other way round."""
-    house = make_house()
-    with account_context(house.account):
-        base = services.create_contact(by=house.owner, name="Ion")
-    thread = make_conversation(house.inbox)
+@contextmanager
+def writing(
+    house: SimpleNamespace, *steps: Callable[[], object], let_go: bool = True
+) -> Iterator[list[str]]:
+    """Somebody else takes one step after the other in a transaction; between the first two we begin.
+
+    Without `let_go` they stay at their first step until we have given up.
+    """
     held, go = threading.Event(), threading.Event()
     done: list[str] = []
 
     def write() -> None:
         try:
             with account_context(house.account):
-                Conversation.objects.select_for_update().get(pk=thread.pk)
-                held.set()
-                go.wait(10)
-                services.set_attributes(thread, {"size": "L"}, by=None)
+                for step in steps:
+                    step()
+                    held.set()
+                    go.wait(10)
             done.append("written")
         finally:
+            held.set()
             connection.close()
 
     writer = threading.Thread(target=write)
     writer.start()
     assert held.wait(10)
+    if let_go:
+        threading.Timer(0.2, go.set).start()
+    try:
+        yield done
+    finally:
+        go.set()
+        writer.join(10)
+
+
+@pytest.fixture
+def shop(clean_database: None) -> SimpleNamespace:
+    """Ion, who is known, and somebody who writes and may be him."""
+    house = make_house()
     with account_context(house.account):
-        mergee = Contact.objects.get(pk=thread.contact_id)
-        timer = threading.Timer(0.1, go.set)
-        timer.start()
-        with pytest.raises(BusyError):
-            services.merge_contacts(base, mergee, by=house.owner)
-    writer.join(10)
+        house.base = services.create_contact(by=house.owner, name="Ion")
+    house.thread = make_conversation(house.inbox)
+    with account_context(house.account):
+        house.mergee = Contact.objects.get(pk=house.thread.contact_id)
+    return house
+
+
+def hold(shop: SimpleNamespace) -> None:
+    Conversation.objects.select_for_update().get(pk=shop.thread.pk)
+
+
+def fill_in(shop: SimpleNamespace) -> None:
+    Contact.objects.filter(pk=shop.mergee.pk).update(phone="+40722000111")
+
+
+def set_size(shop: SimpleNamespace) -> None:
+    services.set_attributes(shop.thread, {"size": "L"}, by=None)
+
+
+def merge_both(shop: SimpleNamespace) -> None:
+    services.merge_contacts(shop.base, shop.mergee, by=shop.owner)
+
+
+def erase_them(shop: SimpleNamespace) -> None:
+    services.erase_contact(shop.mergee, by=shop.owner)
+
+
+def wipe_late(_shop: SimpleNamespace) -> None:
+    assert erase_latecomers() == 1
+
+
+def move_late(_shop: SimpleNamespace) -> None:
+    assert move_latecomers() == 1
+
+
+Act = Callable[[SimpleNamespace], None]
+ORDERS = {"conversation first": (hold, set_size), "contact first": (fill_in, hold)}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("act", [merge_both, erase_them, wipe_late, move_late])
+def test_whoever_writes_first_is_done_first_in_either_order(
+    shop: SimpleNamespace, act: Act, order: str
+) -> None:
+    """F-32: neither of the two is the one whom PostgreSQL throws out."""
+    late: dict[str, Any] = {}
+    if act is wipe_late:
+        late = {"erased_at": timezone.now()}
+    elif act is move_late:
+        late = {"merged_at": timezone.now(), "merged_into": shop.base}
+    with account_context(shop.account):
+        Contact.objects.filter(pk=shop.mergee.pk).update(**late)
+    steps = [partial(step, shop) for step in ORDERS[order]]
+    with writing(shop, *steps) as done, account_context(shop.account):
+        act(shop)
     assert done == ["written"]
-    with account_context(house.account), transaction.atomic():
-        services.merge_contacts(base, mergee, by=house.owner)
-        assert known(base).attributes == {"size": "L"}
+
+
+def test_who_is_being_written_to_for_long_is_neither_merged_nor_erased(
+    shop: SimpleNamespace,
+) -> None:
+    client: Any = logged_in(shop.owner)
+    with writing(shop, partial(hold, shop), let_go=False) as done:
+        for act in (merge_both, erase_them):
+            with account_context(shop.account), pytest.raises(BusyError):
+                act(shop)
+        page = client.post(f"/inbox/{shop.thread.public_id}/merge/", {"with": shop.base.public_id})
+        assert page.status_code == 302
+    assert done == ["written"]
+    with account_context(shop.account):
+        assert known(shop.mergee).erased_at is None
+        merge_both(shop)
+        assert known(shop.mergee).merged_into == shop.base
+
+
+def test_a_change_by_an_old_id_holds_nothing_but_who_they_are_now(shop: SimpleNamespace) -> None:
+    """It waits for the other, who is merged meanwhile, and lets go of them before it goes on."""
+
+    def merge_now() -> None:
+        Contact.objects.filter(pk=shop.mergee.pk).update(merged_into=shop.base)
+
+    with writing(shop, merge_now) as done, account_context(shop.account):
+        changed = services.update_contact(shop.mergee, by=shop.owner, email="x@example.test")
+        with writing(shop, partial(Contact.objects.select_for_update().get, pk=shop.mergee.pk)):
+            pass
+    assert (done, changed) == (["written"], shop.base)
 
 
 # --- Pages ---------------------------------------------------------------------------------------
