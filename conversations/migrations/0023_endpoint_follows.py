@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("conversations", "0022_contact_by_phone")]
+    dependencies = [("conversations", "0022_contact_indexes")]
 
     operations = [
         migrations.AddField(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 from django.apps import apps
 from django.db import connection, migrations
@@ -18,6 +19,9 @@ BIG = {
 }  # fmt: skip
 # The last of each room that may still lock: nobody had them filled yet.
 LOCKING = {"agents": "0003", "conversations": "0006", "integrations": "0003"}
+# The last of each room that stays halfway when it is cut off: it was released like that.
+STOPPING = {"conversations": "0015"}
+REPEATABLE = ("SET ", "RESET ", "DROP INDEX CONCURRENTLY IF EXISTS ", "ALTER TABLE ")
 
 
 def ours() -> list[migrations.Migration]:
@@ -79,6 +83,58 @@ def test_indexes_of_big_tables_are_built_beside_the_traffic() -> None:
             if type(operation) is migrations.AddIndex and operation.model_name_lower in BIG
         ]
         assert locking == [], one
+
+
+def statements(one: migrations.Migration) -> list[str]:
+    """What it does to the database, in order; of an operation that is no SQL, its name."""
+    found: list[str] = []
+    for operation in one.operations:
+        inner = getattr(operation, "database_operations", None) or [operation]
+        for step in inner:
+            sql = getattr(step, "sql", type(step).__name__)
+            found += [sql] if isinstance(sql, str) else sql
+    return found
+
+
+def test_what_is_done_outside_a_transaction_may_be_done_again() -> None:
+    """A concurrent index that fails leaves a broken one behind, and everything before it done."""
+    for one in ours():
+        if one.atomic or one.name[:4] <= STOPPING.get(one.app_label, "0000"):
+            continue
+        dropped: set[str] = set()
+        for statement in statements(one):
+            name = statement.partition(" ON ")[0].rsplit(" ", 1)[-1]
+            if statement.startswith(REPEATABLE[2]):
+                dropped.add(name)
+            elif "INDEX CONCURRENTLY" in statement:
+                assert name in dropped, (one, statement)
+            else:
+                assert statement.startswith(REPEATABLE), (one, statement)
+                assert "ADD " not in statement, (one, statement)
+
+
+BROKEN = (
+    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'contact_identifier_once'::regclass"
+)
+LINES = """
+SELECT pg_get_indexdef(indexrelid), indisvalid FROM pg_index
+WHERE indrelid = 'conversations_contact'::regclass
+"""
+
+
+def test_the_indexes_of_contacts_are_built_again_after_a_run_that_was_cut_off(
+    clean_database: None, server_url: str
+) -> None:
+    loader = MigrationLoader(None)
+    indexes = loader.disk_migrations["conversations", "0022_contact_indexes"]
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url, autocommit=True) as owner:
+        before = set(owner.execute(LINES))
+        owner.execute(BROKEN)
+        assert set(owner.execute(LINES)) != before
+        for statement in statements(indexes):
+            owner.execute(statement.encode())
+        assert set(owner.execute(LINES)) == before
 
 
 def test_a_reply_address_carries_the_indexes_that_somebody_asks(db: None) -> None:
