@@ -74,7 +74,8 @@ WHERE c.account_id = %(account)s AND c.updated_at >= %(since)s
   AND said.direction IN ('inbound', 'outbound')
 GROUP BY 1
 """
-# From the customer's first word to ours, of conversations that began in the period.
+# From the customer's first word to ours, of conversations that began in the period. Somebody's: what
+# the house says by itself answers nobody.
 _FIRST_REPLIES = """
 SELECT {key}, avg(extract(epoch FROM reply.created_at - asked.created_at))
 FROM conversations_conversation c
@@ -84,6 +85,7 @@ JOIN LATERAL (
 JOIN LATERAL (
     SELECT created_at, author_id FROM conversations_message
     WHERE conversation_id = c.id AND direction = 'outbound' AND id > asked.id
+      AND (author_id IS NOT NULL OR content ? 'device')
     ORDER BY id LIMIT 1) reply ON true {join}
 WHERE c.account_id = %(account)s AND c.updated_at >= %(since)s
   AND c.created_at >= %(since)s AND c.created_at < %(until)s

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.ids import encode
 from accounts.tenancy import account_context
 from conversations import reports, services
-from conversations.messages import Content
+from conversations.messages import Content, DeviceEcho
 from conversations.models import Conversation
 from conversations.reports import By
 from tests.factories import make_conversation, make_inbox, make_team, said
@@ -79,6 +79,19 @@ def test_what_happens_is_of_whoever_held_it_then(day: SimpleNamespace) -> None:
         "Sonia": (1, 1, 0, 0, None, None),
     }
     assert told(By.TEAM) == {day.team.name: (1, 0, 1, 1, 60.0, 600.0)}
+
+
+def test_what_the_house_says_by_itself_is_no_reply_and_what_the_device_says_is(
+    house: SimpleNamespace,
+) -> None:
+    with time_machine.travel(START, tick=False) as clock:
+        thread = make_conversation(house.inbox, "Hello", visitor="ion")
+        clock.shift(5)
+        services.post_message(thread, content=Content(text="We are closed"), author=None)
+        assert told(By.ACCOUNT)[""][4] is None
+        clock.shift(85)
+        services.receive(house.inbox, DeviceEcho(said("Hi, Ion", visitor="ion")))
+    assert told(By.ACCOUNT)[""][4] == 90.0
 
 
 def test_the_second_resolution_counts_from_the_second_question(day: SimpleNamespace) -> None:
