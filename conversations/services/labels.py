@@ -89,9 +89,9 @@ def add_labels(
     """Add labels by name; unknown ones are made. Adding one that is there changes nothing."""
     conversation = lock(conversation)
     check_may_act(conversation, by)
-    for name in clean(names):
-        if _put_on(conversation, name, by=by):
-            events.record(conversation, "conversation.updated", actor=by, labels_added=[name])
+    for label in _labels(clean(names)):
+        if _put_on(conversation, label, by=by):
+            events.record(conversation, "conversation.updated", actor=by, labels_added=[label.name])
     return conversation
 
 
@@ -119,8 +119,8 @@ def set_labels(
     had = set(conversation.labels.values_list("name", flat=True))
     added = [name for name in wanted if name not in had]
     removed = sorted(had - set(wanted))
-    for name in added:
-        _put_on(conversation, name, by=by)
+    for label in _labels(added):
+        _put_on(conversation, label, by=by)
     for name in removed:
         _take_off(conversation, name, by=by)
     changes = {"labels_added": added, "labels_removed": removed}
@@ -130,11 +130,10 @@ def set_labels(
     return conversation
 
 
-def _put_on(conversation: Conversation, name: str, *, by: Member | None) -> bool:
-    label = _label(name)
+def _put_on(conversation: Conversation, label: Label, *, by: Member | None) -> bool:
     _link, added = ConversationLabel.objects.get_or_create(conversation=conversation, label=label)
     if added:
-        add_line(conversation, "labelled", by=by, label=name)
+        add_line(conversation, "labelled", by=by, label=label.name)
     return added
 
 
@@ -173,8 +172,8 @@ def set_contact_labels(contact: Contact, names: Iterable[str]) -> Contact:
 def _relabel(contact: Contact, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Contact:
     contact = _present(contact)
     changed = 0
-    for name in add:
-        _link, added = ContactLabel.objects.get_or_create(contact=contact, label=_label(name))
+    for label in _labels(add):
+        _link, added = ContactLabel.objects.get_or_create(contact=contact, label=label)
         changed += added
     if remove:
         links = ContactLabel.objects.filter(contact=contact, label__name__in=remove)
@@ -190,6 +189,13 @@ def _present(contact: Contact) -> Contact:
     if contact.erased_at is not None:
         raise WrongStateError(_("This customer was erased."))
     return contact
+
+
+def _labels(names: Sequence[str]) -> list[Label]:
+    """The labels of these names in their order. Missing ones are made in one order everywhere, before
+    anything hangs on them, so that two calls never wait for each other."""
+    found = {name: _label(name) for name in sorted(names)}
+    return [found[name] for name in names]
 
 
 def _label(name: str) -> Label:

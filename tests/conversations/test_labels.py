@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.ids import encode
@@ -114,6 +114,38 @@ def test_a_label_that_is_being_put_on_is_deleted_after_that(clean_database: None
     with account_context(house.account):
         assert not Label.objects.exists()
         assert names(thread) == set()
+
+
+def test_two_who_make_the_same_labels_in_opposite_order_never_wait_for_each_other(
+    clean_database: None,
+) -> None:
+    house = make_house()
+    threads = [make_conversation(house.inbox) for _each in range(2)]
+    names_given = [f"label {number:03}" for number in range(80)]
+    begin = threading.Barrier(2)
+    failed: list[Exception] = []
+
+    def label_them(thread: Conversation, given: list[str]) -> None:
+        try:
+            with account_context(house.account):
+                begin.wait(10)
+                services.add_labels(thread, given, by=None)
+        except OperationalError as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    orders = [names_given, names_given[::-1]]
+    others = [
+        threading.Thread(target=label_them, args=pair) for pair in zip(threads, orders, strict=True)
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert failed == []
+    with account_context(house.account):
+        assert names(threads[0]) == names(threads[1]) == set(names_given)
 
 
 # --- Contacts ------------------------------------------------------------------------------------
