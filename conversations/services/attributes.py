@@ -19,6 +19,7 @@ from conversations.services.holding import check_may_act
 from conversations.services.locking import lock
 
 MOST_VALUES = 200
+LONGEST_VALUE = 250
 _KEY = re.compile(r"[\w.-]{1,60}")
 _FIELDS = frozenset({"name", "description", "kind", "values"})
 
@@ -143,6 +144,9 @@ def _write(definition: AttributeDefinition, values: dict[str, Any]) -> None:
     definition.values = list(dict.fromkeys(offered))
     if is_list and not 0 < len(definition.values) <= MOST_VALUES:
         raise FieldError("values", _("A list offers between 1 and 200 values."))
+    if any(len(value) > LONGEST_VALUE for value in definition.values):
+        # The database would cut it off without a word.
+        raise FieldError("values", _("A value of a list has up to 250 letters."))
     try:
         with transaction.atomic():
             definition.save()

@@ -83,6 +83,8 @@ def test_what_cannot_be_defined_is_refused(house: SimpleNamespace) -> None:
     with pytest.raises(TakenError):
         define(house)
     define(house, of="conversation")
+    with pytest.raises(FieldError, match="up to 250 letters"):
+        define(house, "x", kind="list", values=["S", "x" * 251])
     for fields in ({"key": "two words"}, {"key": ""}, {"key": "x", "kind": "list"}):
         with pytest.raises(FieldError):
             define(house, **fields)
@@ -130,6 +132,8 @@ def test_a_supervisor_defines_changes_and_deletes_one(house: SimpleNamespace) ->
         "values": "S\r\nL\r\n",
     }
     assert client.post("/settings/attributes/new/", {**fields, "values": ""}).status_code == 422
+    long = client.post("/settings/attributes/new/", {**fields, "values": "S\n" + "x" * 251})
+    assert (long.status_code, b"up to 250 letters" in long.content) == (422, True)
     assert client.post("/settings/attributes/new/", fields).status_code == 302
     assert client.post("/settings/attributes/new/", fields).status_code == 422
     definition = AttributeDefinition.objects.get()
