@@ -7,8 +7,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Team
+from accounts.models import Member, Team
 from conversations.models import AttributeDefinition, Label, SavedReply
+from conversations.models.saved_reply import teams_for
 
 
 class SavedReplyForm(forms.ModelForm[SavedReply]):
@@ -35,10 +36,10 @@ class SavedReplyForm(forms.ModelForm[SavedReply]):
         }
         widgets = {"text": forms.Textarea(attrs={"rows": 6, "dir": "auto", "maxlength": 10_000})}
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, member: Member, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         team: Any = self.fields["team"]
-        team.queryset, team.initial = Team.objects.order_by("name"), self.instance.team_id
+        team.queryset, team.initial = teams_for(member).order_by("name"), self.instance.team_id
 
     def validate_unique(self) -> None:
         """The service knows; asking here would say it in other words."""

@@ -50,7 +50,7 @@ def saved_replies(request: MemberRequest) -> HttpResponse:
 @member_required(Permission.CONFIG_WRITE)
 @page
 def create_saved_reply(request: MemberRequest) -> HttpResponse:
-    form = SavedReplyForm(request.POST or None)
+    form = SavedReplyForm(request.POST or None, member=request.member)
     if form.is_valid():
         try:
             reply = services.create_saved_reply(**form.cleaned_data, by=request.member)
@@ -64,8 +64,9 @@ def create_saved_reply(request: MemberRequest) -> HttpResponse:
 @member_required(Permission.CONFIG_WRITE)
 @page
 def change_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
-    reply = find(SavedReply.objects.all(), SavedReply.public_id, public_id)
-    form = SavedReplyForm(request.POST or None, instance=reply)
+    usable = SavedReply.objects.usable_by(request.member)
+    reply = find(usable, SavedReply.public_id, public_id)
+    form = SavedReplyForm(request.POST or None, instance=reply, member=request.member)
     if form.is_valid():
         try:
             services.update_saved_reply(reply, **form.cleaned_data, by=request.member)
@@ -73,14 +74,15 @@ def change_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
             form.add_error(error.field, error.message)
         else:
             return done(request, _("Saved."), "saved_replies")
-    context = {"reply": SavedReply.objects.get(pk=reply.pk)}
+    context = {"reply": usable.get(pk=reply.pk)}
     return show(request, "conversations/setup/reply.html", context, form=form)
 
 
 @member_required(Permission.CONFIG_WRITE)
 @require_POST
 def delete_saved_reply(request: MemberRequest, public_id: str) -> HttpResponse:
-    reply = find(SavedReply.objects.all(), SavedReply.public_id, public_id)
+    usable = SavedReply.objects.usable_by(request.member)
+    reply = find(usable, SavedReply.public_id, public_id)
     services.delete_saved_reply(reply, by=request.member)
     return done(request, _("%(name)s is deleted.") % {"name": reply}, "saved_replies")
 

@@ -42,7 +42,8 @@ class SavedReplyFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
 
 
 class SavedReplyViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
-    """Texts that are sent again and again. Who does not write them sees everybody's and their teams'."""
+    """Texts that are sent again and again. Owners and admins see all and write all, others everybody's and
+    their teams'."""
 
     model = SavedReply
     serializer_class = SavedReplySerializer

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, Q, QuerySet, Value, When
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member, Team
-from accounts.permissions import Permission, allows
+from accounts.permissions import Role
 from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
+
+
+def teams_for(member: Member) -> QuerySet[Team]:
+    """The teams that `member` may keep a reply for: their own; owners and admins, all."""
+    if member.role in (Role.OWNER, Role.ADMIN):
+        return Team.objects.all()
+    return Team.objects.filter(memberships__member=member)
 
 
 class SavedReplyQuerySet(AccountQuerySet["SavedReply"]):
     def usable_by(self, member: Member) -> SavedReplyQuerySet:
-        """Everybody's and those of the member's teams; whoever writes them sees all."""
-        if allows(member.role, Permission.CONFIG_WRITE):
+        """Everybody's and those of the member's teams; owners and admins see all.
+
+        Whoever may write them at all writes these and no others (security.md 2: T).
+        """
+        if member.role in (Role.OWNER, Role.ADMIN):
             return self
-        return self.filter(
-            Q(team=None) | Q(team__in=Team.objects.filter(memberships__member=member))
-        )
+        return self.filter(Q(team=None) | Q(team__in=teams_for(member)))
 
     def matching(self, text: str) -> SavedReplyQuerySet:
         """With `text` in the code or in the words."""

@@ -13,6 +13,7 @@ from accounts.models import Member, Team
 from conversations import placeholders
 from conversations.errors import FieldError, TakenError
 from conversations.models import SavedReply
+from conversations.models.saved_reply import teams_for
 
 MAX_TEXT = 10_000
 _CODE = re.compile(r"[^\s/]{1,60}")
@@ -21,7 +22,9 @@ _FIELDS = frozenset({"code", "text", "team"})
 
 @transaction.atomic
 def create_saved_reply(*, code: str, text: str, by: Member, team: Team | None = None) -> SavedReply:
-    """A text for everybody, or for one team. Raises `FieldError`, `TakenError` for a code in use."""
+    """A text for everybody, or for a team of theirs (`teams_for`). Raises `FieldError`, `TakenError` for a
+    code in use."""
+    _check_team(team, by)
     reply = SavedReply(team=team)
     _write(reply, code=code, text=text)
     audit("saved_reply.created", by=by, target=reply)
@@ -30,11 +33,13 @@ def create_saved_reply(*, code: str, text: str, by: Member, team: Team | None = 
 
 @transaction.atomic
 def update_saved_reply(reply: SavedReply, *, by: Member, **changes: Any) -> SavedReply:
-    """Change `code`, `text` or `team` (None: for everybody). Raises `FieldError`, `TakenError`."""
+    """Change `code`, `text` or `team` (None: for everybody). Raises `FieldError`, `TakenError`, and
+    `SavedReply.DoesNotExist` for one of a team that is not theirs."""
     if unknown := changes.keys() - _FIELDS:
         raise TypeError(f"not a column to change: {', '.join(sorted(unknown))}")
-    reply = SavedReply.objects.select_for_update().get(pk=reply.pk)
+    reply = _theirs(reply, by)
     if "team" in changes:
+        _check_team(changes["team"], by)
         reply.team = changes["team"]
     _write(reply, code=changes.get("code", reply.code), text=changes.get("text", reply.text))
     audit("saved_reply.changed", by=by, target=reply, changes={"changed": sorted(changes)})
@@ -43,9 +48,23 @@ def update_saved_reply(reply: SavedReply, *, by: Member, **changes: Any) -> Save
 
 @transaction.atomic
 def delete_saved_reply(reply: SavedReply, *, by: Member) -> None:
-    """What was sent with it stays as it was said."""
+    """What was sent with it stays as it was said. Raises `SavedReply.DoesNotExist` for one of a team that
+    is not theirs."""
+    reply = _theirs(reply, by)
     audit("saved_reply.deleted", by=by, target=reply)
     reply.delete()
+
+
+def _theirs(reply: SavedReply, by: Member) -> SavedReply:
+    """As it is now, locked: it may have gone to another team meanwhile."""
+    rows = SavedReply.objects.usable_by(by).select_for_update(of=("self",))
+    found: SavedReply = rows.get(pk=reply.pk)
+    return found
+
+
+def _check_team(team: Team | None, by: Member) -> None:
+    if team is not None and not teams_for(by).filter(pk=team.pk).exists():
+        raise FieldError("team", _("This is no team of yours."))
 
 
 def _write(reply: SavedReply, *, code: str, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, TeamMembership
 from accounts.tenancy import account_context
 from conversations import placeholders, services
 from conversations.errors import FieldError, TakenError
@@ -82,7 +82,7 @@ def test_what_is_done_with_them_is_in_the_audit_log(house: SimpleNamespace) -> N
     ]
 
 
-def test_a_team_s_reply_is_offered_to_the_team_and_those_who_write_them(
+def test_a_team_s_reply_is_offered_to_the_team_and_to_admins(
     house: SimpleNamespace,
 ) -> None:
     saved(house, "all")
@@ -93,7 +93,8 @@ def test_a_team_s_reply_is_offered_to_the_team_and_those_who_write_them(
         return set(SavedReply.objects.usable_by(member).values_list("code", flat=True))
 
     assert codes(house.person) == {"all", "ours"}
-    assert codes(house.supervisor) == {"all", "ours", "theirs"}
+    assert codes(house.supervisor) == {"all"}
+    assert codes(house.admin) == {"all", "ours", "theirs"}
 
 
 # --- The composer --------------------------------------------------------------------------------
@@ -133,6 +134,7 @@ def test_offering_takes_the_same_number_of_queries_for_any_number(house: SimpleN
 
 
 def test_a_supervisor_writes_changes_and_deletes_one(house: SimpleNamespace) -> None:
+    TeamMembership.objects.create(team=house.team, member=house.supervisor)
     client = logged_in(house.supervisor)
     assert b"No saved replies yet" in client.get("/settings/replies/").content
     made = client.post("/settings/replies/new/", {"code": "hours", "text": "9 to 17", "team": ""})
@@ -152,6 +154,34 @@ def test_a_supervisor_writes_changes_and_deletes_one(house: SimpleNamespace) -> 
     assert b"Nothing found" in client.get("/settings/replies/", {"q": "zzz"}).content
     client.post(address + "delete/")
     assert not SavedReply.objects.exists()
+
+
+def test_a_supervisor_leaves_the_replies_of_other_teams_alone(house: SimpleNamespace) -> None:
+    other = make_team(house.account)
+    TeamMembership.objects.create(team=house.team, member=house.supervisor)
+    theirs, open_to_all = saved(house, "theirs", team=other), saved(house, "all")
+    for act in (
+        lambda: services.update_saved_reply(theirs, by=house.supervisor, text="x"),
+        lambda: services.delete_saved_reply(theirs, by=house.supervisor),
+    ):
+        with pytest.raises(SavedReply.DoesNotExist):
+            act()
+    for act in (
+        lambda: services.update_saved_reply(open_to_all, by=house.supervisor, team=other),
+        lambda: services.create_saved_reply(code="x", text="x", team=other, by=house.supervisor),
+    ):
+        with pytest.raises(FieldError, match="no team of yours"):
+            act()
+    client = logged_in(house.supervisor)
+    assert "/theirs" not in client.get("/settings/replies/").content.decode()
+    address = f"/settings/replies/{theirs.public_id}/"
+    assert client.get(address).status_code == client.post(address + "delete/").status_code == 404
+    offered = client.get("/settings/replies/new/").content.decode()
+    assert house.team.name in offered
+    assert other.name not in offered
+    given = {"code": "mine", "text": "x", "team": other.pk}
+    assert client.post("/settings/replies/new/", given).status_code == 422
+    assert SavedReply.objects.count() == 2
 
 
 def test_a_person_reads_them_and_writes_none(house: SimpleNamespace) -> None:
@@ -185,6 +215,23 @@ def test_they_are_kept_over_rest(api: SimpleNamespace) -> None:
     assert api.outsider.patch(address, {"text": "x"}).status_code == 404
     assert api.owner.delete(address).status_code == 204
     assert api.owner.get(address).status_code == 404
+
+
+def test_over_rest_too_a_supervisor_keeps_those_of_their_teams(api: SimpleNamespace) -> None:
+    house = api.house
+    with account_context(house.account):
+        theirs = saved(house, "theirs", team=house.team)
+    address = f"/v1/saved_replies/{theirs.public_id}/"
+    assert api.supervisor.patch(address, {"text": "x"}).status_code == 404
+    assert api.supervisor.delete(address).status_code == 404
+    body = {"code": "x", "text": "x", "team": house.team.public_id}
+    refused = api.supervisor.post("/v1/saved_replies/", body)
+    assert (refused.status_code, attrs_of(refused)) == (400, {"team"})
+    assert api.admin.patch(address, {"text": "x"}).status_code == 200
+    with account_context(house.account):
+        TeamMembership.objects.create(team=house.team, member=house.supervisor)
+    assert api.supervisor.patch(address, {"text": "y"}).json()["text"] == "y"
+    assert api.supervisor.delete(address).status_code == 204
 
 
 def test_the_list_is_filtered_and_keeps_other_teams_replies_back(api: SimpleNamespace) -> None:
