@@ -41,5 +41,6 @@ def merge(request: MemberRequest, conversation: Conversation) -> HttpResponse:
         "query": text,
         "found": found.annotate(threads=Count("conversations")).order_by("name", "pk")[:FOUND],
         "both": [base, other] if other is not None else [],
+        "either_blocked": base.blocked or (other is not None and other.blocked),
     }
     return show(request, "conversations/merge.html", context)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -35,7 +36,7 @@ LATECOMERS = timedelta(hours=2)
 
 def merge_contacts(base: Contact, mergee: Contact, *, by: Member | None) -> Contact:
     """Make `mergee` a part of `base`: addresses, conversations, labels and attributes are `base`'s from
-    now on, whose own values win. It cannot be taken back.
+    now on, whose own values win; it is blocked when either was. It cannot be taken back.
 
     It gives way to whoever is writing in one of their conversations. Raises `WrongStateError` for one and
     the same, an erased or an already merged contact; `BusyError`.
@@ -51,6 +52,7 @@ def _merge(base: Contact, mergee: Contact, by: Member | None) -> Contact:
     _check_mergeable(base, mergee)
     moved = [one for one in conversations.values() if one.contact_id == mergee.pk]
     told = moved or [conversations[pk] for pk in _newest(base)]
+    was_blocked = base.blocked
     _fold(mergee, into=base)
     Contact.objects.filter(merged_into=mergee).update(merged_into=base)
     for conversation in told:
@@ -58,7 +60,9 @@ def _merge(base: Contact, mergee: Contact, by: Member | None) -> Contact:
     add_lines(moved, "merged", by=by)
     data = {"merged": mergee.public_id, "into": base.public_id}
     events.record_many([Fact("contact.merged", one, actor=by, data=data) for one in told])
-    changes = {"merged": mergee.public_id, "conversations": len(moved)}
+    changes: dict[str, Any] = {"merged": mergee.public_id, "conversations": len(moved)}
+    if base.blocked != was_blocked:
+        changes["blocked"] = [was_blocked, base.blocked]
     audit("contact.merged", by=by, target=base, changes=changes)
     return base
 
@@ -83,6 +87,7 @@ def _fold(mergee: Contact, *, into: Contact) -> int:
     known = into.erased_at is None  # of somebody erased since, nothing comes back
     values = {name: getattr(mergee, name) if known else "" for name in _COLUMNS}
     attributes = {**mergee.attributes, **into.attributes} if known else {}
+    blocked, mergee.blocked = mergee.blocked, False
     for name in _COLUMNS:
         setattr(mergee, name, "")
     mergee.attributes, mergee.merged_into = {}, into
@@ -91,6 +96,8 @@ def _fold(mergee: Contact, *, into: Contact) -> int:
     for name, value in values.items():
         setattr(into, name, getattr(into, name) or value)
     into.attributes = attributes
+    # Being blocked is no value that the other fills in: it would lift what somebody decided.
+    into.blocked = into.blocked or (known and blocked)
     into.save()
     Address.objects.filter(contact=mergee).update(contact=into)
     links = ContactLabel.objects.filter(contact=mergee)

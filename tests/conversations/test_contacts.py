@@ -106,6 +106,21 @@ def test_a_merge_is_told_in_what_moved_and_in_the_audit_log(two: SimpleNamespace
     assert entry.changes == {"merged": two.mergee.public_id, "conversations": 1}
 
 
+@pytest.mark.parametrize("whose", ["base", "mergee"])
+def test_the_one_that_is_kept_is_blocked_when_either_was(two: SimpleNamespace, whose: str) -> None:
+    services.update_contact(getattr(two, whose), by=two.owner, blocked=True)
+    services.merge_contacts(two.base, two.mergee, by=two.owner)
+    assert known(two.base).blocked
+    changes = AuditEntry.objects.get(action="contact.merged").changes
+    assert changes.get("blocked") == ([False, True] if whose == "mergee" else None)
+    heard = services.receive(two.other_inbox, said("Me again", visitor="v7"))
+    assert heard == "ignored: the contact is blocked"
+    services.update_contact(two.base, by=two.owner, blocked=False)
+    Contact.objects.filter(pk=two.mergee.pk).update(phone="+40722000111")
+    move_latecomers()
+    assert not known(two.base).blocked  # who is let in again stays so
+
+
 def test_somebody_without_a_conversation_is_told_where_the_other_talks(
     two: SimpleNamespace,
 ) -> None:
@@ -321,6 +336,10 @@ def test_an_admin_finds_the_other_sees_both_and_says_yes(two: SimpleNamespace) -
     assert "Nobody found" in client.get(address, {"q": "zzz"}).content.decode()
     asked = client.get(address, {"with": two.mergee.public_id}).content.decode()
     assert "This cannot be undone" in asked
+    assert "is blocked" not in asked
+    services.update_contact(two.mergee, by=two.owner, blocked=True)
+    asked = client.get(address, {"with": two.mergee.public_id}).content.decode()
+    assert "The one that is kept is blocked" in asked
     assert known(two.mergee).merged_into is None
     assert client.post(address, {"with": two.mergee.public_id}).status_code == 302
     assert known(two.mergee).merged_into == two.base
