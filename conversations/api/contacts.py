@@ -37,6 +37,7 @@ from conversations.services import (
 )
 
 P = Permission
+_PEOPLES = frozenset({"blocked", "identifier"})
 
 
 class ContactFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
@@ -107,7 +108,10 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
 
     @extend_schema(request=ContactChangeSerializer, responses=ContactSerializer)
     def partial_update(self, request: Request, id: str) -> Response:  # noqa: A002 - the address's name
+        """An AI agent changes what it learns; who a contact is and who is let in is people's to say."""
         changes = self.shape(ContactChangeSerializer, partial=True)
+        if self.member.is_agent and _PEOPLES & changes.keys():
+            raise PermissionDenied(_("Only people can do this."))
         update_contact(self.get_object(), by=self.member, **changes)
         return self.answer(self.get_object())
 

@@ -379,6 +379,18 @@ def test_contacts_are_made_over_rest(api: SimpleNamespace) -> None:
         services.create_contact(by=api.house.outsider, identifier="crm-1")
 
 
+def test_an_agent_says_neither_who_somebody_is_nor_who_is_let_in(api: SimpleNamespace) -> None:
+    thread = make_conversation(api.house.inbox)
+    with account_context(api.house.account):
+        services.assign(thread, to=api.house.agent.member, by=None)
+    address = f"/v1/contacts/{encode('con', thread.contact_id)}/"
+    for changes in ({"blocked": True}, {"identifier": "crm-1"}, {"name": "Ion", "blocked": False}):
+        assert api.agent.patch(address, changes).status_code == 403
+        assert api.outsider.patch(address, changes).status_code == 404
+    assert api.agent.patch(address, {"name": "Ion"}).json()["name"] == "Ion"
+    assert api.person.patch(address, {"blocked": True}).json()["blocked"] is True
+
+
 def test_an_old_id_leads_to_who_they_are_now(api: SimpleNamespace) -> None:
     base, mergee = (
         encode("con", make_conversation(api.house.inbox).contact_id) for _each in range(2)
