@@ -35,7 +35,7 @@ def keep_config(agent: Agent, config: Mapping[str, Any]) -> None:
     kept, _created = BotSettings.objects.update_or_create(
         agent=agent, defaults={"config": dict(config)}
     )
-    agent.bot_settings = kept
+    agent._state.fields_cache["bot_settings"] = kept
 
 
 def bot_of(inbox: Inbox) -> Agent | None:

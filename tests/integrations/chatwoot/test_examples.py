@@ -109,7 +109,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     house = factories.make_house()
-    with serve(tmp_path, **LOOPBACK) as served, courier():
+    with serve(tmp_path, port=0, **LOOPBACK) as served, courier():
         yield Desk(house, served.url)
 
 
