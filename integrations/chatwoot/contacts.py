@@ -38,15 +38,15 @@ TAKEN = {
 
 
 def seen_by(member: Member) -> Rows:
-    """The contacts this person may see, but for erased and merged ones."""
-    rows = living()
+    """The contacts this person may see, but for erased ones, and for those who are somebody else now."""
+    rows = present()
     if sees_all(member):
         return rows
     return rows.filter(pk__in=Conversation.objects.visible_to(member).values("contact"))
 
 
-def living() -> Rows:
-    """All of them but those who are nobody any more."""
+def present() -> Rows:
+    """Everybody who is still somebody: neither erased nor merged into another."""
     rows: Rows = Contact.objects.present().filter(erased_at__isnull=True)
     return rows
 
@@ -58,6 +58,12 @@ def labelled(rows: Rows, names: list[str]) -> Rows:
 
 def _has_label(names: list[str]) -> Q:
     return Q(pk__in=ContactLabel.objects.filter(label__name__in=names).values("contact"))
+
+
+def present_id(pk: int) -> int:
+    """Of somebody who was merged, the id of the one they are now."""
+    merged = Contact.objects.filter(pk=pk).exclude(merged_into=None)
+    return merged.values_list("merged_into", flat=True).first() or pk
 
 
 def whole(rows: Rows) -> Rows:
@@ -121,7 +127,7 @@ def _changes(given: Params) -> dict[str, Any]:
 
 
 def _check_free(changes: dict[str, Any], *, but: Contact | None = None) -> None:
-    others = living() if but is None else living().exclude(pk=but.pk)
+    others = present() if but is None else present().exclude(pk=but.pk)
     for ours, sentence in TAKEN.items():
         if changes.get(ours) and others.filter(_same(ours, changes[ours])).exists():
             raise invalid(COLUMNS[ours], sentence)

@@ -33,8 +33,9 @@ from accounts.rest.parsing import StrictJSONParser
 from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox
-from conversations.models import Conversation, Inbox
+from conversations.models import Contact, Conversation, Inbox
 from conversations.services.holding import finishing, gave_away
+from integrations.chatwoot import contacts
 from integrations.chatwoot.auth import ChatwootTokenAuthentication
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
@@ -138,6 +139,12 @@ class CompatView(APIView):
             if other is not None:
                 raise PermissionDenied
         raise NotFound
+
+    def contacts(self) -> QuerySet[Contact]:
+        """Whom this caller may see. A bot: those of the conversations it may see."""
+        if not self.member.is_agent:
+            return contacts.seen_by(self.member)
+        return contacts.present().filter(pk__in=self.conversations().values("contact"))
 
     def is_attached(self, inbox: Inbox) -> bool:
         """Whether the bot that asks is attached to this inbox by name."""

@@ -25,14 +25,11 @@ MAX_LABELS = 50
 
 
 class ContactView(CompatView):
-    def contact(self, pk: str) -> Contact:
-        """The contact of the path; a bot sees those of its conversations. Raises `NotFound`."""
-        if self.member.is_agent:
-            own = self.conversations().values("contact")
-            rows = contacts.living().filter(pk__in=own)
-        else:
-            rows = contacts.seen_by(self.member)
-        contact: Contact = self.find(contacts.whole(rows), pk=int(pk))
+    def contact(self, pk: str, *, itself: bool = False) -> Contact:
+        """The contact of the path. The id of one who was merged leads to the one they are now, but where
+        only this one `itself` is meant. Raises `NotFound`."""
+        wanted = int(pk) if itself else contacts.present_id(int(pk))
+        contact: Contact = self.find(contacts.whole(self.contacts()), pk=wanted)
         return contact
 
     def show(self, pk: str) -> Response:
@@ -60,8 +57,7 @@ class Contacts(ContactView):
 
     def get(self, request: Request) -> Response:
         names = params.texts(self.params, "labels")
-        rows = contacts.labelled(contacts.seen_by(self.member), names)
-        payload, meta, _more = self.page(rows)
+        payload, meta, _more = self.page(contacts.labelled(self.contacts(), names))
         return Response({"meta": meta, "payload": payload})
 
     def post(self, request: Request) -> Response:
@@ -90,7 +86,7 @@ class ContactSearch(ContactView):
         words = params.text(self.params, "q", most=1000).strip()
         if not words:
             raise unprocessable("Specify search string with parameter q")
-        payload, meta, more = self.page(contacts.matching(contacts.seen_by(self.member), words))
+        payload, meta, more = self.page(contacts.matching(self.contacts(), words))
         return Response({"meta": {**meta, "has_more": more}, "payload": payload})
 
 
@@ -101,7 +97,7 @@ class ContactFilter(ContactView):
 
     def post(self, request: Request) -> Response:
         test = filters.read_rows(self.params, contacts.condition)
-        payload, meta, _more = self.page(contacts.seen_by(self.member).filter(test))
+        payload, meta, _more = self.page(self.contacts().filter(test))
         return Response({"meta": meta, "payload": payload})
 
 
@@ -134,8 +130,8 @@ class OneContact(ContactView):
     patch = put
 
     def delete(self, request: Request, contact_id: str) -> Response:
-        """Erased for good, with what was said."""
-        services.erase_contact(self.contact(contact_id), by=self.member)
+        """Erased for good, with what was said; never somebody else than whom the address names."""
+        services.erase_contact(self.contact(contact_id, itself=True), by=self.member)
         return nothing()
 
     def _check_holds(self, contact: Contact) -> None:

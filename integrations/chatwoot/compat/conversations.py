@@ -20,10 +20,9 @@ from conversations.messages import Content
 from conversations.models import Address, Contact, Conversation, Inbox, Label
 from conversations.services.courtesies import acknowledge
 from conversations.services.locking import lock
-from integrations.chatwoot import reading, starting
+from integrations.chatwoot import contacts, reading, starting
 from integrations.chatwoot.compat import params, status
 from integrations.chatwoot.compat.base import CompatView, P, nothing
-from integrations.chatwoot.contacts import living
 from integrations.chatwoot.content import MAX_CONTENT
 from integrations.chatwoot.errors import missing, unprocessable
 from integrations.chatwoot.shapes.conversations import labels_of, status_of
@@ -232,7 +231,7 @@ class Beginning(CompatView):
         inbox_id, contact_id = (params.number(self.params, n) for n in ("inbox_id", "contact_id"))
         inbox = self._inbox(inbox_id) if inbox_id is not None else None
         if inbox is not None and contact_id is not None:
-            contact: Contact = self.find(living(), pk=contact_id)
+            contact: Contact = self.find(contacts.present(), pk=contacts.present_id(contact_id))
             return starting.address_for(inbox, contact, source_id)
         if not source_id:
             raise missing("inbox_id" if inbox is None else "contact_id")

@@ -467,6 +467,27 @@ def test_a_bot_reads_and_writes_of_whom_it_talks_with(
     assert woot.bot.put(path, {"name": "x"}).status_code == 401
 
 
+def test_somebody_who_was_merged_is_who_they_are_now(woot: SimpleNamespace) -> None:
+    """The old id reads and writes the kept one; it erases nobody, and no list has it."""
+    kept, old = (make_conversation(woot.house.inbox, visitor=name) for name in ("kept", "old"))
+    with account_context(woot.house.account):
+        services.assign(kept, to=woot.house.agent.member, by=None)
+        services.merge_contacts(kept.contact, old.contact, by=woot.house.owner)
+    path = f"contacts/{old.contact_id}"
+    for caller in (woot.owner, woot.bot):
+        assert caller.get(path).json()["payload"]["id"] == kept.contact_id
+        changed = caller.put(path, {"name": "Jane"}).json()["payload"]
+        assert (changed["id"], changed["name"]) == (kept.contact_id, "Jane")
+    assert [one["id"] for one in woot.owner.get("contacts").json()["payload"]] == [kept.contact_id]
+    theirs = woot.owner.get(f"{path}/conversations").json()["payload"]
+    assert {one["id"] for one in theirs} == {kept.number, old.number}
+    begun = {"inbox_id": woot.house.inbox.pk, "contact_id": old.contact_id}
+    assert woot.owner.post("conversations", begun).json()["meta"]["sender"]["id"] == kept.contact_id
+    assert woot.owner.delete(path).status_code == 404
+    assert woot.owner.get(f"contacts/{kept.contact_id}").status_code == 200
+    assert woot.outsider.get(path).status_code == 401
+
+
 # --- The rest ------------------------------------------------------------------------------------
 
 
