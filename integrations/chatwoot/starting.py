@@ -26,19 +26,28 @@ VISITORS = frozenset({"sandbox", "widget", "api"})
 @transaction.atomic
 def address_for(inbox: Inbox, contact: Contact, source_id: str = "") -> Address:
     """How this inbox reaches the contact; made where it is not known yet. Raises `ChatwootError` (422)."""
-    known = address_by_source(inbox, source_id) if source_id else None
+    known = known_address(inbox, contact, source_id)
     if known is not None:
-        if known.contact_id != contact.pk:
-            raise unprocessable(SOURCE_TAKEN)
         return known
-    own = Address.objects.filter(inbox=inbox, contact=contact).order_by("pk").first()
-    if own is not None and not source_id:
-        return _with(own, inbox, contact)
     address = Address.objects.create(inbox=inbox, contact=contact)
     add_identifiers(inbox, address, [_identifier(inbox, contact, source_id)])
     if not AddressIdentifier.objects.filter(address=address).exists():
         raise unprocessable(SOURCE_TAKEN)
     return _with(address, inbox, contact)
+
+
+def known_address(inbox: Inbox, contact: Contact, source_id: str = "") -> Address | None:
+    """How this inbox reaches the contact already; None where it does not, or not by this name.
+
+    Raises `ChatwootError` (422) for a name that is another contact's.
+    """
+    if source_id:
+        known = address_by_source(inbox, source_id)
+        if known is not None and known.contact_id != contact.pk:
+            raise unprocessable(SOURCE_TAKEN)
+        return known
+    own = Address.objects.filter(inbox=inbox, contact=contact).order_by("pk").first()
+    return _with(own, inbox, contact) if own is not None else None
 
 
 def address_by_source(inbox: Inbox | None, source_id: str) -> Address | None:

@@ -108,6 +108,11 @@ class CompatView(APIView):
         """Whether the caller also has another permission than the method's own."""
         return request_allows(self.request, permission)
 
+    def require(self, permission: Permission) -> None:
+        """Raises `PermissionDenied` where the caller does not also have this one."""
+        if not self.may(permission):
+            raise PermissionDenied
+
     def find(self, rows: QuerySet[Any], **lookup: Any) -> Any:
         """The one row; raises `NotFound`."""
         found = rows.filter(**lookup).first()

@@ -14,6 +14,7 @@ from accounts.models import Member, Team
 from accounts.permissions import Permission
 from accounts.rest.fields import AttributesField
 from agents.actions import Answer, Typing
+from agents.models import AgentInbox
 from agents.services import apply_answer
 from conversations import services
 from conversations.messages import Content
@@ -227,19 +228,47 @@ class Beginning(CompatView):
         return Response(reading.shown(conversation, self.member))
 
     def _address(self) -> Address:
+        """Raises `NotFound` for whom the caller does not see, and for a thread hidden from them."""
+        self.require(P.CONTACTS_READ)
         source_id = params.text(self.params, "source_id")
         inbox_id, contact_id = (params.number(self.params, n) for n in ("inbox_id", "contact_id"))
         inbox = self._inbox(inbox_id) if inbox_id is not None else None
         if inbox is not None and contact_id is not None:
-            contact: Contact = self.find(contacts.present(), pk=contacts.present_id(contact_id))
-            return starting.address_for(inbox, contact, source_id)
-        if not source_id:
+            contact = self._contact(contact_id)
+            known = starting.known_address(inbox, contact, source_id)
+            if known is None:
+                self.require(P.CONTACTS_WRITE)
+                return starting.address_for(inbox, contact, source_id)
+        elif not source_id:
             raise missing("inbox_id" if inbox is None else "contact_id")
-        address = starting.address_by_source(inbox, source_id)
-        if address is None:
+        else:
+            known = starting.address_by_source(inbox, source_id)
+            if known is None:
+                raise NotFound
+            self._inbox(known.inbox_id)
+            self._contact(known.contact_id)
+        self._check_sees_thread(known)
+        return known
+
+    def _contact(self, pk: int) -> Contact:
+        """Who the conversation is with. A bot reaches whom its inboxes know already, beside those of its
+        conversations. Raises `NotFound`; `PermissionDenied` for a bot that has no business with them."""
+        pk = contacts.present_id(pk)
+        seen: Contact | None = self.contacts().filter(pk=pk).first()
+        if seen is not None:
+            return seen
+        other: Contact = self.find(contacts.present(), pk=pk)
+        if not self.member.is_agent:
             raise NotFound
-        self._inbox(address.inbox_id)
-        return address
+        attached = AgentInbox.objects.filter(agent__member=self.member).values("inbox")
+        if not Address.objects.filter(contact=other, inbox__in=attached).exists():
+            raise PermissionDenied
+        return other
+
+    def _check_sees_thread(self, address: Address) -> None:
+        there = Conversation.objects.filter(address=address)
+        if there.exists() and not self.conversations().filter(address=address).exists():
+            raise NotFound
 
     def _inbox(self, pk: int) -> Inbox:
         """Raises `NotFound`; for a bot that is not attached to it `PermissionDenied`."""

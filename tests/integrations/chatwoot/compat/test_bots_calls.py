@@ -17,7 +17,7 @@ from accounts.models import Account
 from accounts.tenancy import account_context
 from agents.models import AgentInbox
 from conversations import services
-from conversations.models import Attachment, Conversation, Delivery, Message
+from conversations.models import Attachment, Contact, Conversation, Delivery, Message
 from tests.factories import make_agent, make_conversation, make_inbox, make_team, said
 from tests.integrations.chatwoot.compat import contract
 from tests.integrations.chatwoot.compat.conftest import client
@@ -653,6 +653,85 @@ def test_a_bot_begins_conversations_of_its_inboxes_only(
     response = woot.bot.post("conversations", {**wanted, "message": {"content": "Hi"}})
     assert response.status_code == 200, response.content
     assert response.json()["status"] == "pending"
+
+
+@pytest.mark.parametrize("people_see", ["own", "teams"])
+def test_nobody_begins_a_conversation_that_is_hidden_from_them(
+    woot: SimpleNamespace, held: Conversation, people_see: str
+) -> None:
+    """Neither by its contact nor by the name the contact has there, and no new one with them."""
+    house, other = woot.house, make_inbox(woot.house.account, name="Other")
+    with account_context(house.account):
+        services.assign(held, to=house.owner, by=None)
+    shown = woot.owner.get(f"conversations/{held.number}").json()
+    source_id = shown["messages"][0]["conversation"]["contact_inbox"]["source_id"]
+    Account.objects.filter(pk=woot.account_id).update(people_see=people_see)
+    for wanted in (
+        {"inbox_id": house.inbox.pk, "contact_id": held.contact_id},
+        {"source_id": source_id},
+        {"inbox_id": other.pk, "contact_id": held.contact_id, "source_id": "v-1"},
+    ):
+        body = {**wanted, "assignee_id": house.person.pk, "message": {"content": "Hi"}}
+        assert woot.person.post("conversations", body).status_code == 404, wanted
+    assert now(woot, held).assignee == house.owner
+    assert not messages(woot, held, direction="outbound")
+    mine = make_conversation(house.inbox, visitor="mine")
+    with account_context(house.account):
+        services.assign(mine, to=house.person, by=None)
+    seen = {"inbox_id": house.inbox.pk, "contact_id": mine.contact_id}
+    assert woot.person.post("conversations", seen).json()["id"] == mine.number
+
+
+def test_a_hidden_thread_with_a_contact_one_sees_stays_hidden(
+    woot: SimpleNamespace, open_one: Conversation
+) -> None:
+    house, other = woot.house, make_inbox(woot.house.account, name="Other")
+    wanted = {"inbox_id": other.pk, "contact_id": open_one.contact_id, "source_id": "v-1"}
+    begun = woot.owner.post("conversations", {**wanted, "assignee_id": house.owner.pk})
+    assert begun.json()["meta"]["assignee"]["id"] == house.owner.pk
+    Account.objects.filter(pk=woot.account_id).update(people_see="own")
+    assert woot.person.get(f"contacts/{open_one.contact_id}").status_code == 200
+    assert woot.person.post("conversations", wanted).status_code == 404
+
+
+def test_beginning_needs_the_scopes_of_what_it_reads_and_makes(
+    woot: SimpleNamespace, open_one: Conversation
+) -> None:
+    other = make_inbox(woot.house.account, name="Other")
+    there = {"inbox_id": woot.house.inbox.pk, "contact_id": open_one.contact_id}
+    new = {"inbox_id": other.pk, "contact_id": open_one.contact_id, "source_id": "v-1"}
+    scopes = ["conversations:write"]
+    for added, known, made in (
+        (None, 401, 401),
+        ("contacts:read", 200, 401),
+        ("contacts:write", 200, 200),
+    ):
+        scopes += [added] if added else []
+        caller = client(woot.house.owner, woot.account_id, scopes=scopes)
+        assert caller.post("conversations", there).status_code == known, scopes
+        assert caller.post("conversations", new).status_code == made, scopes
+
+
+def test_a_bot_reaches_only_whom_its_inboxes_know(woot: SimpleNamespace) -> None:
+    """Else one call would make anybody of the account its own, to read and to rewrite."""
+    elsewhere = make_conversation(make_inbox(woot.house.account, name="Other"))
+    with account_context(woot.house.account):
+        silent = Contact.objects.create(name="Never wrote")
+    for contact_id in (elsewhere.contact_id, silent.pk):
+        wanted = {"inbox_id": woot.house.inbox.pk, "contact_id": contact_id, "source_id": "v-9"}
+        woot.owner.post(f"inboxes/{woot.house.inbox.pk}/set_agent_bot", {"agent_bot": woot.bot_id})
+        response = woot.bot.post("conversations", wanted)
+        assert response.status_code == 401
+        assert response.json() == {"error": "You are not authorized to do this action"}
+        assert woot.bot.get(f"contacts/{contact_id}").status_code == 404
+        # Somebody with an address in the inbox, by a person's doing, is the bot's to talk with.
+        reached = {"inbox_id": woot.house.inbox.pk, "source_id": f"known-{contact_id}"}
+        woot.owner.post(f"contacts/{contact_id}/contact_inboxes", reached)
+        response = woot.bot.post("conversations", {**wanted, "source_id": ""})
+        assert response.status_code == 200, response.content
+        assert response.json()["status"] == "pending"
+    wanted = {"inbox_id": woot.house.inbox.pk, "contact_id": 987_654_321, "source_id": "v-9"}
+    assert woot.bot.post("conversations", wanted).status_code == 404
 
 
 # --- Whose business it is ------------------------------------------------------------------------
