@@ -38,10 +38,14 @@ class Assignments(CompatView):
         if kind == BOT:
             return _answer(self._to_bot(conversation))
         if "assignee_id" in self.params:
-            person = to_person(conversation, self.params["assignee_id"], by=self.member)
+            person = to_person(
+                conversation, self.params["assignee_id"], by=self.member, may_assign=self.may_assign
+            )
             return _answer(agent_json(person) if person else None)
         if "team_id" in self.params:
-            team = to_team(conversation, self.params["team_id"], by=self.member)
+            team = to_team(
+                conversation, self.params["team_id"], by=self.member, may_assign=self.may_assign
+            )
             return _answer(raw_team(team) if team else None)
         return Null()
 
@@ -63,30 +67,47 @@ class Assignments(CompatView):
             raise PermissionDenied
 
 
-def to_person(conversation: Conversation, wanted: Any, *, by: Member) -> Member | None:
+def to_person(
+    conversation: Conversation, wanted: Any, *, by: Member, may_assign: bool
+) -> Member | None:
     """Give it to the person with this id; an unknown one means nobody, as theirs."""
     pk = params.as_number(wanted)
     rows = Member.objects.people().active().filter(account=by.account).select_related("user")
     person = rows.filter(pk=pk).first() if pk else None
-    _give(conversation, person, by=by)
+    give(conversation, person, by=by, may_assign=may_assign)
     return person
 
 
-def to_team(conversation: Conversation, wanted: Any, *, by: Member) -> Team | None:
+def to_team(
+    conversation: Conversation, wanted: Any, *, by: Member, may_assign: bool
+) -> Team | None:
     """Give it to the team with this id; an unknown one takes it from the team that waits with it."""
     pk = params.as_number(wanted)
     team = Team.objects.filter(pk=pk).first() if pk else None
     if team is not None:
-        _give(conversation, team, by=by)
+        give(conversation, team, by=by, may_assign=may_assign)
     elif conversation.assignee_id is None and conversation.team_id is not None:
+        _check(may_assign)
         services.unassign(conversation, by=by)
     return team
 
 
-def _give(conversation: Conversation, to: Member | Team | None, *, by: Member) -> None:
-    """What a bot gives to people is a hand-off, with a summary for whoever takes over."""
-    give = services.hand_off if by.is_agent else services.assign
-    give(conversation, to=to, by=by)
+def give(
+    conversation: Conversation, to: Member | Team | None, *, by: Member, may_assign: bool
+) -> Conversation:
+    """What a bot gives to people is a hand-off, with a summary for whoever takes over.
+
+    Raises `PermissionDenied` where the caller may not assign, and the desk's errors.
+    """
+    _check(may_assign)
+    if by.is_agent:
+        return services.hand_off(conversation, to=to, by=by)
+    return services.assign(conversation, to=to, by=by)
+
+
+def _check(may_assign: bool) -> None:
+    if not may_assign:
+        raise PermissionDenied
 
 
 def _answer(shown: Json | None) -> Response:

@@ -108,6 +108,11 @@ class CompatView(APIView):
         """Whether the caller also has another permission than the method's own."""
         return request_allows(self.request, permission)
 
+    @property
+    def may_assign(self) -> bool:
+        """Whether the caller may give conversations to somebody."""
+        return self.may(P.CONVERSATIONS_ASSIGN)
+
     def require(self, permission: Permission) -> None:
         """Raises `PermissionDenied` where the caller does not also have this one."""
         if not self.may(permission):

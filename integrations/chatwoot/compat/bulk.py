@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -30,8 +30,6 @@ class BulkActions(CompatView):
         if len(found) != len(numbers):
             raise NotFound
         fields = params.mapping(self.params, "fields")
-        if {"assignee_id", "team_id"} & fields.keys() and not self.may(P.CONVERSATIONS_ASSIGN):
-            raise PermissionDenied
         for conversation in found:
             self._label(conversation)
             self._change(conversation, fields)
@@ -46,9 +44,13 @@ class BulkActions(CompatView):
     def _change(self, conversation: Conversation, fields: dict[str, Any]) -> None:
         """To whom first: what is resolved is nobody's."""
         if "assignee_id" in fields:
-            to_person(conversation, fields["assignee_id"], by=self.member)
-        if "team_id" in fields:
-            to_team(conversation, fields["team_id"], by=self.member)
+            to_person(
+                conversation, fields["assignee_id"], by=self.member, may_assign=self.may_assign
+            )
+        elif "team_id" in fields:
+            to_team(conversation, fields["team_id"], by=self.member, may_assign=self.may_assign)
         if wanted := params.choice(fields, "status", status.STATUSES):
             until = params.moment(self.params, "snoozed_until")
-            status.change(conversation, wanted, by=self.member, until=until)
+            status.change(
+                conversation, wanted, by=self.member, may_assign=self.may_assign, until=until
+            )

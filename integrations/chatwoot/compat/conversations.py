@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
@@ -23,6 +22,7 @@ from conversations.services.courtesies import acknowledge
 from conversations.services.locking import lock
 from integrations.chatwoot import contacts, reading, starting
 from integrations.chatwoot.compat import params, status
+from integrations.chatwoot.compat.assignments import give
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.content import MAX_CONTENT
 from integrations.chatwoot.errors import missing, unprocessable
@@ -32,7 +32,6 @@ from integrations.chatwoot.shapes.parts import iso
 PRIORITIES = ("low", "medium", "high", "urgent")
 NO_PRIORITY = Conversation.Priority.NONE.value
 MAX_LABELS = 50
-Act = Callable[..., Conversation]
 
 
 class ConversationView(CompatView):
@@ -92,10 +91,10 @@ class ToggleStatus(ConversationView):
         conversation = self.conversation(number)
         wanted = params.choice(self.params, "status", status.STATUSES)
         wanted = wanted or status.toggled(conversation)
-        if status.moves(conversation, wanted) and not self.may(P.CONVERSATIONS_ASSIGN):
-            raise PermissionDenied
         until = params.moment(self.params, "snoozed_until")
-        after = status.change(conversation, wanted, by=self.member, until=until)
+        after = status.change(
+            conversation, wanted, by=self.member, may_assign=self.may_assign, until=until
+        )
         return Response(
             {
                 "meta": {},
@@ -224,7 +223,9 @@ class Beginning(CompatView):
         conversation = self._give(lock(conversation))
         if wanted and not conversation.held_by_agent and wanted != status_of(conversation):
             until = params.moment(self.params, "snoozed_until")
-            status.change(conversation, wanted, by=self.member, until=until)
+            status.change(
+                conversation, wanted, by=self.member, may_assign=self.may_assign, until=until
+            )
         return Response(reading.shown(conversation, self.member))
 
     def _address(self) -> Address:
@@ -279,14 +280,16 @@ class Beginning(CompatView):
 
     def _give(self, conversation: Conversation) -> Conversation:
         """To whom the request says; a bot gives it to people as by any other call."""
-        give: Act = services.hand_off if self.member.is_agent else services.assign
         person_id, team_id = (params.number(self.params, n) for n in ("assignee_id", "team_id"))
+        to: Member | Team
         if person_id is not None:
             people = Member.objects.people().active().filter(account=self.account)
-            return give(conversation, to=self.find(people, pk=person_id), by=self.member)
-        if team_id is not None:
-            return give(conversation, to=self.find(Team.objects.all(), pk=team_id), by=self.member)
-        return conversation
+            to = self.find(people, pk=person_id)
+        elif team_id is not None:
+            to = self.find(Team.objects.all(), pk=team_id)
+        else:
+            return conversation
+        return give(conversation, to, by=self.member, may_assign=self.may_assign)
 
     def _say(self, conversation: Conversation) -> None:
         said = params.mapping(self.params, "message")

@@ -33,16 +33,21 @@ def toggled(conversation: Conversation) -> str:
     return "resolved" if status_of(conversation) == "open" else "open"
 
 
-def moves(conversation: Conversation, status: str) -> bool:
-    """Whether this status gives the conversation to somebody else: to a bot, or from it to people."""
-    return status in ("open", PENDING) and (status == PENDING) != conversation.held_by_agent
-
-
 def change(
-    conversation: Conversation, status: str, *, by: Member, until: datetime | None = None
+    conversation: Conversation,
+    status: str,
+    *,
+    by: Member,
+    may_assign: bool,
+    until: datetime | None = None,
 ) -> Conversation:
-    """Bring the conversation into one of `STATUSES`. Raises the desk's errors, `PermissionDenied`."""
+    """Bring the conversation into one of `STATUSES`. Raises the desk's errors, `PermissionDenied`.
+
+    `may_assign`: whether the caller may also give conversations to somebody.
+    """
     conversation = lock(conversation)
+    if _gives(conversation, status, by) and not may_assign:
+        raise PermissionDenied
     match status:
         case "resolved":
             return services.resolve(conversation, by=by)
@@ -53,13 +58,21 @@ def change(
     return _open(conversation, by=by)
 
 
+def _gives(conversation: Conversation, status: str, by: Member) -> bool:
+    """Whether this status gives the conversation to somebody: to a bot, from it to people, or to the person
+    who opens what nobody has."""
+    if status == PENDING:
+        return not conversation.held_by_agent
+    return status == "open" and (conversation.held_by_agent or _gets_it(conversation, by))
+
+
 def _open(conversation: Conversation, *, by: Member) -> Conversation:
     """For people. A bot hands over; a person below administrator gets what they open."""
     if by.is_agent:
         return hand_over(conversation, by=by)
     if conversation.status != Status.OPEN and not conversation.held_by_agent:
         conversation = services.reopen(conversation, by=by)
-    if role_of(by) == "agent" and (conversation.held_by_agent or _is_nobodys(conversation)):
+    if _gets_it(conversation, by):
         return services.take_over(conversation, by=by)
     if conversation.held_by_agent:
         return services.hand_off(conversation, by=by, to=conversation.team)
@@ -98,8 +111,10 @@ def _snooze(conversation: Conversation, *, by: Member, until: datetime | None) -
     return services.snooze(conversation, by=by, until=until or latest)
 
 
-def _is_nobodys(conversation: Conversation) -> bool:
-    return conversation.assignee_id is None
+def _gets_it(conversation: Conversation, by: Member) -> bool:
+    """Whether it goes to the person who opens it."""
+    free = conversation.held_by_agent or conversation.assignee_id is None
+    return free and not by.is_agent and role_of(by) == "agent"
 
 
 def _is_open_for_people(conversation: Conversation) -> bool:

@@ -216,6 +216,40 @@ def test_who_may_not_assign_moves_nothing_by_a_status_either(
     assert narrow.post(path, {"status": "resolved"}).status_code == 200
 
 
+def test_who_may_not_assign_does_it_by_no_other_call(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    """Neither many at once, nor by beginning a conversation, nor by opening what nobody has."""
+    house, open_one = woot.house, make_conversation(woot.house.inbox, visitor="v2")
+    woot.owner.post(f"inboxes/{house.inbox.pk}/set_agent_bot", {"agent_bot": woot.bot_id})
+    scopes = ["conversations:write", "contacts:read"]
+    narrow = client(house.person, woot.account_id, scopes=scopes)
+    wide = client(house.person, woot.account_id, scopes=[*scopes, "conversations:assign"])
+    closed = make_conversation(house.inbox, visitor="v3")
+    with account_context(house.account):
+        services.unassign(closed, by=None)
+        services.resolve(closed, by=None)
+    begun = {"inbox_id": house.inbox.pk, "contact_id": open_one.contact_id}
+    calls = [
+        ("bulk_actions", {"ids": [open_one.number], "fields": {"status": "pending"}}),
+        ("bulk_actions", {"ids": [held.number], "fields": {"status": "open"}}),
+        ("bulk_actions", {"ids": [open_one.number], "fields": {"team_id": house.team.pk}}),
+        ("bulk_actions", {"ids": [open_one.number], "fields": {"assignee_id": house.person.pk}}),
+        ("conversations", {**begun, "assignee_id": house.person.pk}),
+        ("conversations", {**begun, "team_id": house.team.pk}),
+        ("conversations", {**begun, "status": "pending"}),
+        (f"conversations/{closed.number}/toggle_status", {"status": "open"}),
+        (f"conversations/{open_one.number}/toggle_status", {"status": "open"}),
+    ]
+    for path, body in calls:
+        assert narrow.post(path, body).status_code == 401, body
+    with account_context(house.account):
+        assert not Conversation.objects.filter(assignee=house.person).exists()
+    assert narrow.post("conversations", begun).status_code == 200
+    for path, body in calls:
+        assert wide.post(path, body).status_code == 200, body
+
+
 def test_a_role_taken_away_counts_at_once(woot: SimpleNamespace) -> None:
     """SX-24."""
     woot.house.owner.active = False

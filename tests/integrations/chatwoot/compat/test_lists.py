@@ -314,6 +314,17 @@ def test_muting_blocks_and_resolves(woot: SimpleNamespace, held: Conversation) -
 # --- Many at once --------------------------------------------------------------------------------
 
 
+def test_of_a_person_and_a_team_the_person_gets_them(
+    woot: SimpleNamespace, many: dict[str, Conversation]
+) -> None:
+    """As with one alone."""
+    number = many["nobodys"].number
+    fields = {"assignee_id": woot.house.person.pk, "team_id": woot.house.team.pk}
+    assert woot.owner.post("bulk_actions", {"ids": [number], "fields": fields}).status_code == 200
+    shown = woot.owner.get(f"conversations/{number}").json()["meta"]
+    assert (shown["assignee"]["id"], "team" in shown) == (woot.house.person.pk, False)
+
+
 def test_many_are_changed_at_once(woot: SimpleNamespace, many: dict[str, Conversation]) -> None:
     wanted = [many["nobodys"].number, many["bots"].number]
     response = woot.owner.post(
