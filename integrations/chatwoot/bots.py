@@ -2,7 +2,8 @@
 
 It is no state of its own but a rule, which stands in the dashboard like every other and is obeyed,
 switched off and changed there: new, unheld conversations of the inbox go to the agent. What the API
-shows is what the rule says.
+shows is what the rule says. A rule that says anything else or anything more is its writer's own: it
+is not shown as the inbox's bot, and never taken away from here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agents.models import Agent, AgentInbox, AssignmentRule
 from conversations.models import Conversation, Inbox
 from integrations.chatwoot.models import BotSettings
 
-EVENTS = ("message.created", "conversation.created")
+EVENT = "message.created"
 
 
 def living() -> Any:
@@ -39,8 +40,8 @@ def keep_config(agent: Agent, config: Mapping[str, Any]) -> None:
 
 
 def bot_of(inbox: Inbox) -> Agent | None:
-    """Who gets the inbox's new conversations by a rule about this inbox; None when there is nobody."""
-    rule = next((one for one in _rules_about(inbox) if one.enabled), None)
+    """Who gets the inbox's new conversations by its bot's rule; None when there is nobody."""
+    rule = next((one for one in _rules_of(inbox) if one.enabled), None)
     if rule is None:
         return None
     agent: Agent | None = living().filter(pk=ids.decode("agn", _agent_id(rule))).first()
@@ -50,7 +51,7 @@ def bot_of(inbox: Inbox) -> Agent | None:
 @transaction.atomic
 def attach(agent: Agent, inbox: Inbox, *, by: Member) -> AssignmentRule:
     """Give the inbox's new conversations to this agent, and to no other bot any more; returns the rule."""
-    present = next((one for one in _rules_about(inbox) if one.enabled), None)
+    present = next((one for one in _rules_of(inbox) if one.enabled), None)
     if present is None or _agent_id(present) != agent.public_id:
         detach(inbox, by=by)
         present = _make_rule(agent, inbox, by=by)
@@ -62,7 +63,7 @@ def attach(agent: Agent, inbox: Inbox, *, by: Member) -> AssignmentRule:
 @transaction.atomic
 def detach(inbox: Inbox, *, by: Member) -> None:
     """New conversations of the inbox go to no bot; what a bot has already, it keeps."""
-    for rule in _rules_about(inbox):
+    for rule in _rules_of(inbox):
         agent_id = ids.decode("agn", _agent_id(rule))
         AgentInbox.objects.filter(agent=agent_id, inbox=inbox).delete()
         rules.delete_rule(rule, by=by)
@@ -70,11 +71,19 @@ def detach(inbox: Inbox, *, by: Member) -> None:
 
 @transaction.atomic
 def detach_everywhere(agent: Agent, *, by: Member) -> None:
-    """The agent goes: no rule of an inbox names it any more."""
+    """The agent goes: it is no inbox's bot any more."""
     AgentInbox.objects.filter(agent=agent).delete()
-    for rule in AssignmentRule.objects.order_by("pk"):
-        if _agent_id(rule) == agent.public_id and _inbox_ids(rule):
-            rules.delete_rule(rule, by=by)
+    for rule in rules_naming(agent):
+        rules.delete_rule(rule, by=by)
+
+
+def rules_naming(agent: Agent) -> list[AssignmentRule]:
+    """The rules that make it the bot of an inbox."""
+    return [
+        rule
+        for rule in AssignmentRule.objects.filter(event=EVENT).order_by("pk")
+        if _agent_id(rule) == agent.public_id and _is_a_bots(rule)
+    ]
 
 
 def _serves_every_inbox(agent: Agent) -> bool:
@@ -92,18 +101,27 @@ def _make_rule(agent: Agent, inbox: Inbox, *, by: Member) -> AssignmentRule:
     name = _("New chats of %(inbox)s to %(bot)s") % {"inbox": inbox.name, "bot": agent.name}
     made = rules.create_rule(
         name=name[:120],
-        condition={
-            "all": [
-                {"field": "inbox", "op": "is", "value": inbox.public_id},
-                {"field": "first_message", "op": "is", "value": True},
-                {"field": "holder", "op": "is", "value": "none"},
-            ]
-        },
-        actions=[{"type": "assign", "agent": agent.public_id}],
+        event=EVENT,
+        condition=_condition(inbox.public_id),
+        actions=_actions(agent.public_id),
         by=by,
     )
     _put_before_assignments(made, by=by)
     return made
+
+
+def _condition(inbox_id: str) -> dict[str, Any]:
+    return {
+        "all": [
+            {"field": "inbox", "op": "is", "value": inbox_id},
+            {"field": "first_message", "op": "is", "value": True},
+            {"field": "holder", "op": "is", "value": "none"},
+        ]
+    }
+
+
+def _actions(agent_id: str) -> list[dict[str, Any]]:
+    return [{"type": "assign", "agent": agent_id}]
 
 
 def _put_before_assignments(made: AssignmentRule, *, by: Member) -> None:
@@ -116,10 +134,22 @@ def _put_before_assignments(made: AssignmentRule, *, by: Member) -> None:
     rules.order_rules([*order[:place], made.public_id, *order[place:]], by=by)
 
 
-def _rules_about(inbox: Inbox) -> list[AssignmentRule]:
-    """Rules that give new conversations of exactly this inbox to an agent."""
-    rows = AssignmentRule.objects.filter(event__in=EVENTS).order_by("position", "id")
-    return [rule for rule in rows if _agent_id(rule) and _inbox_ids(rule) == [inbox.public_id]]
+def _rules_of(inbox: Inbox) -> list[AssignmentRule]:
+    """The rules that give the inbox its bot, switched off or not."""
+    rows = AssignmentRule.objects.filter(event=EVENT).order_by("position", "id")
+    wanted = [inbox.public_id]
+    return [rule for rule in rows if _inbox_ids(rule) == wanted and _is_a_bots(rule)]
+
+
+def _is_a_bots(rule: AssignmentRule) -> bool:
+    """Whether it says exactly what `_make_rule` writes."""
+    agent_id, inbox_ids = _agent_id(rule), _inbox_ids(rule)
+    return (
+        bool(agent_id)
+        and len(inbox_ids) == 1
+        and rule.condition == _condition(inbox_ids[0])
+        and rule.actions == _actions(agent_id)
+    )
 
 
 def _assigns(rule: AssignmentRule) -> bool:

@@ -131,6 +131,8 @@ class Bot(BotView):
     def delete(self, request: Request, bot_id: str) -> Response:
         """Its open conversations go to people, and its inboxes' new ones to no bot."""
         agent = self.bot(bot_id)
+        if bots.rules_naming(agent):
+            self.require(P.RULES_WRITE)
         bots.detach_everywhere(agent, by=self.member)
         services.delete_agent(agent, by=self.member)
         return nothing()
@@ -171,6 +173,7 @@ class BotInboxes(BotView):
     permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.AGENTS_WRITE}
 
     def post(self, request: Request, bot_id: str) -> Response:
+        self.require(P.RULES_WRITE)
         agent = self.bot(bot_id)
         inbox: Inbox = self.find(
             Inbox.objects.all(), pk=params.required_number(self.params, "inbox_id")
@@ -206,6 +209,7 @@ class SetInboxBot(BotView):
 
     def post(self, request: Request, inbox_id: str) -> Response:
         """A bot's id, or null to take it away."""
+        self.require(P.RULES_WRITE)
         inbox: Inbox = self.find(Inbox.objects.all(), pk=int(inbox_id))
         if "agent_bot" not in self.params:
             raise missing("agent_bot")

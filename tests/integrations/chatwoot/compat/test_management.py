@@ -14,13 +14,13 @@ from django.test import Client
 from accounts.models import ApiToken
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox, AssignmentRule
-from agents.rules import create_default_rules
+from agents.rules import create_default_rules, create_rule
 from conversations import services
 from conversations.models import Contact, Conversation
 from integrations.chatwoot import bots
 from tests.factories import make_agent, make_conversation, make_inbox, make_team, said
 from tests.integrations.chatwoot.compat import contract
-from tests.integrations.chatwoot.compat.conftest import Client4
+from tests.integrations.chatwoot.compat.conftest import Client4, client
 
 NEW = {
     "name": "Support Bot",
@@ -227,6 +227,52 @@ def test_a_bot_that_goes_takes_its_rules_along(woot: SimpleNamespace) -> None:
     with account_context(woot.house.account):
         assert not AssignmentRule.objects.exists()
         assert bots.bot_of(inbox) is None
+
+
+def test_rules_that_people_wrote_are_no_bots_and_stay(woot: SimpleNamespace) -> None:
+    """Nearly the same is not the same: one condition more, one action more, another event."""
+    inbox, other = woot.house.inbox, make_agent(woot.house.account)
+    leaf = {"field": "inbox", "op": "is", "value": inbox.public_id}
+    new = [
+        {"field": "first_message", "op": "is", "value": True},
+        {"field": "holder", "op": "is", "value": "none"},
+    ]
+    gives = {"type": "assign", "agent": woot.house.agent.public_id}
+    more = {"field": "text", "op": "contains", "value": "invoice"}
+    with account_context(woot.house.account):
+        for name, fields in {
+            "invoices": {"condition": {"all": [leaf, *new, more]}},
+            "everything": {"condition": leaf},
+            "labelled": {
+                "condition": {"all": [leaf, *new]},
+                "actions": [{"type": "label", "names": ["vip"]}, gives],
+            },
+            "begun": {"condition": {"all": [leaf, *new]}, "event": "conversation.created"},
+        }.items():
+            create_rule(**{"name": name, "actions": [gives], "by": woot.house.owner, **fields})
+        written = set(AssignmentRule.objects.values_list("pk", flat=True))
+    shown = f"inboxes/{inbox.pk}/agent_bot"
+    assert woot.owner.get(shown).json() == {"agent_bot": {}}
+    for bot in (None, other.pk, woot.bot_id, None):
+        path = f"inboxes/{inbox.pk}/set_agent_bot"
+        assert woot.owner.post(path, {"agent_bot": bot}).status_code == 200
+        assert woot.owner.get(shown).json()["agent_bot"].get("id") == bot
+    assert woot.owner.delete(f"agent_bots/{woot.bot_id}").status_code == 200
+    with account_context(woot.house.account):
+        assert set(AssignmentRule.objects.values_list("pk", flat=True)) == written
+
+
+def test_who_writes_no_rules_sets_no_inboxes_bot(woot: SimpleNamespace) -> None:
+    inbox, scopes = woot.house.inbox, ["agents:read", "agents:write"]
+    narrow = client(woot.house.owner, woot.account_id, scopes=scopes)
+    path = f"inboxes/{inbox.pk}/set_agent_bot"
+    attach = f"agent_bots/{woot.bot_id}/agent_bot_inboxes"
+    assert narrow.post(path, {"agent_bot": woot.bot_id}).status_code == 401
+    assert narrow.post(attach, {"inbox_id": inbox.pk}).status_code == 401
+    assert woot.owner.post(path, {"agent_bot": woot.bot_id}).status_code == 200
+    assert narrow.post(path, {"agent_bot": None}).status_code == 401
+    assert narrow.delete(f"agent_bots/{woot.bot_id}").status_code == 401
+    assert woot.owner.get(f"inboxes/{inbox.pk}/agent_bot").json()["agent_bot"]["id"] == woot.bot_id
 
 
 def test_only_administrators_manage_bots(woot: SimpleNamespace) -> None:
