@@ -79,7 +79,7 @@ def ordered(rows: Rows, given: Params) -> Rows:
     """By `sort`, with a minus in front the other way round. Raises 422."""
     wanted = params.text(given, "sort") or "name"
     name = wanted.removeprefix("-")
-    params.choice({"sort": name}, "sort", SORTS)
+    params.choice({"sort": name or wanted}, "sort", SORTS)
     return rows.order_by(f"-{SORTS[name]}" if wanted.startswith("-") else SORTS[name], "pk")
 
 

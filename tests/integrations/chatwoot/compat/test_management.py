@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiToken
 from accounts.tenancy import account_context
@@ -239,16 +241,17 @@ def test_rules_that_people_wrote_are_no_bots_and_stay(woot: SimpleNamespace) -> 
     ]
     gives = {"type": "assign", "agent": woot.house.agent.public_id}
     more = {"field": "text", "op": "contains", "value": "invoice"}
+    wanted: dict[str, dict[str, Any]] = {
+        "invoices": {"condition": {"all": [leaf, *new, more]}},
+        "everything": {"condition": leaf},
+        "labelled": {
+            "condition": {"all": [leaf, *new]},
+            "actions": [{"type": "label", "names": ["vip"]}, gives],
+        },
+        "begun": {"condition": {"all": [leaf, *new]}, "event": "conversation.created"},
+    }
     with account_context(woot.house.account):
-        for name, fields in {
-            "invoices": {"condition": {"all": [leaf, *new, more]}},
-            "everything": {"condition": leaf},
-            "labelled": {
-                "condition": {"all": [leaf, *new]},
-                "actions": [{"type": "label", "names": ["vip"]}, gives],
-            },
-            "begun": {"condition": {"all": [leaf, *new]}, "event": "conversation.created"},
-        }.items():
+        for name, fields in wanted.items():
             create_rule(**{"name": name, "actions": [gives], "by": woot.house.owner, **fields})
         written = set(AssignmentRule.objects.values_list("pk", flat=True))
     shown = f"inboxes/{inbox.pk}/agent_bot"
@@ -452,7 +455,8 @@ def test_two_contacts_become_one(woot: SimpleNamespace, held: Conversation) -> N
     assert response.status_code == 200, response.content
     contract.check(response.json(), contract.CONTACT)
     assert (response.json()["id"], response.json()["name"]) == (base_id, "Jo")
-    assert woot.owner.get(f"contacts/{held.contact_id}").status_code == 404
+    old = woot.owner.get(f"contacts/{held.contact_id}").json()["payload"]
+    assert old["id"] == base_id  # whoever kept the old number finds who they are now
     assert woot.owner.get("contacts").json()["meta"]["count"] == 1
     [talk] = woot.owner.get(f"contacts/{base_id}/conversations").json()["payload"]
     assert talk["id"] == held.number
@@ -462,6 +466,16 @@ def test_two_contacts_become_one(woot: SimpleNamespace, held: Conversation) -> N
     assert woot.owner.post("actions/contact_merge", itself).status_code == 422
     missing = woot.owner.post("actions/contact_merge", {"base_contact_id": base_id})
     assert "mergee_contact_id" in missing.json()["error"]
+
+
+def test_a_taken_number_is_found_by_its_index(woot: SimpleNamespace) -> None:
+    assert woot.owner.post("contacts", {"phone_number": "+14155550123"}).status_code == 200
+    with CaptureQueriesContext(connection) as asked:
+        taken = woot.owner.post("contacts", {"phone_number": "+14155550123"})
+    assert taken.status_code == 422
+    about = [one["sql"] for one in asked if '"phone"' in one["sql"] and "WHERE" in one["sql"]]
+    assert any("\"phone\" = '+14155550123'" in sql for sql in about), about
+    assert not any('UPPER("conversations_contact"."phone"' in sql for sql in about)
 
 
 def test_contacts_are_listed_searched_and_filtered(woot: SimpleNamespace) -> None:
@@ -489,7 +503,8 @@ def test_contacts_are_listed_searched_and_filtered(woot: SimpleNamespace) -> Non
     rows = [{"attribute_key": "name", "filter_operator": "contains", "values": ["Name 1"]}]
     assert woot.owner.post("contacts/filter", {"payload": rows}).json()["meta"]["count"] == 10
     assert woot.owner.post("contacts/filter", {"payload": "x"}).status_code == 422
-    assert woot.owner.get("contacts", sort="user__password").status_code == 422
+    for sort in ("user__password", "-", "--name", "- name"):
+        assert woot.owner.get("contacts", sort=sort).status_code == 422, sort
 
 
 def test_a_contacts_conversations(woot: SimpleNamespace, held: Conversation) -> None:
