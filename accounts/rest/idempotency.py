@@ -22,6 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import ApiToken, IdempotencyKey
+from accounts.rest.answers import Null
 from accounts.sealing import seal, unseal
 
 HEADER = "Idempotency-Key"
@@ -131,6 +132,7 @@ def _store(row: IdempotencyKey, answer: Answer) -> None:
     sealed = seal(JSONRenderer().render(body), context=_context(row))
     row.answer = {
         "refusal": isinstance(answer, APIException),
+        "null": isinstance(answer, Null),
         "sealed": base64.b64encode(sealed).decode(),
     }
     row.save(update_fields=["status", "answer"])
@@ -142,7 +144,8 @@ def _again(row: IdempotencyKey) -> Answer:
     body: Any = json.loads(plain) if plain else None
     if stored["refusal"]:
         return StoredRefusal(row.status, body["code"], body["detail"])
-    return Response(body, status=row.status, headers={"Idempotent-Replayed": "true"})
+    form = Null if stored.get("null") else Response
+    return form(body, status=row.status, headers={"Idempotent-Replayed": "true"})
 
 
 def _context(row: IdempotencyKey) -> str:

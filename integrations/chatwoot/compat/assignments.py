@@ -14,13 +14,14 @@ from rest_framework.response import Response
 
 from accounts.models import Member, Team
 from accounts.permissions import Permission
+from accounts.rest.answers import Null
 from agents.models import Agent
 from conversations import services
 from conversations.models import Conversation
 from conversations.services.locking import lock
 from integrations.chatwoot import bots
 from integrations.chatwoot.compat import params
-from integrations.chatwoot.compat.base import CompatView, Null, P
+from integrations.chatwoot.compat.base import CompatView, P
 from integrations.chatwoot.shapes.parts import Json
 from integrations.chatwoot.shapes.people import agent_json, raw_team, slim_bot
 

@@ -251,12 +251,3 @@ class Nowhere(CompatView):
 def nothing() -> Response:
     """200 with an empty body."""
     return Response(status=200)
-
-
-class Null(Response):
-    """200 with `null`, where theirs has found nobody."""
-
-    @property
-    def rendered_content(self) -> Any:
-        self["Content-Type"] = "application/json"
-        return b"null"

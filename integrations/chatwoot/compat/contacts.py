@@ -185,7 +185,7 @@ class ContactMerge(ContactView):
     def post(self, request: Request) -> Response:
         """The mergee is a part of the base contact from now on; it cannot be taken back."""
         base, mergee = (
-            self.contact(str(params.required_number(self.params, name)))
+            self.contact(str(params.required_number(self.params, name)), itself=True)
             for name in ("base_contact_id", "mergee_contact_id")
         )
         services.merge_contacts(base, mergee, by=self.member)

@@ -559,6 +559,17 @@ def test_to_a_bot_makes_it_pending(woot: SimpleNamespace, open_one: Conversation
     assert woot.owner.get(f"conversations/{open_one.number}").json()["status"] == "pending"
 
 
+def test_an_empty_answer_is_repeated_as_it_was(woot: SimpleNamespace, held: Conversation) -> None:
+    for _time in range(2):
+        response = woot.owner.post(to(held, "assignments"), {"assignee_id": 0}, key="k1")
+        assert (response.status_code, response.content) == (200, b"null")
+        assert response["Content-Type"] == "application/json"
+    assert response["Idempotent-Replayed"] == "true"
+    for _time in range(2):
+        response = woot.bot.post(to(held, "toggle_typing_status"), {}, key="k2")
+        assert (response.status_code, response.content) == (200, b"")
+
+
 def test_a_bot_gives_nothing_to_itself_or_to_other_bots(
     woot: SimpleNamespace, held: Conversation, open_one: Conversation
 ) -> None:
