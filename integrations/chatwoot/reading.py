@@ -48,10 +48,14 @@ def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation
 
 
 def conversations_json(conversations: Sequence[Any], member: Member) -> list[Json]:
-    """Conversations read by `whole`."""
+    """Conversations read by `whole`. A bot is not told where bots are reached."""
     mine = teams_of(member)
     last = _last_words(conversations)
-    return [conversation_json(one, last, mine) for one in conversations]
+    found = [conversation_json(one, last, mine) for one in conversations]
+    if member.is_agent:
+        for one in found:
+            one["meta"].get("assignee", {}).pop("outgoing_url", None)
+    return found
 
 
 def shown(conversation: Conversation, member: Member) -> Json:

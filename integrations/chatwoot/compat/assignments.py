@@ -58,7 +58,10 @@ class Assignments(CompatView):
         if conversation.assignee_id != agent.member_id:
             self._check_may_give_to(agent)
         services.assign(conversation, to=agent.member, by=self.member)
-        return slim_bot(agent)
+        shown = slim_bot(agent)
+        if self.member.is_agent:
+            del shown["outgoing_url"]  # where others are reached is nothing for a bot
+        return shown
 
     def _check_may_give_to(self, agent: Agent) -> None:
         if not self.member.is_agent:

@@ -570,6 +570,29 @@ def test_an_empty_answer_is_repeated_as_it_was(woot: SimpleNamespace, held: Conv
         assert (response.status_code, response.content) == (200, b"")
 
 
+def test_a_bot_sees_no_bots_address(woot: SimpleNamespace, held: Conversation) -> None:
+    """Where other agents listen is nothing for it."""
+    with account_context(woot.house.account):
+        services.assign(held, to=make_agent(woot.house.account).member, by=None)
+    path = f"conversations/{held.number}"
+    assert "outgoing_url" in woot.owner.get(path).json()["meta"]["assignee"]
+    shown = woot.bot.get(path).json()["meta"]
+    assert shown["assignee_type"] == "AgentBot"
+    assert "outgoing_url" not in shown["assignee"]
+
+
+def test_what_a_bot_gives_to_another_tells_no_address(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    other = make_agent(woot.house.account)
+    account = Account.objects.get(pk=woot.account_id)
+    account.settings = {**account.settings, "agents_may_assign_agents": True}
+    account.save()
+    wanted = {"assignee_id": other.pk, "assignee_type": "AgentBot"}
+    body = woot.bot.post(to(held, "assignments"), wanted).json()
+    assert (body["id"], "outgoing_url" in body) == (other.pk, False)
+
+
 def test_a_bot_gives_nothing_to_itself_or_to_other_bots(
     woot: SimpleNamespace, held: Conversation, open_one: Conversation
 ) -> None:
