@@ -18,7 +18,7 @@ from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content, Kind
-from conversations.models import Attachment, Conversation, Message
+from conversations.models import Assignment, Attachment, Conversation, Message
 from conversations.services.locking import lock
 from integrations.chatwoot import reading
 from integrations.chatwoot.compat import params
@@ -36,6 +36,8 @@ MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
 PAGE, NEWER, BETWEEN = 20, 100, 1000
 FILES = 100
 PER_MINUTE = 200
+# How long after losing a conversation a bot's words are still kept as a draft.
+LATE_WORDS = timedelta(hours=24)
 TOO_MANY = "Validation failed: Too many messages"
 ONLY_API_STATUS = "Message status update is only allowed for API inboxes"
 ONLY_API = "Incoming messages are only allowed in Api inboxes"
@@ -128,20 +130,26 @@ class Messages(CompatView):
         return thread.filter(external_id=external).first() if _is_name(external) else None
 
     def _lost(self, number: str) -> Conversation:
-        """What the bot held once: its words are kept. Raises `PermissionDenied`."""
-        held = Conversation.objects.filter(assignments__member=self.member, number=int(number))
-        conversation = held.first()
-        if conversation is None:
+        """What the bot held a while ago: its words are kept. Raises `PermissionDenied`."""
+        held = Assignment.objects.filter(
+            conversation__number=int(number),
+            member=self.member,
+            ended_at__gt=timezone.now() - LATE_WORDS,
+        ).select_related("conversation")
+        last = held.first()
+        if last is None:
             raise PermissionDenied
-        return lock(conversation)
+        return lock(last.conversation)
 
     def _keep(self, conversation: Conversation, content: Content) -> ChatwootError:
-        """Too late: returned and not raised, so that the draft stays."""
-        error = NotHolderError()
+        """Too late: returned and not raised, so that the draft stays. A note is refused: as a draft it
+        would be one click away from the customer."""
+        refusal = unprocessable(NotHolderError().message)
+        if params.flag(self.params, "private") or conversation.contact.erased_at is not None:
+            raise refusal
         author = self._author()
-        if conversation.contact.erased_at is None:
-            services.keep_draft(conversation, content=content, author=author, reason="stale_epoch")
-        return unprocessable(error.message)
+        services.keep_draft(conversation, content=content, author=author, reason="stale_epoch")
+        return refusal
 
     def _check_pace(self, conversation: Conversation) -> None:
         """At most 200 in a minute, whoever says them: two bots that answer each other end here."""

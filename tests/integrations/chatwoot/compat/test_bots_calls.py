@@ -253,6 +253,35 @@ def test_a_bot_that_lost_it_by_silence_does_not_finish(
     assert not messages(woot, held, direction="outbound")
 
 
+def test_a_note_that_comes_too_late_is_refused_and_no_draft(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    """Somebody would send what was meant for colleagues to the customer."""
+    with account_context(woot.house.account):
+        services.take_over(held, by=woot.house.person)
+    note = {"content": "The customer is rude", "private": True}
+    response = woot.bot.post(to(held), note)
+    assert response.status_code == 422
+    contract.check(response.json(), {"error": str})
+    with account_context(woot.house.account):
+        AgentInbox.objects.all().delete()
+    assert woot.bot.post(to(held), note).status_code == 422
+    for direction in ("draft", "note", "outbound"):
+        assert not messages(woot, held, direction=direction)
+
+
+def test_what_a_bot_lost_long_ago_takes_no_drafts_of_it(
+    woot: SimpleNamespace, held: Conversation
+) -> None:
+    with account_context(woot.house.account):
+        AgentInbox.objects.all().delete()
+        services.take_over(held, by=woot.house.person)
+    assert woot.bot.post(to(held), {"content": "Too late"}).status_code == 422
+    with time_machine.travel(timezone.now() + timedelta(hours=25)):
+        assert woot.bot.post(to(held), {"content": "Much too late"}).status_code == 401
+    assert [m.text for m in messages(woot, held, direction="draft")] == ["Too late"]
+
+
 def test_a_person_who_answers_gets_the_conversation(
     woot: SimpleNamespace, held: Conversation
 ) -> None:
