@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -12,6 +15,9 @@ from django.db import transaction
 from conversations.models import Attachment, Conversation, Delivery, Lane
 from conversations.services import events, outbox
 from conversations.services.locking import lock
+
+# What was stored inside `kept_together`.
+_stored: ContextVar[list[str] | None] = ContextVar("stored", default=None)
 
 
 def fetch_later(attachment: Attachment, conversation: Conversation) -> None:
@@ -37,7 +43,28 @@ def fetch_later(attachment: Attachment, conversation: Conversation) -> None:
 def store(content: bytes, *, account_id: int) -> str:
     """Write a file under a random name inside the account's folder; returns its storage path."""
     name = f"{account_id}/{secrets.token_hex(2)}/{secrets.token_urlsafe(18)}"
-    return default_storage.save(name, ContentFile(content))
+    path = default_storage.save(name, ContentFile(content))
+    if (paths := _stored.get()) is not None:
+        paths.append(path)
+    return path
+
+
+@contextmanager
+def kept_together() -> Iterator[None]:
+    """Around a transaction: files that were stored inside go again when an exception leaves it.
+
+    A row that names a file is rolled back by the database; the file itself is not.
+    """
+    paths: list[str] = []
+    reset = _stored.set(paths)
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            default_storage.delete(path)
+        raise
+    finally:
+        _stored.reset(reset)
 
 
 @transaction.atomic

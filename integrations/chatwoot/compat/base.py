@@ -34,6 +34,7 @@ from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox
 from conversations.models import Contact, Conversation, Inbox
+from conversations.services import media
 from conversations.services.holding import finishing, gave_away
 from integrations.chatwoot import contacts
 from integrations.chatwoot.auth import ChatwootTokenAuthentication
@@ -180,6 +181,7 @@ class CompatView(APIView):
             kwargs.pop("account_id", None)
             self.before_transaction()
             with (
+                media.kept_together(),
                 account_context(self.account),
                 called_by(request._request, cast("ApiToken", request.auth)),
                 finishing(),

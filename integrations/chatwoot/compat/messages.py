@@ -87,12 +87,11 @@ class Messages(CompatView):
             raise unprocessable(_("Only outgoing messages can be made."))
         if params.text(self.params, "source_id"):
             raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
-        try:
-            conversation = lock(self.conversation(number))
-        except PermissionDenied:
-            conversation = self._lost(number)
-        self._check_pace(conversation)
+        conversation = self._conversation(number)
+        # Files are stored before anything is locked.
         content = content_of(self.params, account_id=self.account.pk)
+        conversation = lock(conversation)
+        self._check_pace(conversation)
         try:
             message = self._say(conversation, content)
         except NotHolderError:
@@ -129,6 +128,13 @@ class Messages(CompatView):
         external = attributes.get("in_reply_to_external_id")
         return thread.filter(external_id=external).first() if _is_name(external) else None
 
+    def _conversation(self, number: str) -> Conversation:
+        """Also one that the bot lost."""
+        try:
+            return self.conversation(number)
+        except PermissionDenied:
+            return self._lost(number)
+
     def _lost(self, number: str) -> Conversation:
         """What the bot held a while ago: its words are kept. Raises `PermissionDenied`."""
         held = Assignment.objects.filter(
@@ -139,7 +145,7 @@ class Messages(CompatView):
         last = held.first()
         if last is None:
             raise PermissionDenied
-        return lock(last.conversation)
+        return last.conversation
 
     def _keep(self, conversation: Conversation, content: Content) -> ChatwootError:
         """Too late: returned and not raised, so that the draft stays. A note is refused: as a draft it

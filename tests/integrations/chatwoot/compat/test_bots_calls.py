@@ -282,6 +282,34 @@ def test_what_a_bot_lost_long_ago_takes_no_drafts_of_it(
     assert [m.text for m in messages(woot, held, direction="draft")] == ["Too late"]
 
 
+def kept_files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_files_of_what_was_refused_are_not_kept(
+    woot: SimpleNamespace, held: Conversation, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+
+    def send(**fields: Any) -> int:
+        picture = SimpleUploadedFile("photo.png", PNG, content_type="image/png")
+        fields = {"content": "Look", "attachments[]": [picture], **fields}
+        return int(woot.bot.form(to(held), fields).status_code)
+
+    broken = SimpleUploadedFile("x.png", b"<html>", content_type="image/png")
+    picture = SimpleUploadedFile("photo.png", PNG, content_type="image/png")
+    assert send(private="true") == 422
+    assert send(**{"attachments[]": [picture, broken]}) == 422
+    assert kept_files(tmp_path) == []
+    assert send() == 200
+    assert len(kept_files(tmp_path)) == 1
+    with account_context(woot.house.account):
+        services.take_over(held, by=woot.house.person)
+    assert send() == 422
+    # Of a draft somebody may still need it.
+    assert len(kept_files(tmp_path)) == 2
+
+
 def test_a_person_who_answers_gets_the_conversation(
     woot: SimpleNamespace, held: Conversation
 ) -> None:
