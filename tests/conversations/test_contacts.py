@@ -336,10 +336,10 @@ def test_an_admin_finds_the_other_sees_both_and_says_yes(two: SimpleNamespace) -
     assert "Nobody found" in client.get(address, {"q": "zzz"}).content.decode()
     asked = client.get(address, {"with": two.mergee.public_id}).content.decode()
     assert "This cannot be undone" in asked
-    assert "is blocked" not in asked
+    assert "will be blocked" not in asked
     services.update_contact(two.mergee, by=two.owner, blocked=True)
     asked = client.get(address, {"with": two.mergee.public_id}).content.decode()
-    assert "The one that is kept is blocked" in asked
+    assert "The one that is kept will be blocked" in asked
     assert known(two.mergee).merged_into is None
     assert client.post(address, {"with": two.mergee.public_id}).status_code == 302
     assert known(two.mergee).merged_into == two.base
