@@ -48,13 +48,13 @@ def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation
 
 
 def conversations_json(conversations: Sequence[Any], member: Member) -> list[Json]:
-    """Conversations read by `whole`. A bot is not told where bots are reached."""
+    """Conversations read by `whole`. A bot is not told where other bots are reached."""
     mine = teams_of(member)
     last = _last_words(conversations)
     found = [conversation_json(one, last, mine) for one in conversations]
-    if member.is_agent:
-        for one in found:
-            one["meta"].get("assignee", {}).pop("outgoing_url", None)
+    for conversation, shown in zip(conversations, found, strict=True):
+        if member.is_agent and conversation.assignee_id != member.pk:
+            shown["meta"].get("assignee", {}).pop("outgoing_url", None)
     return found
 
 

@@ -59,7 +59,7 @@ class Assignments(CompatView):
             self._check_may_give_to(agent)
         services.assign(conversation, to=agent.member, by=self.member)
         shown = slim_bot(agent)
-        if self.member.is_agent:
+        if self.member.is_agent and agent.member_id != self.member.pk:
             del shown["outgoing_url"]  # where others are reached is nothing for a bot
         return shown
 

@@ -627,11 +627,12 @@ def test_an_empty_answer_is_repeated_as_it_was(woot: SimpleNamespace, held: Conv
         assert (response.status_code, response.content) == (200, b"")
 
 
-def test_a_bot_sees_no_bots_address(woot: SimpleNamespace, held: Conversation) -> None:
-    """Where other agents listen is nothing for it."""
+def test_a_bot_sees_no_other_bots_address(woot: SimpleNamespace, held: Conversation) -> None:
+    """Where others listen is nothing for it."""
+    path = f"conversations/{held.number}"
+    assert "outgoing_url" in woot.bot.get(path).json()["meta"]["assignee"]
     with account_context(woot.house.account):
         services.assign(held, to=make_agent(woot.house.account).member, by=None)
-    path = f"conversations/{held.number}"
     assert "outgoing_url" in woot.owner.get(path).json()["meta"]["assignee"]
     shown = woot.bot.get(path).json()["meta"]
     assert shown["assignee_type"] == "AgentBot"
