@@ -244,10 +244,13 @@ def check_may_speak(
     conversation: Conversation, by: Member | None, *, epoch: int | None = None
 ) -> bool:
     """The same for words. Whether they come late: an agent that does not hold it may say them only where
-    the room above lets it (`late_word`). Raises `NotHolderError`."""
+    the room above lets it (`late_word`). One that holds it again under another epoch has been asked again,
+    and answers that. Raises `NotHolderError`."""
     try:
         check_may_act(conversation, by, epoch=epoch)
     except NotHolderError:
+        if by is not None and conversation.assignee_id == by.pk:
+            raise
         asked = late_word.send(sender=Conversation, conversation=conversation, member=by)
         if not any(allowed for _receiver, allowed in asked):
             raise

@@ -18,6 +18,7 @@ from conversations.messages import Content
 from conversations.models import Conversation, Event, Message
 from conversations.thread import read
 from tests.accounts.test_entry import logged_in
+from tests.agents.lane import patience_of
 from tests.api import caller, code_of
 from tests.factories import make_agent, make_conversation, make_inbox
 
@@ -91,6 +92,25 @@ def test_an_open_gate_lets_words_pass_and_nothing_else(house, lost):
     assert Conversation.objects.get(pk=lost.pk).assignee == house.person
     with pytest.raises(NotHolderError):
         services.resolve(lost, by=house.agent.member)
+
+
+def test_one_that_holds_it_again_is_not_late_but_asked_anew(house):
+    open_gate(house.agent)
+    conversation = make_conversation(house.inbox, "Hello", visitor="same")
+    services.assign(conversation, to=house.agent.member, by=None)
+    services.take_over(conversation, by=house.person)
+    conversation = services.give_back(conversation, by=house.person)
+    with pytest.raises(NotHolderError):
+        services.post_message(
+            conversation, content=Content(text="Old"), author=house.agent.member, epoch=1
+        )
+    assert patience_of(conversation) is not None
+    with pytest.raises(NotHolderError):
+        apply_answer(conversation, house.agent, Answer((Say(Content(text="Old")),)), epoch=1)
+    # Under the epoch it has now it answers as always.
+    epoch = conversation.assignment_epoch
+    apply_answer(conversation, house.agent, Answer((Say(Content(text="New")),)), epoch=epoch)
+    assert Message.objects.get(direction="outbound").content == {}
 
 
 def test_it_speaks_in_its_own_inboxes_only(house, lost):
