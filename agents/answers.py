@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 # everything with words would otherwise talk to its own echo.
 TAKES_ANSWER = frozenset({"conversation.assigned", "message.created", "conversation.updated"})
 
+# What became of an answer with more than words, of an agent that may speak without having the conversation.
+WORDS_ONLY = "late: only its words were taken"
 
 _ANSWERED = "UPDATE conversations_delivery SET answered_at = now() WHERE id = ANY(%s)"
 
@@ -73,8 +75,8 @@ def settle(
 
     Called inside `account_context`, in the transaction that marks the delivery DELIVERED. `late`: the
     answer came after the time limit. Returns `ok`, `no answer`, `answered before` (one wire id has one
-    answer, DL-37), `late`, `stale_epoch`, `unreadable: …` or `refused: …`; the last two changed nothing.
-    Never raises for what an agent sent.
+    answer, DL-37), `late`, `late: only its words were taken` (`Agent.stale_gate`), `stale_epoch`,
+    `unreadable: …` or `refused: …`; the last two changed nothing. Never raises for what an agent sent.
     """
     agent = _agent_of(delivery)
     if agent is None or delivery.conversation_id is None:
@@ -170,12 +172,13 @@ def _settle(
     if late:
         return withhold(conversation, agent, answer, reason="late")
     try:
-        apply_answer(
+        said = apply_answer(
             conversation, agent, answer, epoch=delivery.epoch, client_prefix=delivery.wire_id
         )
     except NotHolderError:
         return withhold(conversation, agent, answer, reason="stale_epoch")
-    return "ok"
+    came_late = any(message.content.get("late") for message in said)
+    return WORDS_ONLY if came_late and len(answer.actions) > len(said) else "ok"
 
 
 def delivery_failed(delivery: Delivery, *, reason: str) -> None:
@@ -288,12 +291,14 @@ def apply_answer(
     get `<client_prefix>:<n>`, so that the same answer twice says everything once. Raises
     `NotHolderError` for an agent that does not hold it (any more), `MistakenActionError` and the other
     `DeskError`s for what cannot be done. Of one that may speak nevertheless only the words are taken:
-    everything else is the holder's.
+    everything else is the holder's, and an answer without words is refused.
     """
     with transaction.atomic():
         conversation = lock(conversation)
         if check_may_speak(conversation, agent.member, epoch=epoch):
-            answer = Answer(tuple(one for one in answer.actions if isinstance(one, Say)))
+            answer = Answer(_words(answer))
+            if not answer:
+                raise NotHolderError
         leaving = [action for action in answer.actions if isinstance(action, _LEAVING)]
         if len(leaving) > 1:
             raise MistakenActionError(
@@ -302,7 +307,8 @@ def apply_answer(
         said: list[Message] = []
         for action in [*(a for a in answer.actions if not isinstance(a, _LEAVING)), *leaving]:
             if isinstance(action, Say):
-                said.append(_say(conversation, agent, action, f"{client_prefix}:{len(said)}"))
+                own_id = f"{client_prefix}:{len(said)}"
+                said.append(_say(conversation, agent, action, own_id, epoch=epoch))
             else:
                 _do(conversation, agent, action)
         return said
@@ -311,7 +317,13 @@ def apply_answer(
 _LEAVING = (HandOff, Assign, Resolve)
 
 
-def _say(conversation: Conversation, agent: Agent, say: Say, own_id: str) -> Message:
+def _words(answer: Answer) -> tuple[Say, ...]:
+    return tuple(action for action in answer.actions if isinstance(action, Say))
+
+
+def _say(
+    conversation: Conversation, agent: Agent, say: Say, own_id: str, *, epoch: int | None
+) -> Message:
     reply_to = _message(conversation, say.reply_to) if say.reply_to else None
     client_id = say.client_id or ("" if own_id.startswith(":") else own_id)
     return services.post_message(
@@ -320,6 +332,7 @@ def _say(conversation: Conversation, agent: Agent, say: Say, own_id: str) -> Mes
         author=agent.member,
         reply_to=reply_to,
         client_id=client_id,
+        epoch=epoch,
     )
 
 

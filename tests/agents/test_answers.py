@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.actions import Answer, HandOff, Resolve, Say
-from agents.services import MistakenActionError, apply_answer, settle
+from agents.services import MistakenActionError, apply_answer, change_agent, settle
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content
@@ -204,6 +204,37 @@ def test_an_answer_from_an_earlier_time_as_holder_is_stale(
     services.give_back(held, by=house.person)
     assert answer(question, {"reply": "Hi"}) == "stale_epoch"
     assert drafts() == [("Hi", "stale_epoch")]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["lost", "held again"])
+def test_with_an_open_gate_the_attempt_says_what_was_taken(
+    house: SimpleNamespace, question: Delivery, held: Conversation, back: bool
+) -> None:
+    """Under an old epoch of its own it is no late word: it has been asked anew."""
+    change_agent(house.agent, by=None, stale_gate=False)
+    services.take_over(held, by=house.person)
+    if back:
+        services.give_back(held, by=house.person)
+    holder = Conversation.objects.get(pk=held.pk).assignee
+    outcome = answer(question, {"reply": "Bye", "actions": [{"type": "hand_off"}]})
+    assert Conversation.objects.get(pk=held.pk).assignee == holder
+    if back:
+        assert (outcome, outbound(), drafts()) == ("stale_epoch", [], [("Bye", "stale_epoch")])
+        return
+    assert (outcome, outbound(), drafts()) == ("late: only its words were taken", ["Bye"], [])
+    assert Message.objects.get(direction="outbound").content == {"late": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [({"reply": "Bye"}, "ok"), ({"actions": [{"type": "hand_off"}]}, "stale_epoch")],
+)
+def test_late_words_alone_are_all_taken_and_without_words_nothing_is(
+    house: SimpleNamespace, question: Delivery, held: Conversation, body: Any, outcome: str
+) -> None:
+    change_agent(house.agent, by=None, stale_gate=False)
+    services.take_over(held, by=house.person)
+    assert answer(question, body) == outcome
 
 
 def test_words_said_to_statuses_and_farewells_are_not_taken(
