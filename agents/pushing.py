@@ -322,10 +322,11 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
     """The agent lost the conversation: what waits is canceled, and it is told so.
 
     An assignment that never went out needs no farewell. One that follows the inbox hears of everything
-    whoever holds it, this included, so nothing is taken back from it while it may work.
+    whoever holds it, this included: while it may work, it is told what it was asked, and asked no more.
     """
     if agent.endpoint.follows and obstacle(agent, agent.account) is None:
-        outbox.to_notices(conversation, endpoint_id=agent.endpoint_id)
+        asked = outbox.cancel_questions(conversation, endpoint_id=agent.endpoint_id)
+        tell_anew(asked, {conversation.pk: conversation})
         return
     outbox.cancel_for_agent(conversation, endpoint_id=agent.endpoint_id, reason=outbox.NOT_ASSIGNED)
     if agent.endpoint.follows:
@@ -339,6 +340,53 @@ def push_farewell(event: Event, agent: Agent, conversation: Conversation) -> Non
     )
     if told.exists():
         push([Telling(event, agent, conversation)])
+
+
+def tell_anew(questions: Sequence[Delivery], conversations: Mapping[int, Conversation]) -> None:
+    """Tell agents that follow the inbox what they were asked and lost unheard, as it is now: as notices, each
+    once. `questions` were canceled; `conversations`, by id, are locked. Replays are left out, for their
+    first one was told."""
+    lost = [
+        one
+        for one in questions
+        if one.schedule == Delivery.Schedule.LIVE and one.message_id and one.replay_of_id is None
+    ]
+    if not lost:
+        return
+    followers = {
+        agent.endpoint_id: agent
+        for agent in followers_at({one.endpoint_id or 0 for one in lost})
+        if agent.endpoint.follows and obstacle(agent, agent.account) is None
+    }
+    events = Event.objects.in_bulk({one.event_id or "" for one in lost})
+    messages = Message.objects.in_bulk({one.message_id for one in lost})
+    prefetch_related_objects(list(messages.values()), "author", "reply_to", "attachments")
+    heard = _noticed(events, followers)
+    push(
+        [
+            Telling(
+                events[one.event_id or ""],
+                followers[one.endpoint_id or 0],
+                conversations[one.conversation_id or 0],
+                messages[one.message_id or 0],
+                again=True,
+                notice=True,
+            )
+            for one in lost
+            if one.endpoint_id in followers
+            and one.event_id in events
+            and one.message_id in messages
+            and (one.endpoint_id, one.event_id) not in heard
+        ]
+    )
+
+
+def _noticed(events: Collection[str], endpoints: Collection[int]) -> set[tuple[int | None, str]]:
+    """Which of these events have been told as notices already, by endpoint."""
+    notices = Delivery.objects.filter(
+        event_id__in=events, endpoint__in=endpoints, schedule=Delivery.Schedule.NOTICE
+    ).exclude(state=Delivery.State.CANCELED)
+    return set(notices.values_list("endpoint_id", "event_id"))
 
 
 def agents_told(conversation: Conversation) -> list[Agent]:

@@ -146,14 +146,18 @@ def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: st
     return canceled
 
 
-def to_notices(conversation: Conversation, *, endpoint_id: int) -> int:
-    """What waits on the lane of an agent that follows the inbox is told to it although it lost the
-    conversation, and nobody waits for it any more; returns how many."""
-    waiting = Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
-    return waiting.filter(
-        Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT),
-        schedule=Delivery.Schedule.LIVE,
-    ).update(schedule=Delivery.Schedule.NOTICE)
+def cancel_questions(conversation: Conversation, *, endpoint_id: int) -> list[Delivery]:
+    """Take what an agent was asked and is not yet under way off its lane, for it lost the conversation
+    (F-25); returns it, in order. Its notices stay."""
+    asked = (
+        Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
+        .filter(Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT))
+        .filter(schedule=Delivery.Schedule.LIVE)
+    )
+    # Locked, so that none is claimed meanwhile, and what is returned is what was canceled.
+    canceled = list(asked.select_for_update().order_by("sequence"))
+    cancel(Delivery.objects.filter(pk__in=[one.pk for one in canceled]), reason=NOT_ASSIGNED)
+    return canceled
 
 
 def cancel(deliveries: QuerySet[Delivery], *, reason: str) -> int:

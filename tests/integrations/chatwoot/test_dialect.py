@@ -34,7 +34,7 @@ from conversations.messages import (
 )
 from conversations.models import Conversation, Delivery, Message
 from tests import factories
-from tests.agents.lane import bodies, deliveries, patience_of
+from tests.agents.lane import bodies, deliveries, patience_of, sent_on
 from tests.factories import make_conversation, said
 from tests.integrations.chatwoot.conftest import make_bot
 from tests.integrations.chatwoot.schemas import check
@@ -71,9 +71,11 @@ def rule(house, bot):
 
 @pytest.fixture
 def talk(house, bot, news):
-    """A conversation that the bot has; what it was told of that is forgotten."""
+    """A conversation that the bot has; what it was told of that is out and forgotten."""
     conversation = make_conversation(house.inbox, "Hello, I need help", visitor="same")
     conversation = services.assign(conversation, to=bot.member, by=None)
+    for row in deliveries(bot):
+        sent_on(row)
     news()
     return conversation
 
@@ -319,18 +321,37 @@ def test_a_bot_of_no_inbox_hears_of_what_it_holds_and_of_losing_it(house):
     assert names(bodies(bot)) == [
         "conversation_status_changed",
         "conversation_updated",
-        "message_created",
         "conversation_opened",
         "conversation_status_changed",
         "conversation_updated",
+        "message_created",
     ]
 
 
 def test_what_waits_for_a_bot_that_loses_the_conversation_is_still_told(house, bot, talk):
     services.receive(house.inbox, said("And this?", visitor="same"))
     services.take_over(talk, by=house.person)
-    assert not Delivery.objects.filter(endpoint=bot.endpoint, state="canceled").exists()
-    assert {row.schedule for row in deliveries(bot)} == {NOTICE}
+    # F-25: what it was asked is taken back, and told as it is now.
+    canceled = Delivery.objects.filter(endpoint=bot.endpoint, state="canceled")
+    assert {(row.schedule, row.dead_reason) for row in canceled} == {(LIVE, "not_assigned")}
+    assert {row.schedule for row in deliveries(bot) if row.state == "pending"} == {NOTICE}
+    told = [body for body in bodies(bot) if body.get("content") == "And this?"]
+    assert [body["conversation"]["status"] for body in told] == ["open"]
+    rows = Delivery.objects.filter(endpoint=bot.endpoint)
+    assert len({row.wire_id for row in rows}) == len(rows)
+
+
+def test_what_was_told_as_a_notice_is_not_told_again_when_the_conversation_is_lost(house, bot):
+    conversation = make_conversation(house.inbox, "Hello")
+    for _time in range(2):
+        conversation = services.assign(conversation, to=bot.member, by=None)
+        conversation = services.take_over(conversation, by=house.person)
+    told = [
+        row for row in deliveries(bot) if row.event_type in ("message_created", "message.created")
+    ]
+    assert [row.schedule for row in told] == [NOTICE]
+    asked = Delivery.objects.filter(endpoint=bot.endpoint, event_type="message.created")
+    assert {row.state for row in asked} == {"canceled"}
 
 
 def test_a_paused_bot_hears_nothing(house, bot, news):
