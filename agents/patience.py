@@ -67,7 +67,8 @@ CROSS JOIN LATERAL (
     SELECT 1 FROM conversations_delivery delivery
     WHERE delivery.conversation_id = served.conversation_id
       AND delivery.endpoint_id = served.endpoint_id
-      AND event_type = 'message.created' AND state IN ('pending', 'retry_wait') LIMIT 1) waiting
+      AND event_type = 'message.created' AND schedule = 'live'
+      AND state IN ('pending', 'retry_wait') LIMIT 1) waiting
 """
 
 
@@ -96,6 +97,8 @@ def over(timer: Timer) -> None:
     """Handler of the patience timer: people get the conversation, with the reason (DL-61)."""
     conversation = lock(timer.conversation_id)
     if conversation.assignment_epoch != timer.epoch or not conversation.held_by_agent:
+        return
+    if conversation.waiting_since is None:  # the customer has been answered meanwhile
         return
     agent = Agent.objects.select_related("member", "endpoint", "fallback_team").get(
         member=conversation.assignee

@@ -56,6 +56,22 @@ def attempt(delivery: Delivery, **fields: Any) -> None:
     Attempt.objects.create(delivery=delivery, n=number, started_at=now, ended_at=now, **fields)
 
 
+def test_nobody_loses_a_customer_who_waits_no_more(
+    house: SimpleNamespace, held: Conversation
+) -> None:
+    Conversation.objects.filter(pk=held.pk).update(waiting_since=None)
+    fire(held)
+    assert Conversation.objects.get(pk=held.pk).assignee == house.agent.member
+
+
+def test_what_is_told_as_a_notice_keeps_no_customer_waiting(
+    house: SimpleNamespace, held: Conversation
+) -> None:
+    assert patience.has_unheard(held, house.agent)
+    Delivery.objects.filter(endpoint=house.agent.endpoint).update(schedule="notice")
+    assert not patience.has_unheard(held, house.agent)
+
+
 def test_each_message_starts_a_wait_unless_one_runs(
     house: SimpleNamespace, held: Conversation
 ) -> None:
