@@ -28,6 +28,7 @@ from agents.answers import (
     switch_off,
 )
 from agents.models import Agent, AgentInbox
+from agents.pushing import tell_anew
 from conversations.errors import FieldError
 from conversations.models import Endpoint, Inbox
 from conversations.services import endpoints
@@ -53,6 +54,7 @@ __all__ = [
     "settle",
     "settle_many",
     "switch_off",
+    "tell_anew",
     "undo_delete",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from agents import services as agents
 from agents.dialects import Dialect
 from conversations.models import Delivery
 from conversations.services import outbox
-from conversations.services.locking import lock_bare
+from conversations.services.locking import lock_bare, lock_many
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import breaker, recording
 from integrations.courier.lanes import Push, is_enabled
@@ -158,6 +158,7 @@ def _fail_many(account_id: int, pushed: Sequence[Pushed]) -> dict[int, None]:
                 for place, due in waiting.items()
             ]
         )
+        _tell_anew([pushed[place].one.delivery for place in waiting], lost)
     return dict.fromkeys(waiting)
 
 
@@ -168,6 +169,7 @@ def changed_hands(account_id: int, pushes: Sequence[Push]) -> list[Result | None
     """
     with account_context(account_id):
         lost = _lost([one.delivery for one in pushes])
+        _tell_anew([one.delivery for one in pushes], lost)
     canceled = Outcome(NOT_ASSIGNED)
     return [
         Result(one.job, State.CANCELED, canceled, reason=NOT_ASSIGNED)
@@ -238,7 +240,9 @@ def _fail(pushed: Pushed) -> None:
             _clear_way(one.delivery, customer)
             due = None
         if due is not None:
-            recording.finish(_again(pushed, due, lost=bool(_lost([one.delivery]))))
+            lost = _lost([one.delivery])
+            if recording.finish(_again(pushed, due, lost=bool(lost))):
+                _tell_anew([one.delivery], lost)
             return
         reason = _reason(exchange)
         outcome = outcome_of(exchange.outcome, exchange, headers)
@@ -298,6 +302,14 @@ def _lost(deliveries: Sequence[Delivery]) -> set[int]:
     return {
         one.pk for one in deliveries if one.pk in held and epochs.get(held[one.pk]) != one.epoch
     }
+
+
+def _tell_anew(deliveries: Sequence[Delivery], lost: Collection[int]) -> None:
+    """What an agent was asked and lost unheard is told to it, where it follows the inbox (F-25); once,
+    also where this ends before its question does."""
+    questions = [one for one in deliveries if one.pk in lost]
+    if questions:
+        agents.tell_anew(questions, lock_many({one.conversation_id or 0 for one in questions}))
 
 
 def _next(one: Push, exchange: Exchange, now: datetime) -> datetime | None:

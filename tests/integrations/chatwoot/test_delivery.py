@@ -171,6 +171,32 @@ def test_what_a_bot_answers_to_a_webhook_means_nothing(body):
     assert holder(conversation) == house.agent.member
 
 
+def test_f_25_what_a_bot_failed_at_while_it_lost_the_conversation_is_told_once_more_as_it_is_now():
+    def answer(request):
+        fails = is_ask(request) and request.json["content"] == "And?"
+        return Reply(500, after=0.5) if fails else Reply()
+
+    def said_and():
+        return [one for one in told(bot, "message_created") if one.json["content"] == "And?"]
+
+    with Server(answer) as bot:
+        house, _secret = make_bot_house(bot.url)
+        with courier():
+            conversation = house.talk()
+            wait_for(all_ended)
+            with house.inside():
+                services.receive(house.inbox, said("And?", visitor="ana"))
+            wait_for(said_and)
+            with house.inside():
+                services.unassign(conversation, by=None)
+            wait_for(all_ended)
+    asked = Delivery.all_accounts.filter(event_type="message.created").latest("id")
+    assert (asked.state, asked.dead_reason) == (State.CANCELED, "not_assigned")
+    first, again = said_and()
+    assert first.headers["webhook-id"] == asked.wire_id != again.headers["webhook-id"]
+    assert again.json["conversation"]["status"] == "open"
+
+
 # --- What a bot may do wrong ---------------------------------------------------------------------
 
 
