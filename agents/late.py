@@ -11,6 +11,7 @@ from typing import Any
 
 from accounts.models import Member
 from agents.models import Agent, AgentInbox
+from agents.pushing import obstacle
 from conversations.models import Assignment, Conversation
 
 
@@ -20,10 +21,10 @@ def may_speak(*, conversation: Conversation, member: Member, **_signal: Any) -> 
     One that is attached to no inbox in particular serves them all, and so speaks late where it has had the
     conversation before.
     """
-    agent = Agent.objects.select_related("account").filter(member=member).first()
-    if agent is None or agent.stale_gate or agent.state != Agent.State.ACTIVE:
+    agent = Agent.objects.select_related("account", "endpoint").filter(member=member).first()
+    if agent is None or agent.stale_gate or obstacle(agent, agent.account) is not None:
         return False
-    if agent.account.agents_paused or conversation.contact.erased_at is not None:
+    if conversation.contact.erased_at is not None:
         return False
     inboxes = set(AgentInbox.objects.filter(agent=agent).values_list("inbox_id", flat=True))
     if inboxes:

@@ -15,7 +15,7 @@ from agents.services import apply_answer
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content
-from conversations.models import Conversation, Event, Message
+from conversations.models import Conversation, Endpoint, Event, Message
 from conversations.thread import read
 from tests.accounts.test_entry import logged_in
 from tests.agents.lane import patience_of
@@ -131,6 +131,13 @@ def test_one_of_every_inbox_speaks_where_it_has_been(house):
 def test_a_paused_one_is_silent(house, lost):
     open_gate(house.agent)
     agents.pause_agent(house.agent, by=house.owner)
+    with pytest.raises(NotHolderError):
+        speak(lost, house.agent)
+
+
+def test_one_whose_address_is_switched_off_is_silent(house, lost):
+    open_gate(house.agent)
+    Endpoint.objects.filter(pk=house.agent.endpoint_id).update(state=Endpoint.State.DISABLED)
     with pytest.raises(NotHolderError):
         speak(lost, house.agent)
 
