@@ -292,7 +292,10 @@ def push_assignments(handovers: Sequence[Handover]) -> None:
     if not handovers:
         return
     threads = _threads(handovers)
-    unanswered = {pk: _unanswered(thread) for pk, thread in threads.items()}
+    unanswered = {
+        one.conversation.pk: _unanswered(threads[one.conversation.pk], one.agent)
+        for one in handovers
+    }
     events = _events_of(unanswered)
     tellings: list[Telling] = []
     for event, agent, conversation, _held_back in handovers:
@@ -404,18 +407,20 @@ def _begin_waiting(served: Sequence[patience.Served]) -> None:
     acknowledge_many([conversation for conversation, _agent in served], typing=True)
 
 
-def _answers(message: Message) -> bool:
-    """Somebody who had it said it, at the desk or on the phone itself; automatic texts answer nobody."""
-    return message.direction == Message.Direction.OUTBOUND and (
-        (message.author_id is not None and not message.content.get("late"))
-        or bool(message.content.get("device"))
-    )
+def _answers(message: Message, agent: Agent) -> bool:
+    """Somebody who had it said it, at the desk or on the phone itself, or `agent`, which gets it, has said it
+    already without having it; automatic texts answer nobody."""
+    if message.direction != Message.Direction.OUTBOUND:
+        return False
+    if message.author_id is None:
+        return bool(message.content.get("device"))
+    return not message.content.get("late") or message.author_id == agent.member_id
 
 
-def _unanswered(thread: Sequence[Message]) -> list[Message]:
-    """What the customer has said since somebody last answered; the newest of it."""
+def _unanswered(thread: Sequence[Message], agent: Agent) -> list[Message]:
+    """What the customer has said since somebody last answered, for `agent`; the newest of it."""
     answered = len(thread)
-    while answered and not _answers(thread[answered - 1]):
+    while answered and not _answers(thread[answered - 1], agent):
         answered -= 1
     return [message for message in thread[answered:] if wants_answer(message)][-FOLLOWING:]
 

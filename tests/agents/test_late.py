@@ -18,7 +18,7 @@ from conversations.messages import Content
 from conversations.models import Conversation, Endpoint, Event, Message
 from conversations.thread import read
 from tests.accounts.test_entry import logged_in
-from tests.agents.lane import patience_of
+from tests.agents.lane import patience_of, types
 from tests.api import caller, code_of
 from tests.factories import make_agent, make_conversation, make_inbox
 
@@ -72,7 +72,7 @@ def test_the_page_of_the_conversation_says_so(house, lost):
     speak(lost, house.agent)
     services.add_note(lost, text="by the way", author=house.agent.member)
     page = logged_in(house.person).get(reverse("conversation", args=[lost.public_id]))
-    assert page.content.decode().count("Said after it had lost the conversation") == 2
+    assert page.content.decode().count("Said without having the conversation") == 2
 
 
 def test_what_it_says_while_it_has_the_conversation_is_not_late(house):
@@ -92,6 +92,17 @@ def test_an_open_gate_lets_words_pass_and_nothing_else(house, lost):
     assert Conversation.objects.get(pk=lost.pk).assignee == house.person
     with pytest.raises(NotHolderError):
         services.resolve(lost, by=house.agent.member)
+
+
+def test_what_it_has_answered_late_it_is_not_asked_when_it_gets_the_conversation(house, lost):
+    open_gate(house.agent)
+    speak(lost, house.agent)
+    services.give_back(lost, by=house.person)
+    assert types(house.agent)[-1] == "conversation.assigned"
+    # Nobody else has answered.
+    other = make_agent(house.account)
+    services.assign(lost, to=other.member, by=None)
+    assert types(other) == ["conversation.assigned", "message.created"]
 
 
 def test_one_that_holds_it_again_is_not_late_but_asked_anew(house):
