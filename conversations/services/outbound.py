@@ -125,7 +125,7 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
 
 @transaction.atomic
 def add_note(conversation: Conversation, *, text: str, author: Member | None) -> Message:
-    """A private note: people read it, customers and other agents never do."""
+    """A private note: people read it, and agents that follow the inbox; customers and other agents never do."""
     conversation = lock(conversation)
     late = check_may_speak(conversation, author)
     message = _store(
