@@ -1,4 +1,4 @@
-"""The one door upwards.
+"""The doors upwards: this room tells and asks the rooms above by these signals only.
 
 `event_recorded` is sent inside the writing transaction, so that event, decision and delivery rows
 commit together or not at all (DL-02). Its argument `recorded` holds everything that was recorded
