@@ -34,6 +34,7 @@ from conversations import services
 from conversations.messages import DeliveryStatus
 from conversations.models import Conversation, ConversationLabel, Event, Label, Message
 from conversations.services import Reason
+from conversations.services.erasing import EVENT as ERASED
 from conversations.services.lines import add_line
 from conversations.services.locking import lock
 from conversations.signals import Recorded
@@ -194,6 +195,10 @@ def tell_followers(recorded: Sequence[Recorded], endpoints: Collection[int]) -> 
 
 def _hears(agent: Agent, inboxes: Collection[int], one: Recorded) -> bool:
     event, conversation, message = one
+    if (
+        event.type == ERASED
+    ):  # `tell` lets all know that have heard of it, however long they are down
+        return False
     holds = conversation.assignee_id == agent.member_id
     if holds and event.type == "message.created" and wants_answer(message):
         return False

@@ -1,0 +1,23 @@
+"""What agents are told that follow their inboxes, whatever their dialect."""
+
+from __future__ import annotations
+
+from agents.models import AgentInbox
+from conversations import services
+from conversations.models import Delivery, Endpoint, Event
+from tests.agents.lane import deliveries, sent_on
+from tests.factories import make_conversation
+
+
+def test_one_that_follows_is_told_once_and_lastingly_that_a_customer_was_erased(house):
+    Endpoint.objects.filter(pk=house.agent.endpoint_id).update(follows=True)
+    AgentInbox.objects.create(agent=house.agent, inbox=house.inbox)
+    conversation = make_conversation(house.inbox, "Hello")
+    for row in deliveries(house.agent):
+        sent_on(row)
+    services.erase_contact(conversation.contact, by=house.owner)
+    rows = Delivery.objects.filter(
+        endpoint=house.agent.endpoint,
+        event_id__in=Event.objects.filter(type="contact.erased").values("id"),
+    )
+    assert [row.schedule for row in rows] == ["durable"]
