@@ -136,14 +136,12 @@ def cancel_for_agent(conversation: Conversation, *, endpoint_id: int, reason: st
 
     What tells the agent that it lost the conversation stays.
     """
-    canceled = (
+    waiting = (
         Delivery.objects.filter(conversation=conversation, endpoint_id=endpoint_id)
         .exclude(event_type__in=FAREWELLS)
         .filter(Q(state=Delivery.State.PENDING) | Q(state=Delivery.State.RETRY_WAIT))
-        .update(state=Delivery.State.CANCELED, dead_reason=reason, finished_at=timezone.now())
     )
-    count_ended(canceled, Lane.Kind.AGENT, Delivery.Schedule.LIVE)
-    return canceled
+    return cancel(waiting, reason=reason)
 
 
 def cancel_questions(conversation: Conversation, *, endpoint_id: int) -> list[Delivery]:
