@@ -8,7 +8,7 @@ HTTP client handed in, so that nothing here ever opens a socket of its own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -171,9 +171,11 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Whom to send to: every identifier we know of this contact in this inbox."""
+    """Whom to send to: every identifier we know of this contact in this inbox, oldest first, and the
+    channel's id of the newest thing they said, for channels that answer into a thread."""
 
     identifiers: tuple[Identifier, ...]
+    last_external_id: str = ""
 
     def get(self, kind: str) -> str:
         return next((i.value for i in self.identifiers if i.kind == kind), "")
@@ -206,6 +208,15 @@ class CheckStep:
     ok: bool
     title: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the platform gave us while we connected or left, to be kept with the inbox: `credentials`
+    are sealed, `config` is not. An empty credential is forgotten. Never shown, and in no log."""
+
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +305,11 @@ class Channel:
     synthetic: ClassVar[bool] = False
     # None: the platform proves itself, and its webhooks are never refused for their number.
     guests: ClassVar[Guests | None] = None
+    # What a webhook that could not be stored is answered: with what makes the platform come again (DL-12).
+    not_stored_status: ClassVar[int] = 503
+    # Whether connecting puts something into the platform that is taken back while the inbox is off:
+    # switching off calls `leave`, switching on runs the connection test again.
+    leaves: ClassVar[bool] = False
 
     def challenge(self, request: HookRequest, inbox: InboxConfig) -> HookAnswer:
         """Answer the platform's GET probe."""
@@ -343,9 +359,16 @@ class Channel:
 
     def check(
         self, inbox: InboxConfig, http: HttpClient, *, hook_url: str
-    ) -> AsyncIterator[CheckStep]:
-        """Test the connection step by step, stopping at the first step that fails."""
+    ) -> AsyncIterator[CheckStep | Learnt]:
+        """Test the connection step by step, stopping at the first step that fails.
+
+        What it learns is kept before the next step begins.
+        """
         raise NotImplementedError
+
+    async def leave(self, inbox: InboxConfig, http: HttpClient) -> Learnt:
+        """Take back at the platform what `check` put there; what to keep of it. Raises `SendError`."""
+        return Learnt()
 
 
 _channels: dict[str, Channel] = {}

@@ -254,9 +254,28 @@ class IdentifierChange:
 
 @dataclass(frozen=True, slots=True)
 class DeviceEcho:
-    """A human answered from the phone itself; recorded as outbound, no agent is triggered."""
+    """A human answered from the phone itself; recorded as outbound, no agent is triggered.
+
+    `takes_over`: they have the conversation from now on, so an agent that holds it gives it up.
+    """
 
     message: InboundMessage
+    takes_over: bool = False
+
+
+class Stage(StrEnum):
+    """Where a conversation is on a platform that has people of its own."""
+
+    WITH_PEOPLE = "with_people"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """People of the platform itself have taken a conversation, or are done with it."""
+
+    identifiers: tuple[Identifier, ...]
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +285,7 @@ class Ignored:
     reason: str
 
 
-Reading = InboundMessage | StatusUpdate | IdentifierChange | DeviceEcho | Ignored
+Reading = InboundMessage | StatusUpdate | IdentifierChange | DeviceEcho | StageChange | Ignored
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from conversations.messages import (
     InboundMessage,
     Kind,
     Reading,
+    Stage,
+    StageChange,
     StatusUpdate,
 )
 from conversations.models import (
@@ -35,7 +37,7 @@ from conversations.services import activity, events
 from conversations.services.addresses import add_identifiers, addresses_of, find_address
 from conversations.services.answering import as_choice, note_answers, quoted, still_open
 from conversations.services.events import Fact
-from conversations.services.holding import wake
+from conversations.services.holding import hand_off, resolve, wake
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
@@ -77,7 +79,9 @@ def _apply(inbox: Inbox, reading: Reading) -> str:
         case IdentifierChange():
             return _change_identifiers(inbox, reading)
         case DeviceEcho():
-            return _receive_echo(inbox, reading.message)
+            return _receive_echo(inbox, reading)
+        case StageChange():
+            return _receive_stage(inbox, reading)
         case Ignored():
             return f"ignored: {reading.reason}"
 
@@ -186,8 +190,9 @@ def _open_window(address: Address, message: Message) -> None:
     address.last_inbound_external_id = message.external_id
 
 
-def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
+def _receive_echo(inbox: Inbox, echo: DeviceEcho) -> str:
     """A person answered from the device: it is in the thread, and no agent is asked."""
+    said = echo.message
     [address] = addresses_of(inbox, [(said.identifiers, said.contact_name)])
     conversation = conversation_at(address)
     [message] = _store_many([(conversation, said)], Direction.OUTBOUND)
@@ -198,7 +203,30 @@ def _receive_echo(inbox: Inbox, said: InboundMessage) -> str:
     conversation.save(update_fields=["waiting_since", "updated_at"])
     timers.clear(Timer.Kind.PATIENCE, conversation)
     events.record(conversation, "message.created", message=message, device=True)
+    if echo.takes_over:
+        _give_to_people(conversation)
     return f"echo {message.public_id}"
+
+
+def _receive_stage(inbox: Inbox, change: StageChange) -> str:
+    """People on the platform itself took the conversation, or ended it."""
+    address = find_address(inbox, change.identifiers)
+    found = Conversation.objects.filter(address=address).first() if address else None
+    if found is None:
+        return "ignored: unknown contact"
+    conversation = lock(found)
+    if change.stage is Stage.RESOLVED:
+        resolve(conversation, by=None, detail=str(inbox.channel.name))
+    else:
+        _give_to_people(conversation)
+    return f"{change.stage} {conversation.public_id}"
+
+
+def _give_to_people(conversation: Conversation) -> None:
+    """Whoever of ours may have it from now on, no agent answers in it."""
+    holder = conversation.assignee
+    if holder is not None and holder.is_agent:
+        hand_off(conversation, by=None, detail=str(conversation.inbox.channel.name))
 
 
 def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:

@@ -231,12 +231,15 @@ def _heads(claims: Sequence[Claim]) -> dict[int, Delivery]:
 def _people(conversations: Sequence[int]) -> dict[int, tuple[Recipient, datetime | None]]:
     """Whom each conversation is with, and when they last wrote."""
     names: dict[int, list[Identifier]] = {}
-    heard: dict[int, datetime | None] = {}
-    for pk, at, kind, value in _names(conversations):
-        heard[pk] = at
+    heard: dict[int, tuple[datetime | None, str]] = {}
+    for pk, at, external_id, kind, value in _names(conversations):
+        heard[pk] = (at, external_id)
         if kind is not None:
             names.setdefault(pk, []).append(Identifier(kind, value))
-    return {pk: (Recipient(tuple(names.get(pk, ()))), at) for pk, at in heard.items()}
+    return {
+        pk: (Recipient(tuple(names.get(pk, ())), external_id), at)
+        for pk, (at, external_id) in heard.items()
+    }
 
 
 @prepared(KEYS)
@@ -247,11 +250,12 @@ def _messages(pks: Collection[int]) -> QuerySet[Message]:
 @prepared(KEYS)
 def _names(
     conversations: Collection[int],
-) -> QuerySet[Conversation, tuple[int, datetime | None, str | None, str]]:
+) -> QuerySet[Conversation, tuple[int, datetime | None, str, str | None, str]]:
     rows = Conversation.objects.filter(pk__among=conversations)
     return rows.order_by("address__identifiers__id").values_list(
         "pk",
         "address__last_inbound_at",
+        "address__last_inbound_external_id",
         "address__identifiers__kind",
         "address__identifiers__value",
     )
@@ -419,12 +423,13 @@ def _parts(message: Message) -> tuple[OutboundMessage, ...] | SendError:
 
 
 def _recipient(delivery: Delivery) -> Recipient:
-    names = (
+    names = list(
         AddressIdentifier.objects.filter(address__conversations=delivery.conversation_id or 0)
         .order_by("id")
-        .values_list("kind", "value")
+        .values_list("kind", "value", "address__last_inbound_external_id")
     )
-    return Recipient(tuple(Identifier(kind, value) for kind, value in names))
+    last = names[-1][2] if names else ""
+    return Recipient(tuple(Identifier(kind, value) for kind, value, _last in names), last)
 
 
 def _deadline(delivery: Delivery, inbox: Inbox) -> datetime | None:
