@@ -49,7 +49,7 @@ TOO_SLOW = HookAnswer(408, b"body too slow")
 COMPRESSED = HookAnswer(415, b"compressed bodies are not accepted")
 TOO_MANY = HookAnswer(429, b"too many requests")
 TRY_LATER = HookAnswer(503, b"try again")
-RETRY_AFTER = {429: 60, 503: 5}
+RETRY_AFTER = {429: 60, 500: 5, 503: 5}
 # How refused requests are counted, by the status that they are answered with.
 REFUSALS = {
     401: "bad_signature",
@@ -94,7 +94,7 @@ class Door:
             if answer.status in (401, 403, 404) and self.refusals.too_many(caller(scope)):
                 answer = TOO_MANY
         except StoreError:
-            answer = TRY_LATER
+            answer = try_later(scope["path"])
         await write(send, answer, with_body=scope["method"] != "HEAD", wait=wait)
 
     async def answer(self, scope: Scope, receive: Receive) -> HookAnswer:
@@ -258,6 +258,16 @@ def route_channel(route: Route) -> channels.Channel:
         return channels.get(route.inbox.platform)
     except KeyError as error:
         raise RefusedError(UNKNOWN) from error
+
+
+def try_later(path: str) -> HookAnswer:
+    """What brings the platform of this address back; 503 where that is not known (DL-12)."""
+    _hooks, _slash, rest = path.strip("/").partition("/")
+    try:
+        channel = channels.get(rest.partition("/")[0])
+    except KeyError:
+        return TRY_LATER
+    return HookAnswer(channel.not_stored_status, TRY_LATER.body)
 
 
 def split(channel: channels.Channel, body: bytes, route: Route) -> list[HookItem]:

@@ -110,7 +110,26 @@ def switch(inbox: Inbox, *, on: bool, by: Member) -> Inbox:
         inbox.state = state
         inbox.save(update_fields=["state"])
         audit("inbox.enabled" if on else "inbox.disabled", by=by, target=inbox)
+        if inbox.channel.leaves and on:
+            start_check(inbox, by=by)
+        elif inbox.channel.leaves:
+            _leave(inbox)
     return inbox
+
+
+def _leave(inbox: Inbox) -> None:
+    from integrations.tasks import leave_platform
+
+    job = (inbox.account_id, inbox.pk)
+    transaction.on_commit(lambda: leave_platform.delay(*job))
+
+
+def keep_learnt(inbox: Inbox, learnt: channels.Learnt) -> None:
+    """Keep what the platform gave us with a locked inbox."""
+    credentials = {**inbox.credentials, **learnt.credentials}
+    inbox.credentials = {name: value for name, value in credentials.items() if value}
+    inbox.config = {**inbox.config, **learnt.config}
+    inbox.save(update_fields=["credentials_sealed", "config"])
 
 
 @transaction.atomic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -12,10 +13,12 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from accounts.tenancy import account_context
-from conversations.channels import CheckStep
+from conversations.channels import CheckStep, Learnt, SendError
 from conversations.models import Inbox
 from integrations import retention, routes, services
 from integrations.http import GuardedClient
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -31,6 +34,9 @@ def check_inbox(account_id: int, inbox_id: int, run: str, language: str) -> str:
     with translation.override(language):
         try:
             for step in _steps(inbox, hook_url):
+                if isinstance(step, Learnt):
+                    _keep(account_id, inbox_id, step)
+                    continue
                 steps.append(asdict(step))
                 _write(account_id, inbox_id, run, steps, "running")
         except Exception:
@@ -43,12 +49,36 @@ def check_inbox(account_id: int, inbox_id: int, run: str, language: str) -> str:
 
 
 @shared_task
+def leave_platform(account_id: int, inbox_id: int) -> str:
+    """Take back what connecting put into the platform, as long as the inbox is off.
+
+    A platform that cannot be reached then is written to the log: the inbox is off either way.
+    """
+    with account_context(account_id):
+        inbox = Inbox.objects.get(pk=inbox_id)
+    if inbox.state != Inbox.State.DISABLED:
+        return "on again"
+    try:
+        learnt = asyncio.run(_leave(inbox))
+    except SendError as error:
+        logger.warning("platform not left inbox=%d class=%s", inbox_id, error.error_class)
+        return str(error.error_class)
+    _keep(account_id, inbox_id, learnt)
+    return "left"
+
+
+@shared_task
 def prune() -> dict[str, int]:
     """Forget what is old; beat starts it once a day."""
     return retention.prune()
 
 
-def _steps(inbox: Inbox, hook_url: str) -> Iterator[CheckStep]:
+async def _leave(inbox: Inbox) -> Learnt:
+    async with GuardedClient() as http:
+        return await inbox.channel.leave(inbox.as_config(), http)
+
+
+def _steps(inbox: Inbox, hook_url: str) -> Iterator[CheckStep | Learnt]:
     """The channel's asynchronous steps, one by one, on a loop of their own."""
     with asyncio.Runner() as runner:
         http = GuardedClient()
@@ -60,8 +90,14 @@ def _steps(inbox: Inbox, hook_url: str) -> Iterator[CheckStep]:
             runner.run(http.close())
 
 
-async def _next(steps: AsyncIterator[CheckStep]) -> CheckStep | None:
+async def _next(steps: AsyncIterator[CheckStep | Learnt]) -> CheckStep | Learnt | None:
     return await anext(steps, None)
+
+
+def _keep(account_id: int, inbox_id: int, learnt: Learnt) -> None:
+    with account_context(account_id):
+        inbox = Inbox.objects.select_for_update().get(pk=inbox_id)
+        services.keep_learnt(inbox, learnt)
 
 
 def _write(
