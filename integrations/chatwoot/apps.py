@@ -7,8 +7,10 @@ class ChatwootConfig(AppConfig):
     verbose_name = "Chatwoot"
 
     def ready(self) -> None:
+        from integrations.chatwoot.channel.channel import ChatwootChannel
         from integrations.chatwoot.dialect import ChatwootDialect
         from integrations.registry import Platform, register
 
         dialect = ChatwootDialect()
-        register(Platform(dialect.slug, dialect.name, dialect=dialect, connectable=False))
+        channel = ChatwootChannel()
+        register(Platform(dialect.slug, dialect.name, channel=channel, dialect=dialect))

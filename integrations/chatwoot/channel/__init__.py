@@ -1,0 +1,1 @@
+"""Role one: a Chatwoot account of the tenant as a channel. See docs/platforms/chatwoot-channel.md."""

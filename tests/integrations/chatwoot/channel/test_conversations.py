@@ -1,0 +1,218 @@
+"""What events do to our conversations, and the whole way round with our own API as the Chatwoot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from accounts.tenancy import account_context
+from conversations import services
+from conversations.messages import Choice, Content, Kind
+from conversations.models import Conversation, Inbox, Message
+from integrations import routes, tasks
+from integrations import services as inboxes
+from integrations.chatwoot.channel.channel import ChatwootChannel
+from integrations.door import Door
+from integrations.models import Receipt
+from tests import factories
+from tests.api import token_of
+from tests.integrations.chatwoot.channel.samples import INBOX, sample, signed
+from tests.integrations.couriers import courier, wait_for
+from tests.integrations.test_door import at_door, call
+from tests.serving import serve
+
+channel = ChatwootChannel()
+
+
+def hear(inbox: Inbox, name: str, **changes: Any) -> str:
+    event = {**sample(name).event, **changes}
+    return services.receive(inbox, channel.read(json.dumps(event).encode(), INBOX))
+
+
+def the_conversation(inbox: Inbox) -> Conversation:
+    return Conversation.objects.select_related("assignee").get(inbox=inbox)
+
+
+@pytest.fixture
+def inbox(house: SimpleNamespace) -> Inbox:
+    return factories.make_inbox(house.account, "chatwoot")
+
+
+@pytest.fixture
+def held(house: SimpleNamespace, inbox: Inbox) -> Conversation:
+    """A conversation that the AI agent has."""
+    hear(inbox, "text", id=100)
+    return services.assign(the_conversation(inbox), to=house.agent.member, by=None)
+
+
+def test_when_a_person_answers_in_chatwoot_the_agent_falls_silent(
+    held: Conversation, inbox: Inbox
+) -> None:
+    hear(inbox, "person_answered", id=124)
+    conversation = the_conversation(inbox)
+    assert conversation.assignee is None
+    assert conversation.status == "open"
+    said = Message.objects.get(conversation=conversation, external_id="789/124")
+    assert (said.direction, said.text) == ("outbound", "Da, livrăm.")
+    line = Message.objects.filter(conversation=conversation, direction="system").latest("pk")
+    assert "Chatwoot" in line.text
+
+
+def test_when_people_open_it_there_the_agent_falls_silent(held: Conversation, inbox: Inbox) -> None:
+    hear(inbox, "opened")
+    assert the_conversation(inbox).assignee is None
+
+
+def test_a_conversation_that_a_person_of_ours_has_stays_with_them(
+    house: SimpleNamespace, held: Conversation, inbox: Inbox
+) -> None:
+    services.assign(held, to=house.person, by=None)
+    hear(inbox, "opened")
+    hear(inbox, "person_answered", id=124)
+    assert the_conversation(inbox).assignee == house.person
+
+
+def test_what_is_resolved_there_is_resolved_here_and_wakes_with_the_next_word(
+    held: Conversation, inbox: Inbox
+) -> None:
+    assert hear(inbox, "resolved").startswith("resolved")
+    assert the_conversation(inbox).status == "resolved"
+    hear(inbox, "resolved")
+    hear(inbox, "text", id=125)
+    assert the_conversation(inbox).status == "open"
+
+
+def test_an_end_of_what_we_never_heard_of_changes_nothing(inbox: Inbox) -> None:
+    assert hear(inbox, "resolved") == "ignored: unknown contact"
+    assert not Conversation.objects.filter(inbox=inbox).exists()
+
+
+def test_an_answer_on_the_website_stands_on_the_message_that_asked(
+    house: SimpleNamespace, held: Conversation, inbox: Inbox
+) -> None:
+    buttons = (Choice("billing", "Billing"), Choice("delivery", "Delivery"))
+    content = Content(kind=Kind.BUTTONS, text="What is it about?", buttons=buttons)
+    asked = services.post_message(held, author=house.agent.member, content=content)
+    Message.objects.filter(pk=asked.pk).update(external_id="789/123")
+    hear(inbox, "choice")
+    said = Message.objects.filter(conversation=held, direction="inbound").latest("pk")
+    assert (said.kind, said.text, said.reply_to) == ("button_reply", "Billing", asked)
+    asked.refresh_from_db()
+    assert asked.content["submitted"]
+
+
+def test_two_contacts_that_are_merged_there_stay_one_person_here(inbox: Inbox) -> None:
+    hear(inbox, "text")
+    event = sample("text").event
+    event["conversation"]["meta"]["sender"] |= {"id": 900, "phone_number": None}
+    hear(inbox, "text", id=126, conversation=event["conversation"])
+    conversation = the_conversation(inbox)
+    assert Message.objects.filter(conversation=conversation, direction="inbound").count() == 2
+
+
+# --- Through the door -----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_dl_12_what_cannot_be_stored_is_answered_500_because_chatwoot_repeats_only_that() -> None:
+    account = factories.make_account()
+    with account_context(account):
+        inbox = inboxes.connect_inbox(platform="chatwoot", name="Chatwoot")
+        inbox.config = {**INBOX.config}
+        inbox.credentials = {**inbox.credentials, **INBOX.credentials}
+        inbox.save()
+    path = f"/hooks/chatwoot/{routes.route_token(inbox)}"
+    request = signed(sample("text").body)
+
+    async def knock(door: Door) -> Any:
+        return await call(door, path, request.body, headers=dict(request.headers))
+
+    assert at_door(knock)[0] == 200
+    with account_context(account):
+        assert Receipt.objects.get().dedupe_key == "m:789/123"
+    assert at_door(knock)[0] == 200
+    with account_context(account):
+        assert Receipt.objects.count() == 1
+    database = connections.settings["default"]
+    name = database["NAME"]
+    database["NAME"] = "gone"
+    try:
+        assert at_door(knock)[0] == 500
+    finally:
+        database["NAME"] = name
+
+
+# --- The whole way round --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(
+    tmp_path: Path, settings: Any
+) -> None:
+    """Our own Chatwoot API, in another account, is their server."""
+    settings.ALLOW_HTTP_TARGETS, settings.OUTBOUND_ALLOW = True, ["127.0.0.0/8"]
+    theirs, ours = factories.make_house(), factories.make_house()
+    reached = {"OUTBOUND_ALLOW": "127.0.0.0/8", "ALLOW_HTTP_TARGETS": "1"}
+    with serve(tmp_path, port=0, **reached) as served, courier():
+        settings.PUBLIC_URL = served.url
+        values = {
+            "base_url": served.url,
+            "account_number": str(theirs.account.pk),
+            "user_token": token_of(theirs.owner),
+            "inboxes": str(theirs.inbox.pk),
+        }
+        with account_context(ours.account):
+            inbox = inboxes.connect_inbox(platform="chatwoot", name="Theirs", values=values)
+            inboxes.start_check(inbox, by=ours.owner)
+            run = inbox.health["check"]["run"]
+        checked = tasks.check_inbox(ours.account.pk, inbox.pk, run, "en-gb")
+        with account_context(ours.account):
+            assert checked == "ok", Inbox.objects.get(pk=inbox.pk).health["check"]
+
+        with account_context(theirs.account):
+            services.receive(theirs.inbox, factories.said("Do you deliver?", visitor="ana"))
+
+        def heard() -> Conversation | None:
+            with account_context(ours.account):
+                return Conversation.objects.filter(inbox=inbox).first()
+
+        conversation = wait_for(heard)
+        with account_context(ours.account):
+            message = Message.objects.get(conversation=conversation, direction="inbound")
+            assert message.text == "Do you deliver?"
+            answer = Content(text="Yes, everywhere")
+            services.post_message(conversation, author=ours.person, content=answer)
+
+        def told() -> Message | None:
+            with account_context(theirs.account):
+                return (
+                    Message.objects.filter(direction="outbound", text="Yes, everywhere")
+                    .select_related("author")
+                    .first()
+                )
+
+        assert wait_for(told).author.is_agent
+
+        def sent() -> bool:
+            with account_context(ours.account):
+                said = Message.objects.get(conversation=conversation, direction="outbound")
+                return bool(said.external_id)
+
+        wait_for(sent)
+        with account_context(ours.account):
+            assert Message.objects.filter(direction="outbound").count() == 1, "our own came back"
+        with account_context(theirs.account):
+            held = Conversation.objects.get(inbox=theirs.inbox)
+            services.take_over(held, by=theirs.person)
+            services.post_message(held, author=theirs.person, content=Content(text="I am Petra"))
+
+        def echoed() -> bool:
+            with account_context(ours.account):
+                return Message.objects.filter(text="I am Petra", direction="outbound").exists()
+
+        wait_for(echoed)
