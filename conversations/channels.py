@@ -308,7 +308,7 @@ class Channel:
     # What a webhook that could not be stored is answered: with what makes the platform come again (DL-12).
     not_stored_status: ClassVar[int] = 503
     # Whether connecting puts something into the platform that is taken back while the inbox is off:
-    # switching off calls `leave`, switching on runs the connection test again.
+    # switching off calls `leave`; switching on, a change and a new address run the connection test.
     leaves: ClassVar[bool] = False
 
     def challenge(self, request: HookRequest, inbox: InboxConfig) -> HookAnswer:

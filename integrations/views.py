@@ -48,7 +48,11 @@ def health_of(inbox: Inbox, failed: int = 0) -> Health:
     if inbox.state == Inbox.State.NEEDS_REAUTH:
         return Health("danger", _("needs new credentials"))
     if hooks.get("refused_in_a_row", 0) >= 3:
-        text = _("The last %(n)d calls had a wrong signature: is the app secret right?")
+        text = (
+            _("The last %(n)d calls had a wrong signature. Run the connection test.")
+            if inbox.channel.leaves
+            else _("The last %(n)d calls had a wrong signature: is the app secret right?")
+        )
         return Health("danger", _("refused"), text % {"n": hooks["refused_in_a_row"]})
     if check.get("state") == "failed":
         step: dict[str, Any] = next((s for s in check["steps"] if not s["ok"]), {})

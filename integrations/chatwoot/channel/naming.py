@@ -17,6 +17,9 @@ from integrations.wire import Fields
 CONTACT = "chatwoot_contact"
 CONVERSATION = "chatwoot_conversation"
 PHONE = "phone"
+# Beside `echo_id`, which only the answer brings back: this comes back in the event too, and tells of a
+# message whose answer was lost that it was said (DL-42).
+REFERENCE = "switchboard_reference"
 UNKNOWN_LANE = "unknown"
 LONGEST_NUMBER = 19
 

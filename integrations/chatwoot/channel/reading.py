@@ -75,6 +75,8 @@ def _created(event: Fields, inbox: InboxConfig) -> Reading:
 
 def _answered(event: Fields, inbox: InboxConfig) -> Reading:
     """Something that was said to the customer: only what a person said is news to us."""
+    if reference := updates.reference_of(event, inbox):
+        return StatusUpdate(_external_id(event), DeliveryStatus.SENT, our_reference=reference)
     kind = event.maybe("sender").text("type", "")
     if kind == "user":
         return DeviceEcho(_said(event), takes_over=True)

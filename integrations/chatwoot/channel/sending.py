@@ -23,7 +23,7 @@ from conversations.messages import (
     Kind,
     OutboundMessage,
 )
-from integrations.chatwoot.channel.naming import message_number
+from integrations.chatwoot.channel.naming import REFERENCE, message_number
 
 FIELD_TYPES = {
     FieldType.TEXT: "text",
@@ -62,6 +62,8 @@ def body_of(message: OutboundMessage, *, inbox_types: Collection[str]) -> dict[s
     attributes: dict[str, Any] = {"items": items} if items else {}
     if quoted := message_number(message.reply_to_external_id):
         attributes["in_reply_to"] = quoted
+    if message.reference:
+        attributes[REFERENCE] = message.reference
     return {
         "content": _words(message, frozenset(inbox_types)),
         "message_type": "outgoing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from conversations.channels import HookItem, InboxConfig, UnexpectedPayloadError
+from conversations.messages import DeliveryStatus
 from integrations.chatwoot.channel import updates
 from integrations.chatwoot.channel.naming import (
     UNKNOWN_LANE,
@@ -39,6 +40,8 @@ def _message(event: Fields, name: str, body: bytes, inbox: InboxConfig) -> HookI
     conversation = event.fields("conversation")
     external = external_id(number_of(conversation), number_of(event))
     lane = _lane(contact_of(conversation))
+    if name == "message_created" and updates.reference_of(event, inbox):
+        return HookItem(f"s:{external}:{DeliveryStatus.SENT}", lane, body, status=True)
     if name == "message_created":
         letter = "e" if updates.message_type(event) == "outgoing" else "m"
         return HookItem(f"{letter}:{external}", lane, body)

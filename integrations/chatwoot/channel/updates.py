@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from conversations.channels import InboxConfig
+from integrations.chatwoot.channel.naming import REFERENCE
 from integrations.wire import Fields
 
 TYPES = {"0": "incoming", "1": "outgoing", "2": "activity", "3": "template"}
@@ -36,6 +37,11 @@ def is_ours(event: Fields, inbox: InboxConfig) -> bool:
     sender, bot = event.maybe("sender"), str(inbox.config.get("bot_id", ""))
     said = message_type(event) == "outgoing" and not event.flag("private")
     return said and sender.text("type", "") == "agent_bot" and sender.code("id") == bot != ""
+
+
+def reference_of(event: Fields, inbox: InboxConfig) -> str:
+    """Our own name of a message that our bot has just said; empty for everything else."""
+    return event.maybe("content_attributes").text(REFERENCE, "") if is_ours(event, inbox) else ""
 
 
 def status_of(event: Fields, inbox: InboxConfig) -> str:

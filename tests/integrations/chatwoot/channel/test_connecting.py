@@ -200,6 +200,32 @@ def test_switching_off_leaves_the_platform_and_switching_on_comes_back(
     assert tasks.leave_platform(house.account.pk, inbox.pk) == "on again"
 
 
+def test_a_change_and_a_new_address_are_brought_to_chatwoot(
+    house: SimpleNamespace, chatwoot: FakeChatwoot
+) -> None:
+    inbox = connect(house, chatwoot)
+    run_check(house, inbox)
+    inbox = Inbox.objects.get(pk=inbox.pk)
+    old = inbox.health["check"]["run"]
+    values = {**VALUES, "base_url": chatwoot.url, "inboxes": "3"}
+    services.change_inbox(inbox, by=house.owner, name="Theirs", fallback_team=None, values=values)
+    services.rotate_address(inbox, by=house.owner)
+    run = inbox.health["check"]["run"]
+    assert run != old
+    assert tasks.check_inbox(house.account.pk, inbox.pk, run, "en-gb") == "ok"
+    assert chatwoot.bot_of == {3: 7}
+    assert chatwoot.bots[7]["outgoing_url"] == routes.hook_url(inbox)
+
+
+def test_a_test_that_passes_brings_an_inbox_back_whose_bot_was_refused(
+    house: SimpleNamespace, chatwoot: FakeChatwoot
+) -> None:
+    inbox = connect(house, chatwoot)
+    Inbox.objects.filter(pk=inbox.pk).update(state=Inbox.State.NEEDS_REAUTH)
+    assert run_check(house, inbox) == "ok"
+    assert Inbox.objects.get(pk=inbox.pk).state == Inbox.State.ACTIVE
+
+
 def test_a_chatwoot_that_is_gone_does_not_keep_an_inbox_from_being_off(
     house: SimpleNamespace, chatwoot: FakeChatwoot
 ) -> None:
@@ -225,6 +251,7 @@ def test_the_page_asks_for_what_is_needed_and_never_shows_the_token(
         follow=True,
     )
     assert USER not in answer.content.decode()
+    assert "Nothing has to be copied" in answer.content.decode()
     with account_context(house.account):
         inbox = Inbox.objects.get(platform="chatwoot")
     assert inbox.credentials["user_token"] == USER

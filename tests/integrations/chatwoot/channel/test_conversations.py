@@ -14,6 +14,7 @@ from accounts.tenancy import account_context
 from conversations import services
 from conversations.messages import Choice, Content, Kind
 from conversations.models import Conversation, Inbox, Message
+from conversations.services.outbound import outbound_parts
 from integrations import routes, tasks
 from integrations import services as inboxes
 from integrations.chatwoot.channel.channel import ChatwootChannel
@@ -104,6 +105,18 @@ def test_an_answer_on_the_website_stands_on_the_message_that_asked(
     assert (said.kind, said.text, said.reply_to) == ("button_reply", "Billing", asked)
     asked.refresh_from_db()
     assert asked.content["submitted"]
+
+
+def test_dl_42_our_own_message_that_comes_back_is_known_though_its_answer_was_lost(
+    house: SimpleNamespace, held: Conversation, inbox: Inbox
+) -> None:
+    content = Content(text="Yes")
+    said = services.post_message(held, author=house.agent.member, content=content)
+    attributes = {"switchboard_reference": outbound_parts(said)[0].reference}
+    hear(inbox, "our_own_message", content_attributes=attributes)
+    said.refresh_from_db()
+    assert (said.status, said.external_id) == ("sent", "789/123")
+    assert Message.objects.filter(conversation=held, direction="outbound").count() == 1
 
 
 def test_two_contacts_that_are_merged_there_stay_one_person_here(inbox: Inbox) -> None:
