@@ -223,10 +223,11 @@ def _receive_stage(inbox: Inbox, change: StageChange) -> str:
 
 
 def _give_to_people(conversation: Conversation) -> None:
-    """Whoever of ours may have it from now on, no agent answers in it."""
-    holder = conversation.assignee
-    if holder is not None and holder.is_agent:
-        hand_off(conversation, by=None, detail=str(conversation.inbox.channel.name))
+    """Whoever of ours may have it from now on, no agent answers in it; also none that a rule has just
+    given it to."""
+    now = lock(conversation)
+    if now.assignee is not None and now.assignee.is_agent:
+        hand_off(now, by=None, detail=str(now.inbox.channel.name))
 
 
 def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:

@@ -21,6 +21,7 @@ from conversations.messages import (
 )
 from conversations.models import Address, Attachment, Attempt, Delivery, Inbox, Lane, Message, Timer
 from conversations.services import sending
+from integrations.courier import sending as parts
 from integrations.models import Receipt
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, takes, wait_for
@@ -128,6 +129,18 @@ def test_after_lost_credentials_the_queue_is_kept_and_goes_on_with_new_ones():
 def blocked(lane):
     lane.refresh_from_db()
     return lane.blocked_reason
+
+
+def test_a_channel_is_told_what_the_customer_said_last_alone_and_among_others():
+    house = make_house()
+    post(house)
+    with house.inside():
+        said = Message.objects.get(direction="inbound")
+        delivery = sends().get()
+        alone = parts._recipient(delivery)
+        among = parts._people([delivery.conversation_id])[delivery.conversation_id][0]
+    assert alone == among
+    assert alone.last_external_id == said.external_id != ""
 
 
 def test_a_passing_trouble_is_tried_again():

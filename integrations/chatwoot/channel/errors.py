@@ -19,9 +19,12 @@ MINUTE = 60.0
 
 # Status → class, and our sentence for people.
 STATUSES: Mapping[int, tuple[ErrorClass, str]] = {
-    401: (ErrorClass.REAUTH, gettext_noop("Chatwoot does not accept our token any more.")),
+    401: (ErrorClass.REAUTH, gettext_noop("Chatwoot does not accept this token.")),
     402: (ErrorClass.POLICY, gettext_noop("The plan of the Chatwoot account does not allow this.")),
-    404: (ErrorClass.UNREACHABLE, gettext_noop("This conversation is no longer in Chatwoot.")),
+    404: (
+        ErrorClass.UNREACHABLE,
+        gettext_noop("Chatwoot has nothing there: it was deleted, or the address is wrong."),
+    ),
     408: (ErrorClass.TRANSIENT, gettext_noop("Chatwoot is busy.")),
     413: (ErrorClass.INVALID, gettext_noop("Chatwoot does not take a file of this size.")),
     422: (ErrorClass.INVALID, gettext_noop("Chatwoot refused this message.")),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from accounts.tenancy import account_context
 from conversations import services
@@ -17,6 +18,7 @@ from conversations.models import Conversation, Inbox, Message
 from conversations.services.outbound import outbound_parts
 from integrations import routes, tasks
 from integrations import services as inboxes
+from integrations.chatwoot import bots
 from integrations.chatwoot.channel.channel import ChatwootChannel
 from integrations.door import Door
 from integrations.models import Receipt
@@ -31,7 +33,8 @@ channel = ChatwootChannel()
 
 
 def hear(inbox: Inbox, name: str, **changes: Any) -> str:
-    event = {**sample(name).event, **changes}
+    """An event of just now: nobody answers what came too late by itself."""
+    event = {**sample(name).event, "created_at": timezone.now().isoformat(), **changes}
     return services.receive(inbox, channel.read(json.dumps(event).encode(), INBOX))
 
 
@@ -62,6 +65,28 @@ def test_when_a_person_answers_in_chatwoot_the_agent_falls_silent(
     assert (said.direction, said.text) == ("outbound", "Da, livrăm.")
     line = Message.objects.filter(conversation=conversation, direction="system").latest("pk")
     assert "Chatwoot" in line.text
+
+
+def test_a_conversation_that_a_person_there_begins_goes_to_no_agent(
+    house: SimpleNamespace, inbox: Inbox
+) -> None:
+    bots.attach(house.agent, inbox, by=house.owner)
+    hear(inbox, "person_answered")
+    assert the_conversation(inbox).assignee is None
+
+
+def test_what_a_customer_says_after_a_person_there_answered_goes_to_people(
+    house: SimpleNamespace, inbox: Inbox
+) -> None:
+    bots.attach(house.agent, inbox, by=house.owner)
+    hear(inbox, "text")
+    assert the_conversation(inbox).assignee == house.agent.member
+    hear(inbox, "person_answered", id=124)
+    hear(inbox, "text", id=125)
+    assert the_conversation(inbox).assignee is None
+    hear(inbox, "resolved")
+    hear(inbox, "text", id=126)
+    assert the_conversation(inbox).assignee == house.agent.member
 
 
 def test_when_people_open_it_there_the_agent_falls_silent(held: Conversation, inbox: Inbox) -> None:
