@@ -22,10 +22,10 @@ from integrations.routes import find_route
 
 KEYS = {
     "base_url": None,
-    "account": {"id", "slug"},
+    "account": {"id", "number", "slug"},
     "owner": {"email", "password", "api_token"},
-    "team": {"id"},
-    "agent": {"id", "dialect", "url", "token", "secret"},
+    "team": {"id", "number"},
+    "agent": {"id", "number", "dialect", "url", "token", "secret"},
 }
 
 
@@ -53,10 +53,10 @@ def test_it_prints_exactly_what_scripts_are_promised(facts):
     assert set(facts) == {*KEYS, "people", "inboxes"}
     for name, keys in KEYS.items():
         assert keys is None or set(facts[name]) == keys
-    assert [set(person) for person in facts["people"]] == [{"id", "email", "api_token"}] * 3
-    assert set(facts["inboxes"]["sandbox"]) == {"id", "url"}
+    assert [set(person) for person in facts["people"]] == [{"id", "number", "email", "api_token"}] * 3
+    assert set(facts["inboxes"]["sandbox"]) == {"id", "number", "url"}
     assert set(facts["inboxes"]["whatsapp"]) == {
-        "id", "hook_url", "app_secret", "verify_token", "phone_number_id",
+        "id", "number", "hook_url", "app_secret", "verify_token", "phone_number_id",
     }  # fmt: skip
 
 
