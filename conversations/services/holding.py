@@ -136,7 +136,7 @@ def resolve(
     """Done. Nobody holds it any more; the customer's next message opens it again."""
     conversation = lock(conversation)
     _check_epoch(conversation, expected_epoch)
-    check_may_act(conversation, by)
+    check_holds(conversation, by)
     if conversation.status == Status.RESOLVED:
         return conversation
     holder, before = conversation.assignee, state_of(conversation)
@@ -195,7 +195,7 @@ def wake(conversation: Conversation, *, by: Member | None) -> None:
 def snooze(conversation: Conversation, *, by: Member | None, until: datetime) -> Conversation:
     """Hide it until `until` (aware) or the customer's next message. The holder stays."""
     conversation = lock(conversation)
-    check_may_act(conversation, by)
+    check_holds(conversation, by)
     if until <= timezone.now():
         raise WrongStateError(_("Choose a time in the future."))
     if conversation.status == Status.RESOLVED:
@@ -234,9 +234,16 @@ def check_may_act(
     """
     if by is None or by.is_person:
         return
-    if conversation.assignee_id != by.pk and not _may_finish(conversation, by):
-        raise NotHolderError
+    if not _may_finish(conversation, by):
+        check_holds(conversation, by)
     if epoch is not None and epoch != conversation.assignment_epoch:
+        raise NotHolderError
+
+
+def check_holds(conversation: Conversation, by: Member | None) -> None:
+    """The same for what hides a conversation from people: who has given it away ends or snoozes it no more,
+    whatever there was to finish. Raises `NotHolderError`."""
+    if by is not None and by.is_agent and conversation.assignee_id != by.pk:
         raise NotHolderError
 
 

@@ -53,7 +53,9 @@ def test_it_prints_exactly_what_scripts_are_promised(facts):
     assert set(facts) == {*KEYS, "people", "inboxes"}
     for name, keys in KEYS.items():
         assert keys is None or set(facts[name]) == keys
-    assert [set(person) for person in facts["people"]] == [{"id", "number", "email", "api_token"}] * 3
+    assert [set(person) for person in facts["people"]] == [
+        {"id", "number", "email", "api_token"}
+    ] * 3
     assert set(facts["inboxes"]["sandbox"]) == {"id", "number", "url"}
     assert set(facts["inboxes"]["whatsapp"]) == {
         "id", "number", "hook_url", "app_secret", "verify_token", "phone_number_id",

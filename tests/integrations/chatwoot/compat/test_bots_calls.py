@@ -417,6 +417,17 @@ def test_a_bot_may_say_goodbye_after_it_gave_the_conversation_away(
     assert woot.bot.post(to(held), {"content": "And another thing"}).status_code == 422
 
 
+@pytest.mark.parametrize("status", ["resolved", "snoozed"])
+def test_what_it_gave_to_people_it_hides_from_them_no_more(
+    woot: SimpleNamespace, held: Conversation, status: str
+) -> None:
+    woot.bot.post(to(held, "toggle_status"), {"status": "open"})
+    until = int((timezone.now() + timedelta(days=1)).timestamp())
+    body = {"status": status, "snoozed_until": until}
+    assert woot.bot.post(to(held, "toggle_status"), body).status_code != 200
+    assert now(woot, held).status == "open"
+
+
 def test_its_last_words_have_two_minutes(woot: SimpleNamespace, held: Conversation) -> None:
     woot.bot.post(to(held, "toggle_status"), {"status": "open"})
     with time_machine.travel(timezone.now() + timedelta(minutes=3)):
