@@ -26,7 +26,7 @@ class Facts(Mapping[str, Any]):
             "channel": lambda: conversation.inbox.platform,
             "inbox": lambda: [conversation.inbox.name, conversation.inbox.public_id],
             "holder": lambda: holder_words(conversation),
-            "labels": lambda: sorted(label.name for label in conversation.labels.all()),
+            "labels": lambda: conversation.label_names,
             "status": lambda: conversation.status,
             "priority": lambda: conversation.priority,
             "language": lambda: conversation.language,

@@ -32,7 +32,7 @@ from agents.pushing import (
 )
 from conversations import services
 from conversations.messages import DeliveryStatus
-from conversations.models import Conversation, ConversationLabel, Event, Label, Message
+from conversations.models import Conversation, ConversationLabel, Event, Message
 from conversations.services import Reason
 from conversations.services.erasing import EVENT as ERASED
 from conversations.services.lines import add_line
@@ -250,23 +250,21 @@ def catch_up(conversation: Conversation) -> None:
 
 
 def read_labels(conversations: Sequence[Conversation]) -> None:
-    """What `prefetch_related_objects` does, which takes longer than everything else about a message."""
-    found: dict[int, list[Label]] = {one.pk: [] for one in conversations}
-    for row in _labelled(found) if found else ():
-        found[row.conversation_id].append(row.label)
+    """For all at once; what prefetching does, which takes longer than everything else about a message."""
+    found: dict[int, list[str]] = {one.pk: [] for one in conversations}
+    for conversation_id, name in _labelled(found) if found else ():
+        found[conversation_id].append(name)
     for one in conversations:
-        known = Label.objects.filter(conversationlabel__conversation=one)
-        known._result_cache = found[one.pk]  # as prefetching does
-        known._prefetch_done = True  # type: ignore[attr-defined]  # not in the stubs
-        vars(one).setdefault("_prefetched_objects_cache", {})["labels"] = known
+        one.known_labels = sorted(found[one.pk])
 
 
 @prepared(KEYS)
-def _labelled(conversations: Collection[int]) -> QuerySet[ConversationLabel]:
-    rows = ConversationLabel.objects.select_related("label")
-    return rows.filter(conversation__among=conversations)
+def _labelled(conversations: Collection[int]) -> QuerySet[ConversationLabel, tuple[int, str]]:
+    rows = ConversationLabel.objects.filter(conversation__among=conversations)
+    return rows.values_list("conversation_id", "label__name")
 
 
 def forget_labels(conversation: Conversation) -> None:
     """Read them anew when they are asked for: rules may change them."""
+    conversation.known_labels = None
     vars(conversation).get("_prefetched_objects_cache", {}).pop("labels", None)

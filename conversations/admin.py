@@ -107,7 +107,7 @@ class ConversationAdmin(ContentAdmin):
 
     @admin.display(description=gettext_lazy("Labels"))
     def tags(self, conversation: Conversation) -> str:
-        return ", ".join(label.name for label in conversation.labels.all())
+        return ", ".join(conversation.label_names)
 
     @admin.display(description=gettext_lazy("Thread"))
     def thread(self, conversation: Conversation) -> SafeString:

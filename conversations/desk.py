@@ -240,7 +240,7 @@ def _count(tab: str, viewer: Member) -> str:
 
 def row_of(conversation: Conversation, query: Query, *, current: str = "") -> Row:
     holder, kind = holder_of(conversation)
-    labels = [label.name for label in conversation.labels.all()]
+    labels = conversation.label_names
     wordless = conversation.preview in ("", conversation.preview_kind)
     return Row(
         id=conversation.public_id,

@@ -35,7 +35,7 @@ def conversation_json(conversation: Conversation) -> dict[str, Any]:
         "number": conversation.number,
         "status": conversation.status,
         "language": conversation.language or None,
-        "labels": sorted(label.name for label in conversation.labels.all()),
+        "labels": conversation.label_names,
         "attributes": conversation.attributes,
         "assignment_epoch": conversation.assignment_epoch,
         "window_closes_at": time_text(conversation.address.window_closes_at()),

@@ -57,7 +57,7 @@ def shown(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
     return (
         rows.select_related("contact", "inbox", "address", "assignee")
         .defer("inbox__credentials_sealed")
-        .annotate(label_names=ArraySubquery(labels.values("name")))
+        .annotate(known_labels=ArraySubquery(labels.values("name")))  # type: ignore[no-redef]  # it is meant to be filled
     )
 
 

@@ -162,6 +162,8 @@ class Conversation(AccountModel):
 
     objects = ConversationManager.from_queryset(ConversationQuerySet)()  # type: ignore[misc]  # narrower
     public_id = PublicId("cnv")
+    # The names of its labels, where somebody has read them for many at once (`label_names`).
+    known_labels: list[str] | None = None
 
     class Meta(AccountModel.Meta):
         constraints = [
@@ -188,6 +190,13 @@ class Conversation(AccountModel):
     @property
     def audit_name(self) -> str:
         return f"#{self.number}"
+
+    @property
+    def label_names(self) -> list[str]:
+        """In order of the alphabet."""
+        if self.known_labels is not None:
+            return self.known_labels
+        return sorted(label.name for label in self.labels.all())
 
     @property
     def held_by_agent(self) -> bool:

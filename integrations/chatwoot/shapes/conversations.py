@@ -106,7 +106,7 @@ def can_reply(conversation: Conversation) -> bool:
 
 
 def labels_of(conversation: Conversation) -> list[str]:
-    return sorted(label.name for label in conversation.labels.all())
+    return conversation.label_names
 
 
 def priority_of(priority: str) -> str | None:
