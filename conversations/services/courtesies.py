@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
+
+from django.db import transaction
 
 from conversations.models import Conversation, Delivery, Lane
-from conversations.services import outbox
+from conversations.services import carrying, outbox
+from conversations.services.carrying import Courtesy
 from conversations.services.outbox import LaneName, Place
 
 
@@ -16,9 +20,14 @@ def acknowledge(conversation: Conversation, *, typing: bool) -> None:
 
 
 def acknowledge_many(conversations: Sequence[Conversation], *, typing: bool) -> None:
-    """The same for several conversations of the account in context."""
+    """The same for several conversations of the account in context. A courier does it when this is committed,
+    and keeps nothing of it; in another process it waits on a lane for one."""
     wanted = [one for one in conversations if _can_acknowledge(one, typing=typing)]
     if not wanted:
+        return
+    if (carrier := carrying.carrier()) is not None:
+        courtesies = _courtesies(wanted, typing=typing)
+        transaction.on_commit(partial(carrier.give, courtesies), robust=True)
         return
     places = outbox.take_places(
         wanted[0].account_id,
@@ -34,6 +43,17 @@ def _can_acknowledge(conversation: Conversation, *, typing: bool) -> bool:
     return bool(conversation.address.last_inbound_external_id) and (
         can.read_receipts or (typing and can.typing)
     )
+
+
+def _courtesies(conversations: Sequence[Conversation], *, typing: bool) -> list[Courtesy]:
+    inboxes = {one.inbox_id: one.inbox for one in conversations}
+    configs = {pk: inbox.as_config() for pk, inbox in inboxes.items()}
+    return [
+        Courtesy(
+            one.account_id, configs[one.inbox_id], one.address.last_inbound_external_id, typing
+        )
+        for one in conversations
+    ]
 
 
 def _signal(conversation: Conversation, place: Place, *, typing: bool) -> Delivery:

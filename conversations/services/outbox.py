@@ -17,6 +17,8 @@ from accounts import metrics
 from accounts.inserting import insert_many
 from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Delivery, Lane
+from conversations.services import carrying
+from conversations.services.carrying import Waiting
 
 DOORBELL = "switchboard_lanes"
 # The last an agent hears of a conversation it held; true whoever holds it by then.
@@ -30,7 +32,8 @@ NOT_ASSIGNED = "not_assigned"
 # The upsert takes the next numbers of the lanes and locks their rows until commit, so deliveries of one
 # lane are numbered in commit order without gaps; the doorbell rings with the commit. Lanes are opened
 # in one order everywhere, so that two batches never wait for each other. The time is the database's,
-# for a process whose clock is wrong must not make anything due late (F-30).
+# for a process whose clock is wrong must not make anything due late (F-30). The bell stays silent where a
+# courier of this process goes on by itself.
 _OPEN_LANES = """
 WITH opened AS (
     INSERT INTO conversations_lane AS lane
@@ -45,7 +48,9 @@ WITH opened AS (
             due_at = LEAST(COALESCE(lane.due_at, EXCLUDED.due_at), EXCLUDED.due_at)
     RETURNING kind, destination_id, key, id, last_sequence
 )
-SELECT opened.*, statement_timestamp(), pg_notify('switchboard_lanes', kind) FROM opened
+SELECT opened.*, statement_timestamp(),
+       CASE WHEN %(rings)s THEN pg_notify('switchboard_lanes', kind) END
+FROM opened
 """
 
 
@@ -80,18 +85,23 @@ def take_places(
     """The next place in each lane, in this order; a lane may be named several times."""
     if not names:
         return []
+    carrier = carrying.carrier() if due_at is None else None
     with connection.cursor() as cursor:
         cursor.execute(
             _OPEN_LANES,
             {
                 "account": account_id,
                 "due": due_at,
+                "rings": carrier is None,
                 "kinds": [str(name.kind) for name in names],
                 "destinations": [name.destination_id for name in names],
                 "keys": [name.key for name in names],
             },
         )
         opened = {LaneName(*row[:3]): row[3:6] for row in cursor.fetchall()}
+    if carrier is not None:
+        lanes = [Waiting(row[0], account_id, name.kind) for name, row in opened.items()]
+        transaction.on_commit(partial(carrier.take_up, lanes), robust=True)
     left = Counter(names)
     places = []
     for name in names:

@@ -16,6 +16,7 @@ from django.conf import settings
 from accounts import metrics
 from conversations.models import Lane
 from conversations.services import shares
+from conversations.services.carrying import Courtesy, Waiting
 from conversations.services.outbox import DOORBELL
 from integrations import measures
 from integrations.addresses import Policy
@@ -36,9 +37,10 @@ from integrations.courier import (
     watching,
 )
 from integrations.courier.courtesies import Signal
-from integrations.courier.database import DATABASE_ERRORS, Pool, connect
+from integrations.courier.database import DATABASE_ERRORS, KEPT_PLANS, Pool, connect
 from integrations.courier.desk import Desk
 from integrations.courier.gate import Gate
+from integrations.courier.handed import Handed
 from integrations.courier.lanes import GROUPS, Push
 from integrations.courier.presence import Presence
 from integrations.courier.pushing import Pushed
@@ -60,7 +62,9 @@ PATROL_SECONDS = 5.0
 MEASURES_SECONDS = 3.0
 RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
-CONNECTIONS = 4
+CONNECTIONS = 2
+# Claiming, starting, giving back.
+LANE_CONNECTIONS = 3
 REST_SLOTS = 64
 STATUS_SLOTS = 64
 # What waits is done together, so much of it at most.
@@ -92,12 +96,14 @@ class Courier:
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options.from_settings()
         self.pool = Pool(CONNECTIONS, "courier")
+        self.lanes = Pool(LANE_CONNECTIONS, "courier lanes", KEPT_PLANS)
         self.presence = Presence(self.pool)
         self.clients = Clients(policy=self.options.policy)
-        self.readers = Desk(self.options.threads, "courier-reading")
+        self.handed = Handed()
+        self.readers = Desk(self.options.threads, "courier-reading", self.handed)
         # One thread: they come by the thousand and may wait, customers may not.
-        self.status_readers = Desk(1, "courier-statuses")
-        self.desk = Desk(self.options.threads, "courier-desk")
+        self.status_readers = Desk(1, "courier-statuses", self.handed)
+        self.desk = Desk(self.options.threads, "courier-desk", self.handed)
         self.reading = self._together(self.readers, reading.read_lanes, reading.inbox_of)
         self.reading_statuses: Together[InboxKey, Claim, float | None] = Together(
             self.status_readers,
@@ -126,6 +132,8 @@ class Courier:
         self.health = health.Notes()
         self.gate = Gate(self.options.slots)
         self.used: Counter[tuple[str, int]] = Counter()
+        # How many are being given that no lane knows of, by account.
+        self.courtesies: Counter[int] = Counter()
         self._held: set[UUID] = set()
         # Whether the last claim may have left something due where it was, for want of a place.
         self._crowded = False
@@ -145,6 +153,7 @@ class Courier:
             asyncio.create_task(self._for_ever(step, pause))
             for step, pause in (
                 (self._listen, 0.0),
+                (self._take_up_handed, 0.0),
                 (self._fire_timers, 0.0),
                 (self._watch, WATCH_SECONDS),
                 (self._write_health, 0.0),
@@ -168,6 +177,7 @@ class Courier:
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is under way has ended."""
         self._stopping.set()
+        self.handed.has_room = False
         self._wake.set()
 
     def _together(
@@ -202,7 +212,7 @@ class Courier:
             self._crowded = True  # what ends meanwhile rings: its place was not known to be free
             try:
                 claims = await lanes.claim(
-                    self.pool,
+                    self.lanes,
                     courier_id=self.presence.courier_id,
                     rooms=rooms,
                     used=self.used,
@@ -218,10 +228,39 @@ class Courier:
             self._swept.set()
             left_out = any(claim.left_out for claim in claims)
             self._crowded = left_out or bool(limits) or self._is_full(rooms)
+            self.handed.has_room = not (self._crowded or self._stopping.is_set())
             self._dispatch(claims, {limit.endpoint_id for limit in limits})
             # What is limited may have stood in front of what is not.
             if not (claims and limits) and not (left_out and not self._is_full(self._rooms())):
                 await self._pause(SWEEP_SECONDS, self._wake)
+
+    async def _take_up_handed(self) -> None:
+        """Claim the lanes on which threads of ours have put something, and give their courtesies."""
+        waiting, given = await self.handed.wait()
+        for courtesy in given:
+            if courtesies.may_give(self.courtesies, courtesy, slots=REST_SLOTS):
+                self.courtesies[courtesy.account_id] += 1
+                self._begin(self._give(courtesy))
+        if not waiting or self._stopping.is_set() or self.presence.clock_is_wrong:
+            return
+        if not self._fits(waiting):
+            self._wake.set()  # to be shared out as everything is when there is much
+            return
+        claims = await lanes.claim_these(
+            self.lanes, {one.lane_id for one in waiting}, courier_id=self.presence.courier_id
+        )
+        self._dispatch(claims, ())
+
+    def _fits(self, waiting: Sequence[Waiting]) -> bool:
+        """Whether there is a place for each of these, whatever else waits."""
+        wanted = Counter((GROUPS[one.kind], one.account_id) for one in waiting)
+        groups = Counter(GROUPS[one.kind] for one in waiting)
+        rooms = self._rooms()
+        return (
+            not self.gate.limits(self.presence.couriers)
+            and all(n <= rooms[group].free for group, n in groups.items())
+            and all(n + self.used[key] <= rooms[key[0]].per_account for key, n in wanted.items())
+        )
 
     def _rooms(self) -> dict[str, Room]:
         slots = {
@@ -300,7 +339,7 @@ class Courier:
             waiting = {release.claim.token for release in held_back}
             claims = [claim for claim in claims if claim.token not in waiting]
             started = await lanes.start_pushes(
-                self.pool, claims, courier_id=self.presence.courier_id
+                self.lanes, claims, courier_id=self.presence.courier_id
             )
         except Exception as error:
             if not isinstance(error, DATABASE_ERRORS):
@@ -407,8 +446,16 @@ class Courier:
         if isinstance(signal, Release):
             return signal
         started = time.perf_counter()
-        error = await courtesies.give(signal, await self._client(claim))
+        error = await courtesies.give(signal.courtesy, await self._client(claim))
         return Release(claim, result=courtesies.result_of(signal, error, _since(started)))
+
+    async def _give(self, courtesy: Courtesy) -> None:
+        try:
+            error = await courtesies.give(courtesy, await self.clients.of(courtesy.account_id))
+        finally:
+            self.courtesies[courtesy.account_id] -= 1
+        if error:
+            logger.info("courtesy failed inbox=%d error=%s", courtesy.inbox.id, error)
 
     async def _guarded(self, claim: Claim, work: Awaitable[Release | Rested]) -> None:
         """Give the lane back whatever happens; what broke halfway is handled like a crash of ours."""
@@ -459,7 +506,7 @@ class Courier:
         """Give back what has ended since the last time, together."""
         await self._done_wake.wait()
         batch = list(self._done)
-        dues, busy = await lanes.release(self.pool, batch)
+        dues, busy = await lanes.release(self.lanes, batch)
         again = {one.claim.token for one in busy}
         self._done = [*self._done[len(batch) :], *busy]
         if not self._done:
@@ -591,6 +638,7 @@ class Courier:
         await self.clients.close()
         await self.presence.leave()
         await self.pool.close()
+        await self.lanes.close()
         await asyncio.to_thread(self.readers.close)
         await asyncio.to_thread(self.status_readers.close)
         await asyncio.to_thread(self.desk.close)

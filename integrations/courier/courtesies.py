@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,9 @@ from django.db.models import QuerySet
 from accounts.prepared import KEYS, prepared
 from accounts.tenancy import account_context
 from conversations import channels
-from conversations.channels import InboxConfig
 from conversations.models import Delivery, Lane
+from conversations.services import shares
+from conversations.services.carrying import Courtesy
 from conversations.services.outbox import count_ended
 from integrations.courier import recording
 from integrations.courier.reading import inboxes
@@ -29,9 +31,7 @@ State = Delivery.State
 @dataclass(frozen=True, slots=True)
 class Signal:
     job: Job
-    external_id: str
-    typing: bool
-    inbox: InboxConfig
+    courtesy: Courtesy
 
 
 # Only the newest signal of a lane says something; where the inbox is gone, none does.
@@ -78,7 +78,8 @@ def _begin_many(
             continue
         said = json.loads(deliveries[job.delivery_id].body)
         config = configs[claim.destination_id]
-        begun[place] = Signal(job, said["external_id"], said["typing"], config)
+        courtesy = Courtesy(account_id, config, said["external_id"], said["typing"])
+        begun[place] = Signal(job, courtesy)
     return begun
 
 
@@ -87,14 +88,20 @@ def _deliveries(pks: Collection[int]) -> QuerySet[Delivery]:
     return Delivery.objects.filter(pk__among=pks)
 
 
-async def give(signal: Signal, http: GuardedClient) -> str:
+async def give(courtesy: Courtesy, http: GuardedClient) -> str:
     """Empty, or why it failed: a courtesy that fails disturbs nobody."""
-    channel = channels.get(signal.inbox.platform)
+    _account_id, inbox, external_id, typing = courtesy
     try:
-        await channel.mark_read(signal.external_id, signal.inbox, http, typing=signal.typing)
+        await channels.get(inbox.platform).mark_read(external_id, inbox, http, typing=typing)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def may_give(under_way: Counter[int], courtesy: Courtesy, *, slots: int) -> bool:
+    """Whether one more may be given of those that are on no lane; what may not now is never given.
+    `under_way`: how many are, by account. No account gets more than its share (DL-91)."""
+    return under_way.total() < slots and under_way[courtesy.account_id] < shares.half(slots)
 
 
 def result_of(signal: Signal, error: str, latency_ms: int) -> Result:

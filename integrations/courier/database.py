@@ -13,18 +13,24 @@ from integrations.live import connection_arguments
 
 CONNECT_SECONDS = 5
 # A statement made ready on an empty table keeps its plan when the backlog comes: plan each time anew.
-SETTINGS = "-c plan_cache_mode=force_custom_plan"
+FRESH_PLANS = "-c plan_cache_mode=force_custom_plan"
+# To plan the statements on lanes takes longer than to run them, and there is one good plan for each, much
+# or little on the tables: one row after the other, each through an index. So that is the only one there is.
+KEPT_PLANS = (
+    "-c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 
 Connection = psycopg.AsyncConnection[Any]
 # What a dying server or network raises; the statement had no effect, or its effect is looked up.
 DATABASE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 
 
-async def connect(name: str) -> Connection:
+async def connect(name: str, settings: str = FRESH_PLANS) -> Connection:
     """A connection in autocommit mode, known to the server as `switchboard <name>`."""
     return await psycopg.AsyncConnection.connect(
         **{**connection_arguments(), "application_name": f"switchboard {name}"},
-        options=SETTINGS,
+        options=settings,
         autocommit=True,
         connect_timeout=CONNECT_SECONDS,
     )
@@ -33,8 +39,8 @@ async def connect(name: str) -> Connection:
 class Pool:
     """At most `size` connections, opened when needed; a broken one is dropped, not handed on."""
 
-    def __init__(self, size: int, name: str) -> None:
-        self._name = name
+    def __init__(self, size: int, name: str, settings: str = FRESH_PLANS) -> None:
+        self._name, self._settings = name, settings
         self._places: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
         for _ in range(size):
             self._places.put_nowait(None)
@@ -44,7 +50,7 @@ class Pool:
         connection = await self._places.get()
         try:
             if connection is None or connection.closed:
-                connection = await connect(self._name)
+                connection = await connect(self._name, self._settings)
             yield connection
         except BaseException:
             if connection is not None:

@@ -12,6 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from accounts.tenancy import speak_for_accounts
+from conversations.services.carrying import Carrier, carry_with
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,11 @@ MAX_BACKOFF = 2.0
 
 class Desk:
     """A few threads, each with one database connection that is re-made when the server dies. What they
-    write for people is in the language of the account that they work for."""
+    write for people is in the language of the account that they work for, and what they put on lanes is
+    `carrier`'s."""
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(self, threads: int, name: str, carrier: Carrier | None = None) -> None:
+        self._carrier = carrier
         self._connections: list[BaseDatabaseWrapper] = []
         self._threads = ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=self._enter_thread
@@ -58,6 +61,8 @@ class Desk:
         its.inc_thread_sharing()  # so that `close` may close it from the courier's thread
         self._connections.append(its)
         speak_for_accounts()
+        if self._carrier is not None:
+            carry_with(self._carrier)
 
 
 def _work(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

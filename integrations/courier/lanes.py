@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString, NamedTuple
 from urllib.parse import urlsplit
@@ -117,8 +117,24 @@ limited AS MATERIALIZED (
     WHERE room IS NULL OR turn <= room""",
 )
 
-# The head of each claimed lane goes IN_FLIGHT and its attempt is opened, committed before any byte
-# is sent (DL-40). Heads are found by their lanes, then locked by their keys, and only then looked at:
+# The same for lanes that are known to have something due. Whoever is changing one now will look itself.
+CLAIM_THESE: LiteralString = """
+WITH chosen AS (
+    SELECT id FROM conversations_lane
+    WHERE id = ANY(%(lanes)s) AND due_at <= now() AND lease_token IS NULL
+    ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE conversations_lane lane
+SET lease_token = gen_random_uuid(), lease_until = now() + %(lease)s * interval '1 second',
+    courier_id = %(courier)s, due_at = NULL, blocked_reason = ''
+FROM chosen, set_config('synchronous_commit', 'off', true) unflushed
+WHERE lane.id = chosen.id
+RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_token,
+          lane.kind = 'subscriber' AND lane.key = 'test'
+"""
+
+# The head of each claimed lane goes IN_FLIGHT and its attempt is opened, committed before any byte is sent
+# (DL-40; on disk, too, where it is a send: what an agent gets twice it knows by its id). Heads are found by their lanes, then locked by their keys, and only then looked at:
 # with the state in the update's own condition, a planner that was told in a quiet hour that next to
 # nothing is open begins with all that is open, and looks for the lanes once for each (OFFSET 0 keeps
 # the condition out of the look-up by key, too). A head that
@@ -166,6 +182,8 @@ CROSS JOIN LATERAL (
       AND apart.state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
       AND apart.parked AND apart.sequence < head.sequence LIMIT 1) apart
 """
+
+_UNFLUSHED: LiteralString = "SET LOCAL synchronous_commit = off"
 
 # Whoever counts leases waits for the others who do, so that two couriers never fill one place.
 _COUNT_ALONE: LiteralString = "SELECT pg_advisory_xact_lock(8, 0)"
@@ -359,6 +377,14 @@ async def claim(
         return [Claim(*row) for row in await cursor.fetchall()]
 
 
+async def claim_these(pool: Pool, lane_ids: Collection[int], *, courier_id: int) -> list[Claim]:
+    """Lease those of these lanes that are due and nobody's."""
+    arguments = {"lanes": list(lane_ids), "courier": courier_id, "lease": LEASE_SECONDS}
+    async with pool.connection() as connection:
+        cursor = await connection.execute(CLAIM_THESE, arguments)
+        return [Claim(*row) for row in await cursor.fetchall()]
+
+
 def claim_arguments(
     courier_id: int,
     rooms: Mapping[str, Room],
@@ -390,13 +416,18 @@ def _limits(limits: Sequence[Limit]) -> dict[str, Any]:
 
 
 async def start_pushes(pool: Pool, claims: Sequence[Claim], *, courier_id: int) -> list[Push]:
-    """Start the heads of endpoints' lanes and read the endpoints: one transaction, one round trip."""
+    """Start the heads of endpoints' lanes and read the endpoints: one transaction, one round trip.
+
+    Nobody waits for the disk: whatever follows from a push is written, and flushed, after this; so if the
+    server loses it, nothing has followed, and the agent gets the same event under the same id again.
+    """
     durable = [one.lane_id for one in claims if one.kind == Lane.Kind.SUBSCRIBER]
     accounts: dict[int, set[int]] = {}
     for one in claims:
         accounts.setdefault(one.account_id, set()).add(one.destination_id)
     async with pool.connection() as connection:
         async with connection.pipeline(), connection.transaction():
+            await connection.execute(_UNFLUSHED)
             started = await connection.execute(START, start_arguments(claims, courier_id))
             found = []
             for account_id, endpoints in accounts.items():

@@ -9,11 +9,22 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.db import connection
+from psycopg import sql
 
-from integrations.courier.lanes import _OVERTAKING, RELEASE, START
+from integrations.courier.component import GROUPS
+from integrations.courier.database import KEPT_PLANS
+from integrations.courier.lanes import (
+    _OVERTAKING,
+    CLAIM,
+    CLAIM_THESE,
+    LOCK,
+    RELEASE,
+    START,
+    claim_arguments,
+)
 from integrations.courier.results import finish_many
 from integrations.courier.sending import _HEADS
-from integrations.courier.work import Claim, Job, Outcome, Result
+from integrations.courier.work import Claim, Job, Outcome, Result, Room
 from tests import factories
 from tests.integrations.couriers import make_house
 
@@ -126,3 +137,61 @@ def test_dl_23_what_overtakes_is_found_by_lane_and_conversation(backlog):
         cursor.execute(_OVERTAKING, [lanes])
         assert len(cursor.fetchall()) == BATCH
     assert pages_read(_OVERTAKING, [lanes]) < PAGES * BATCH
+
+
+def test_dl_94_plans_made_while_the_tables_were_empty_are_good_for_a_backlog(server_url):
+    """The courier's own connections plan each statement on lanes once (database.py)."""
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    rooms = {group: Room(200, 200) for group in set(GROUPS.values())}
+    claim = Kept("claim", CLAIM, claim_arguments(1, rooms, {}, ()))
+    keyed = {"lanes": [1], "tokens": [uuid4()]}
+    statements = [
+        claim,
+        Kept("claim_these", CLAIM_THESE, {"lanes": [1], "courier": 1, "lease": 75}),
+        Kept("start", START, {**keyed, "courier": 1}),
+        Kept("lock", LOCK, keyed),
+        Kept("release", RELEASE, {"lanes": [1], "waits": [0.0], "reasons": [""]}),
+    ]
+    with psycopg.connect(url, autocommit=True, options=KEPT_PLANS) as hot:
+        for one in statements:
+            one.prepare(hot)
+        house = make_house()
+        with psycopg.connect(url, autocommit=True) as inside:
+            inside.execute(_LANES, [house.account.pk, None, LANES])
+            inside.execute(_DELIVERIES, ["delivered", 1, 1, EACH])
+            inside.execute(_DELIVERIES, ["pending", 0, EACH + 1, 2 * EACH])
+            inside.execute("UPDATE conversations_lane SET due_at = now()")
+        assert claim.pages(hot) < PAGES * LANES
+        leased = hot.execute(
+            "SELECT id, lease_token FROM conversations_lane WHERE lease_token IS NOT NULL LIMIT %s",
+            [BATCH],
+        ).fetchall()
+        lanes, tokens = [row[0] for row in leased], [row[1] for row in leased]
+        assert len(lanes) == BATCH
+        named = {"lanes": lanes, "tokens": tokens, "waits": [0.0] * BATCH, "reasons": [""] * BATCH}
+        for one in statements[1:]:
+            assert one.pages(hot, **named) < PAGES * BATCH, one.name
+
+
+class Kept:
+    """A statement whose plan is made once, with what it is first asked."""
+
+    def __init__(self, name, statement, arguments):
+        self.name, self.arguments = name, arguments
+        places = {key: f"${n}" for n, key in enumerate(arguments, start=1)}
+        self.statement = statement % places
+
+    def prepare(self, hot):
+        hot.execute(f"PREPARE kept_{self.name} AS {self.statement}")
+        hot.execute(self._ask("EXECUTE"))
+
+    def pages(self, hot, **others):
+        self.arguments = {key: others.get(key, value) for key, value in self.arguments.items()}
+        with hot.cursor() as cursor:
+            cursor.execute(self._ask("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE"))
+            plan = cursor.fetchone()[0][0]["Plan"]
+        return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+    def _ask(self, verb):
+        values = sql.SQL(", ").join(sql.Literal(value) for value in self.arguments.values())
+        return sql.SQL(verb) + sql.SQL(f" kept_{self.name} (") + values + sql.SQL(")")

@@ -1,0 +1,214 @@
+"""What a courier's own threads put on lanes, it takes up without a bell; courtesies it gives without a lane."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+
+from conversations import services
+from conversations.models import Conversation, Delivery, Endpoint, Lane, Message
+from conversations.services import carrying, outbox
+from conversations.services.carrying import Courtesy
+from conversations.services.courtesies import acknowledge
+from conversations.services.outbox import DOORBELL
+from integrations.courier.courtesies import may_give
+from tests import factories
+from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
+from tests.integrations.test_courier_reading import bring, house
+
+__all__ = ["house"]
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+State = Delivery.State
+
+
+class Notebook:
+    """A carrier that writes down what it is told."""
+
+    def __init__(self, has_room=True):
+        self.has_room, self.lanes, self.courtesies = has_room, [], []
+
+    def take_up(self, lanes):
+        self.lanes += lanes
+
+    def give(self, courtesies):
+        self.courtesies += courtesies
+
+
+@contextmanager
+def carried_by(carrier):
+    """What this thread puts on lanes is the carrier's, until the block ends."""
+    token = carrying._carrier.set(carrier)
+    try:
+        yield carrier
+    finally:
+        carrying._carrier.reset(token)
+
+
+@contextmanager
+def bells(server_url):
+    """A function that gives the kinds of lanes for which the bell has rung since it was last asked."""
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url, autocommit=True) as listening:
+        listening.execute(f"LISTEN {DOORBELL}")
+        yield lambda: [bell.payload for bell in listening.notifies(timeout=0.2)]
+
+
+def put(house, key="test"):
+    place = outbox.take_place(
+        account_id=house.account.pk,
+        kind=Lane.Kind.AGENT,
+        destination_id=house.agent.endpoint_id,
+        key=key,
+    )
+    return outbox.put(
+        place,
+        kind=Lane.Kind.AGENT,
+        schedule=Delivery.Schedule.LIVE,
+        wire_id=f"evt_{key}-{place.sequence}",
+        event_type="test.event",
+        endpoint=house.agent.endpoint,
+        body=b"{}",
+    )
+
+
+def test_an_answer_and_its_send_go_on_without_a_bell(server_url):
+    with Server(takes) as channel, Server(lambda request: Reply(body=says("hello"))) as agent:
+        house = make_house(agent.url, channel.url)
+        house.talk()
+        with courier() as one, bells(server_url) as rung:
+            wait_for(lambda: one.handed.has_room)
+            with house.inside():
+                services.receive(house.inbox, factories.said("hi", visitor="ana"))
+            assert set(rung()) == {"agent", "signal"}  # by this process, where nobody carries
+            wait_for(lambda: sent(house) == ["hello"])
+            assert rung() == []
+
+
+def sent(house):
+    with house.inside():
+        said = Message.objects.filter(direction="outbound", status="sent")
+        return list(said.values_list("text", flat=True))
+
+
+def test_the_bell_is_silent_where_a_carrier_has_room_and_rings_where_it_has_none(server_url):
+    house = make_house()
+    with bells(server_url) as rung:
+        with carried_by(Notebook(has_room=False)) as full, house.inside():
+            put(house)
+        assert (rung(), full.lanes) == (["agent"], [])
+        with carried_by(Notebook()) as carrier, house.inside():
+            delivery = put(house)
+            assert carrier.lanes == []  # nothing is said before the commit
+        assert rung() == []
+    assert carrier.lanes == [(delivery.lane_id, house.account.pk, "agent")]
+
+
+def test_what_is_rolled_back_is_handed_to_nobody():
+    house = make_house()
+    with carried_by(Notebook()) as carrier, house.inside():
+        put(house)
+        transaction.set_rollback(True)
+    assert carrier.lanes == []
+
+
+def test_f_06_what_its_carrier_never_took_up_is_found_by_the_sweep():
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        with courier() as one:
+            wait_for(lambda: one.handed.has_room)
+            with carried_by(Notebook()), house.inside():  # which dies with what it was told
+                delivery = put(house)
+            wait_for(lambda: state_of(delivery) == State.DELIVERED)
+
+
+def state_of(delivery):
+    return Delivery.all_accounts.values_list("state", flat=True).get(pk=delivery.pk)
+
+
+def test_dl_90_where_places_are_counted_everything_is_shared_out_as_before():
+    with Server(takes) as channel, Server(lambda r: Reply(body=says("ok"), after=0.1)) as agent:
+        house = make_house(agent.url, channel.url)
+        with house.inside():
+            Endpoint.objects.filter(pk=house.agent.endpoint_id).update(max_in_flight=1)
+        visitors = [f"v{n}" for n in range(6)]
+        for visitor in visitors:
+            house.talk(visitor)
+        with courier():
+            for visitor in visitors:
+                with house.inside():
+                    services.receive(house.inbox, factories.said("hi", visitor=visitor))
+            wait_for(lambda: len(sent(house)) == 6)
+        assert agent.most_at_once == 1
+
+
+# --- Courtesies ----------------------------------------------------------------------------------
+
+
+def talk(house):
+    """Like `House.talk`, with somebody the door knows."""
+    first = json.dumps({"id": "m0", "from": "ana", "text": "first"}).encode()
+    with house.inside():
+        services.receive(house.inbox, house.inbox.channel.read(first, house.inbox.as_config()))
+        services.assign(Conversation.objects.get(), to=house.agent.member, by=None)
+        Delivery.objects.all().delete()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_courier_gives_a_courtesy_once_and_keeps_nothing_of_it(house, status):
+    def answer(request):
+        return Reply(status) if request.path == "/read" else takes(request)
+
+    with Server(answer) as channel, Server(lambda request: Reply(body=says("hello"))) as agent:
+        settle(house, agent, channel)
+        talk(house)
+        with courier() as one:
+            wait_for(lambda: one.handed.has_room)
+            bring(house, {"id": "m1", "from": "ana", "text": "hi"})
+            wait_for(lambda: sent(house) == ["hello"])
+            wait_for(lambda: given(channel))
+        assert given(channel) == [{"id": "m1", "typing": True}]
+    assert not Delivery.all_accounts.filter(kind=Lane.Kind.SIGNAL).exists()
+
+
+def settle(house, agent, channel):
+    with house.inside():
+        house.inbox.config = {"api": channel.url}
+        house.inbox.save()
+        Endpoint.objects.filter(pk=house.agent.endpoint_id).update(url=agent.url)
+
+
+def given(channel):
+    return [request.json for request in channel.requests if request.path == "/read"]
+
+
+def test_where_no_courier_is_a_courtesy_waits_on_a_lane():
+    house = make_house()
+    conversation = house.talk()
+    before = signals()
+    with carried_by(Notebook()) as carrier, house.inside():
+        conversation.refresh_from_db()
+        acknowledge(conversation, typing=True)
+        assert carrier.courtesies == []  # nothing is said before the commit
+    assert (len(carrier.courtesies), signals()) == (1, before)
+    with carried_by(Notebook(has_room=False)), house.inside():
+        acknowledge(conversation, typing=True)
+    assert signals() == before + 1
+
+
+def signals():
+    return Delivery.all_accounts.filter(kind=Lane.Kind.SIGNAL).count()
+
+
+def test_dl_91_no_account_gets_all_places_for_courtesies():
+    ours, theirs = (Courtesy(account, None, "wamid", True) for account in (1, 2))
+    assert may_give(Counter(), ours, slots=4)
+    assert not may_give(Counter({1: 2}), ours, slots=4)
+    assert may_give(Counter({1: 2}), theirs, slots=4)
+    assert not may_give(Counter({1: 2, 2: 2}), Courtesy(3, None, "wamid", True), slots=4)
