@@ -28,6 +28,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType, Connection
 from django.conf import settings
+from yarl import URL
 
 from conversations.channels import ErrorClass, HttpAnswer, SendError
 from integrations.addresses import Policy, RefusedUrlError, check_shape, not_public
@@ -37,6 +38,7 @@ CONNECT_SECONDS = 3.0
 # to a connection that is just being closed may or may not have arrived.
 KEEPALIVE_SECONDS = 4.0
 MAX_ACCOUNTS = 256
+MAX_TARGETS = 256
 RESOLVER_THREADS = 16
 READING_METHODS = frozenset({"GET", "HEAD"})
 _HEADER_BREAKS = re.compile(r"[\r\n\x00]")
@@ -158,6 +160,8 @@ class GuardedClient:
     def __init__(self, *, policy: Policy | None = None, lookup: Lookup | None = None) -> None:
         self.policy = policy or Policy.from_settings()
         self.in_flight = 0
+        # What has been looked at and may be called; the same few addresses come again and again.
+        self._targets: dict[str, URL] = {}
         self._lookup = lookup or look_up
         self._session: aiohttp.ClientSession | None = None
 
@@ -218,7 +222,7 @@ class GuardedClient:
         _check_headers(headers or {})
         started = time.perf_counter()
         try:
-            target = check_shape(url, self.policy)
+            target = self._target(url)
         except RefusedUrlError as error:
             return Exchange("blocked_address", error=str(error))
         trip = _Trip(target.raw_host or "")
@@ -242,8 +246,17 @@ class GuardedClient:
             written=trip.connected,
         )
 
+    def _target(self, url: str) -> URL:
+        target = self._targets.get(url)
+        if target is None:
+            target = check_shape(url, self.policy)
+            if len(self._targets) >= MAX_TARGETS:
+                self._targets.clear()
+            self._targets[url] = target
+        return target
+
     async def _make(
-        self, method: str, url: Any, headers: Mapping[str, str], data: Any, seconds: float, cap: int
+        self, method: str, url: URL, headers: Mapping[str, str], data: Any, seconds: float, cap: int
     ) -> Exchange:
         connect = min(CONNECT_SECONDS, seconds)
         async with self._open_session().request(

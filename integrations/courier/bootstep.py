@@ -18,6 +18,7 @@ from celery.signals import worker_shutting_down
 from celery.worker import state as worker_state
 
 from integrations.courier.component import Courier
+from integrations.courier.loop import run
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class CourierThread:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                asyncio.run(self._carry())
+                run(self._carry())
             except Exception:
                 logger.exception("courier broke; another one starts")
                 self._stopped.wait(RESTART_SECONDS)

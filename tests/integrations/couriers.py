@@ -19,6 +19,7 @@ from conversations import services
 from conversations.models import Conversation, Inbox
 from integrations.addresses import Policy
 from integrations.courier.component import Courier, Options
+from integrations.courier.loop import run
 from integrations.registry import Platform, register
 from tests import factories
 from tests.integrations.channel import DayPaperChannel, PaperChannel
@@ -121,7 +122,7 @@ def courier(**options: Any) -> Iterator[Courier]:
         started.set()
         await one.run()
 
-    thread = threading.Thread(target=lambda: asyncio.run(carry()))
+    thread = threading.Thread(target=lambda: run(carry()))
     thread.start()
     started.wait()
     one, loop = holder[0]

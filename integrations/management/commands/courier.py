@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from conversations.models import Courier as CourierRow
 from integrations.courier.component import Courier
+from integrations.courier.loop import run
 from integrations.courier.presence import HOST_LENGTH
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -36,7 +37,7 @@ class Command(BaseCommand):
             self.stdout.write(seen_here())
             return
         try:
-            asyncio.run(carry())
+            run(carry())
         except KeyboardInterrupt as error:
             raise CommandError("The courier left at once, what was under way too.") from error
 
