@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from tests.bench.bench import SECONDS, Bench
 from tests.bench.load import percentile, settled
 from tests.bench.report import journey_words, pair
@@ -58,16 +55,10 @@ async def sustained(bench: Bench) -> None:
 async def ingest(bench: Bench) -> None:
     """P4: the webhook door alone; the workers stand still meanwhile."""
     bench.fresh()
-    workers = bench.stack.pids("worker")
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with bench.stack.standing("worker"):
         before = bench.stack.cpu_seconds("uvicorn", "config.web", "postgres")
         stored = await bench.customers.flood(clients=32, seconds=SECONDS)
         used = bench.stack.cpu_seconds("uvicorn", "config.web", "postgres") - before
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
     text = f"{stored / used:.0f}/s per core ({stored / SECONDS:.0f}/s here)" if used else "?"
     floor = bench.report.insert_floor
     bench.report.line("P4", "ingest alone", text, aim="≥ 3,000/s per core", floor=floor)

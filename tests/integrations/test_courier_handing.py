@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 
 from conversations import services
+from conversations.channels import InboxConfig
 from conversations.models import Conversation, Delivery, Endpoint, Lane, Message
 from conversations.services import carrying, outbox
 from conversations.services.carrying import Courtesy
@@ -26,6 +27,7 @@ __all__ = ["house"]
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 State = Delivery.State
+INBOX = InboxConfig(id=1, account_id=1, platform="paper", credentials={}, config={})
 
 
 class Notebook:
@@ -207,8 +209,8 @@ def signals():
 
 
 def test_dl_91_no_account_gets_all_places_for_courtesies():
-    ours, theirs = (Courtesy(account, None, "wamid", True) for account in (1, 2))
+    ours, theirs = (Courtesy(account, INBOX, "wamid", True) for account in (1, 2))
     assert may_give(Counter(), ours, slots=4)
     assert not may_give(Counter({1: 2}), ours, slots=4)
     assert may_give(Counter({1: 2}), theirs, slots=4)
-    assert not may_give(Counter({1: 2, 2: 2}), Courtesy(3, None, "wamid", True), slots=4)
+    assert not may_give(Counter({1: 2, 2: 2}), Courtesy(3, INBOX, "wamid", True), slots=4)

@@ -11,12 +11,12 @@ import pytest
 from django.db import connection
 from psycopg import sql
 
-from integrations.courier.component import GROUPS
 from integrations.courier.database import KEPT_PLANS
 from integrations.courier.lanes import (
     _OVERTAKING,
     CLAIM,
     CLAIM_THESE,
+    GROUPS,
     LOCK,
     RELEASE,
     START,
