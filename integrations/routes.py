@@ -50,8 +50,8 @@ def route_token(inbox: Inbox) -> str:
 
 def hook_url(inbox: Inbox) -> str:
     """The absolute address that the platform delivers to; empty without a route."""
-    token = route_token(inbox)
-    return f"{settings.PUBLIC_URL}/hooks/{inbox.platform}/{token}" if token else ""
+    token, door = route_token(inbox), inbox.channel.door or f"/hooks/{inbox.platform}"
+    return f"{settings.PUBLIC_URL}{door}/{token}" if token else ""
 
 
 def find_route(platform: str, token: str) -> InboxRoute | None:

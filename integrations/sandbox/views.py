@@ -25,11 +25,11 @@ from accounts.origin import client_ip
 from accounts.tenancy import account_context
 from conversations.models import Inbox
 from integrations import guests, tickets
+from integrations.posting import take_in
 from integrations.routes import find_route
 from integrations.sandbox import phone, uploads, visitors
 from integrations.sandbox.channel import GUESTS, MAX_TEXT
 from integrations.sandbox.forms import SayForm, UploadForm
-from integrations.sandbox.posting import take_in
 
 # A picture is a file here and then a message at the door, so files are counted for themselves.
 VISITOR_FILES = Limit("sandbox.files", 20, 20 / 60)
