@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from integrations.chatwoot.compat import (
     agent_bots,
@@ -29,13 +29,14 @@ CONTACT = rf"contacts/(?P<contact_id>{ID})"
 TEAM = rf"teams/(?P<team_id>{ID})"
 
 
-def at(path: str, view: type[CompatView], **options: object) -> URLPattern:
+def at(below: str, view: type[CompatView], **options: object) -> URLPattern:
     """An address below an account."""
-    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{path}/?$"
+    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{below}/?$"
     return re_path(route, view.as_view(**options))
 
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("integrations.chatwoot.api_inbox.urls")),
     re_path(r"^api/v1/profile/?$", Profile.as_view()),
     at("conversations", listing.Conversations),
     at("conversations/meta", listing.Meta),

@@ -95,7 +95,8 @@ def routes() -> list[tuple[str, type[CompatView]]]:
 
     found = []
     for pattern in urls.urlpatterns:
-        assert isinstance(pattern, URLPattern)
+        if not isinstance(pattern, URLPattern):  # the client API of API inboxes has no tokens
+            continue
         view = pattern.callback.cls  # type: ignore[attr-defined]  # DRF's
         if issubclass(view, Nowhere):
             continue
