@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from integrations.chatwoot import avatars
 from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
@@ -92,6 +93,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
         rf"custom_attribute_definitions/(?P<definition_id>{ID})",
         attribute_definitions.OneDefinition,
     ),
+    path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
+    re_path(r"^platform/api/v1(?:/.*)?$", Nowhere.as_view()),
 ]

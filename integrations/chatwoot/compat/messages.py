@@ -236,7 +236,7 @@ class Attachments(CompatView):
         messages = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
         rows = Attachment.objects.filter(message__in=messages.filter(deleted_at=None))
         start = (params.page(self.params) - 1) * FILES
-        found = rows.select_related("message__author__agent").order_by("-pk")
+        found = rows.select_related("message__author__agent__bot_settings").order_by("-pk")
         return Response(
             {
                 "meta": {"total_count": rows.count()},
