@@ -320,7 +320,8 @@ class Content:
     fields: tuple[FormField, ...] = ()
     input: Input | None = None
     articles: tuple[Article, ...] = ()
-    # What the author's own program keeps with it; no customer and no channel sees that.
+    # What the author's own program keeps with it. No customer sees that, and of the channels only one at
+    # whose other end is an app of the business.
     attributes: dict[str, Any] = field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db.models import Q
 
 from conversations.messages import DeliveryStatus
-from conversations.models import Address, Conversation, Inbox, Message
+from conversations.models import Address, Contact, Conversation, Inbox, Message
 from integrations.chatwoot.api_inbox.settings import identity_is_mandatory
 from integrations.chatwoot.shapes.attachments import attachments_of
 from integrations.chatwoot.shapes.contacts import phone_of, source_of
@@ -43,10 +43,16 @@ def inbox_json(inbox: Inbox, identifier: str) -> Json:
 
 
 def contact_json(address: Address) -> Json:
-    contact = address.contact
     return {
         "source_id": source_of(address),
         "pubsub_token": uuid_of(address.public_id),
+        **_known(address.contact),
+    }
+
+
+def _known(contact: Contact) -> Json:
+    """What customers read of themselves; attributes are the business's own."""
+    return {
         "id": contact.pk,
         "name": str(contact),
         "email": contact.email or None,
@@ -57,7 +63,6 @@ def contact_json(address: Address) -> Json:
 def conversation_json(
     conversation: Conversation, address: Address, messages: Sequence[Message]
 ) -> Json:
-    contact = contact_json(address)
     return {
         "id": conversation.number,
         "uuid": uuid_of(conversation.public_id),
@@ -66,20 +71,29 @@ def conversation_json(
         "status": status_of(conversation),
         "agent_last_seen_at": 0,
         "messages": [message_json(one, conversation) for one in messages],
-        "contact": {name: contact[name] for name in ("id", "name", "email", "phone_number")},
+        "contact": _known(address.contact),
     }
 
 
 def message_json(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+    """What its author's own program keeps with it, is no business of the customer's."""
+    kept = message.content.get("attributes", {})
+    attributes = content_attributes(message).items()
     shown: Json = {
         "id": message.pk,
         "content": text_of(message),
         "message_type": message_type(message),
         "content_type": content_type(message),
-        "content_attributes": content_attributes(message),
+        "content_attributes": {key: value for key, value in attributes if key not in kept},
         "created_at": seconds(message.created_at),
         "conversation_id": conversation.number,
         "attachments": attachments_of(message),
-        "sender": sender_of(message, conversation),
+        "sender": _sender(message, conversation),
     }
     return {**shown, "echo_id": echo_id} if echo_id else shown
+
+
+def _sender(message: Message, conversation: Conversation) -> Json | None:
+    if message.direction == Message.Direction.INBOUND:
+        return {**_known(conversation.contact), "thumbnail": "", "type": "contact"}
+    return sender_of(message, conversation)

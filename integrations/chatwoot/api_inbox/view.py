@@ -27,7 +27,7 @@ from integrations.chatwoot.api_inbox.settings import PLATFORM
 from integrations.chatwoot.api_inbox.shapes import FOR_CUSTOMERS
 from integrations.chatwoot.compat.view import TheirView
 from integrations.chatwoot.reading import whole_messages
-from integrations.routes import find_route
+from integrations.routes import inbox_at
 
 # One address may be an app's server, which speaks for everybody (Chatwoot's own limit).
 CALLS = Limit("api-inbox.ip", 3000, 3000 / 60)
@@ -125,13 +125,8 @@ class ClientView(TheirView):
         return f"{self.inbox.pk}:{source_id}" if source_id else ""
 
     def _inbox(self) -> Inbox:
-        """The inbox of the path. Raises `NotFound`; also for one that is switched off."""
-        route = find_route(PLATFORM, self.kwargs["identifier"])
-        if route is None:
+        """The inbox of the path. Raises `NotFound`."""
+        inbox = inbox_at(PLATFORM, self.kwargs["identifier"])
+        if inbox is None:
             raise NotFound
-        with account_context(route.account):
-            inbox = Inbox.objects.filter(pk=route.inbox_id).first()
-        if inbox is None or inbox.state == Inbox.State.DISABLED:
-            raise NotFound
-        inbox.account = route.account
         return inbox

@@ -141,6 +141,17 @@ def test_an_answer_is_read_when_it_has_arrived(app: App) -> None:
     assert "secret" not in str(thread)
 
 
+def test_customers_do_not_read_what_the_business_keeps(app: App) -> None:
+    ana = app.customer("ana", custom_attributes={"tier": "difficult"})
+    ana.says("Hello")
+    answers(ana, Content(text="Hi", attributes={"prompt": "be nice", "in_house": 1}))
+    for path in (ana.messages, ana.thread, "contacts/ana", "contacts/ana/conversations"):
+        shown = app.get(path).content.decode()
+        assert not [
+            word for word in ("difficult", "prompt", "in_house", "blocked") if word in shown
+        ]
+
+
 def test_what_was_seen_is_read(app: App) -> None:
     ana = app.customer("ana")
     reply = answers(ana)

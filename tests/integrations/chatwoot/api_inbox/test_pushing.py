@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connections
 
 from conversations import services
 from conversations.messages import Choice, Content, DeliveryStatus, Kind
@@ -128,6 +130,26 @@ def test_without_a_webhook_it_has_arrived_when_it_can_be_asked_for() -> None:
     with courier():
         status_of(answered(ana, Content(text="Hello")), DeliveryStatus.DELIVERED)
     assert [one["content"] for one in app.get(ana.messages).json()] == ["Hello"]
+
+
+def test_what_an_app_sends_twice_at_once_is_said_once() -> None:
+    """An app that had no answer in time asks again, while the first call is still under way."""
+    app = make_app(make_house())
+    ana = app.customer("ana")
+
+    def say(_n: int) -> tuple[int, int]:
+        try:
+            said = app.post(ana.messages, {"content": "Hello", "echo_id": "e-1"})
+            return said.status_code, said.json()["id"]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        heard = set(pool.map(say, range(8)))
+    assert len(heard) == 1
+    assert {status for status, _id in heard} == {200}
+    with app.inside():
+        assert Message.objects.count() == 1
 
 
 def test_the_hook_door_is_closed() -> None:
