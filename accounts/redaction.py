@@ -33,7 +33,7 @@ _TOKEN_SHAPES = re.compile(
     r"\b(?:sb_[a-z]{3,4}_[\w-]{8,}|whsec_[\w+/=-]{8,}|EAA[A-Za-z0-9]{20,}|xox[a-z]-[\w-]{8,})"
 )
 _SECRET_PATHS = re.compile(
-    r"(\\?/api\\?/callback\\?/|/hooks/[\w-]+/|/sandbox/|/media/|/login/link/|/invitations?/|/password/[\w-]+/)[\w:.~-]{8,}"
+    r"(\\?/api\\?/callback\\?/|/hooks/[\w-]+/|/public/api/v1/inboxes/|/sandbox/|/media/|/login/link/|/invitations?/|/password/[\w-]+/)[\w:.~-]{8,}"
 )
 # JSON may escape its slashes.
 _CALLBACK = re.compile(r"(\\?/api\\?/callback\\?/[\w-]{6})[\w-]+")

@@ -27,6 +27,7 @@ from conversations.messages import (
 
 if TYPE_CHECKING:  # the port is read without Django's models
     from accounts.limits import Limit
+    from conversations.models import Message
 
 
 class UnverifiedRequestError(ChannelError):
@@ -307,6 +308,8 @@ class Channel:
     guests: ClassVar[Guests | None] = None
     # What a webhook that could not be stored is answered: with what makes the platform come again (DL-12).
     not_stored_status: ClassVar[int] = 503
+    # Where the other end calls us, before the inbox's secret token; empty: at the hook door.
+    door: ClassVar[str] = ""
     # Whether connecting puts something into the platform that is taken back while the inbox is off:
     # switching off calls `leave`; switching on, a change and a new address run the connection test.
     leaves: ClassVar[bool] = False
@@ -337,6 +340,11 @@ class Channel:
         can = self.capabilities
         said = degrade(message, lambda part: carried(part, can), channel=self.name)
         return quoting_once(piece for part in said for piece in within(part, can))
+
+    def context_of(self, message: Message) -> Mapping[str, Any]:
+        """What the other end is told beside the message itself (`OutboundMessage.context`): read in the
+        account's context, each time that the message is about to be sent."""
+        return {}
 
     def pace(self, inbox: InboxConfig) -> Pace:
         """How fast this inbox may send."""

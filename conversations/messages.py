@@ -7,6 +7,7 @@ Frozen dataclasses only: no Django, no I/O. A channel turns wire bytes into `Inb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -319,7 +320,8 @@ class Content:
     fields: tuple[FormField, ...] = ()
     input: Input | None = None
     articles: tuple[Article, ...] = ()
-    # What the author's own program keeps with it; no customer and no channel sees that.
+    # What the author's own program keeps with it. No customer sees that, and of the channels only one at
+    # whose other end is an app of the business.
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -347,3 +349,5 @@ class OutboundMessage:
     articles: tuple[Article, ...] = ()
     # Numbered-text fallback: "1" → the choice it stands for (channels.md 10).
     options: tuple[tuple[str, Choice], ...] = ()
+    # What the channel asked for beside it (`Channel.context_of`); nothing of it is kept.
+    context: Mapping[str, Any] = field(default_factory=dict)

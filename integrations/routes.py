@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.tenancy import account_context
 from conversations.models import Inbox, InboxRoute
 
 CREDENTIAL = "route_token"
@@ -50,8 +51,21 @@ def route_token(inbox: Inbox) -> str:
 
 def hook_url(inbox: Inbox) -> str:
     """The absolute address that the platform delivers to; empty without a route."""
-    token = route_token(inbox)
-    return f"{settings.PUBLIC_URL}/hooks/{inbox.platform}/{token}" if token else ""
+    token, door = route_token(inbox), inbox.channel.door or f"/hooks/{inbox.platform}"
+    return f"{settings.PUBLIC_URL}{door}/{token}" if token else ""
+
+
+def inbox_at(platform: str, token: str) -> Inbox | None:
+    """The inbox behind a living token, with its account; None also while it is switched off."""
+    route = find_route(platform, token)
+    if route is None:
+        return None
+    with account_context(route.account):
+        inbox: Inbox | None = Inbox.objects.filter(pk=route.inbox_id).first()
+    if inbox is None or inbox.state == Inbox.State.DISABLED:
+        return None
+    inbox.account = route.account
+    return inbox
 
 
 def find_route(platform: str, token: str) -> InboxRoute | None:

@@ -28,7 +28,7 @@ from integrations.models import Receipt
 page = require_http_methods(["GET", "HEAD", "POST"])
 RECEIPTS = 20
 # Whose name people know the callers of a channel by.
-CALLERS = {"whatsapp": "Meta"}
+CALLERS = {"whatsapp": "Meta", "api": "Your app"}
 
 
 @dataclass(frozen=True, slots=True)

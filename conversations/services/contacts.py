@@ -35,8 +35,9 @@ def create_contact(*, by: Member, **fields: Any) -> Contact:
 
 
 @transaction.atomic
-def update_contact(contact: Contact, *, by: Member, **changes: Any) -> Contact:
-    """Change columns; `attributes` are merged, and a value of None removes its key.
+def update_contact(contact: Contact, *, by: Member | None, **changes: Any) -> Contact:
+    """Change columns; `attributes` are merged, and a value of None removes its key. `by` None: they
+    themselves.
 
     Raises `TakenError` for an identifier that somebody else has, `FieldError` for attributes that do not
     fit.

@@ -7,6 +7,7 @@ class ChatwootConfig(AppConfig):
     verbose_name = "Chatwoot"
 
     def ready(self) -> None:
+        from integrations.chatwoot.api_inbox.channel import ApiChannel
         from integrations.chatwoot.channel.channel import ChatwootChannel
         from integrations.chatwoot.dialect import ChatwootDialect
         from integrations.registry import Platform, register
@@ -14,3 +15,6 @@ class ChatwootConfig(AppConfig):
         dialect = ChatwootDialect()
         channel = ChatwootChannel()
         register(Platform(dialect.slug, dialect.name, channel=channel, dialect=dialect))
+        # Their API inbox: the same wire, with an app of the business at the other end.
+        app = ApiChannel()
+        register(Platform(app.slug, app.name, channel=app))

@@ -96,7 +96,7 @@ def matching(rows: Rows, words: str) -> Rows:
 def create(given: Params, *, by: Member) -> Contact:
     """A new contact. Raises `ChatwootError` (422) for what is taken or cannot be, `FieldError` for
     nobody."""
-    changes = _changes(given)
+    changes = changes_of(given)
     _check_free(changes)
     return services.create_contact(by=by, **changes)
 
@@ -104,12 +104,12 @@ def create(given: Params, *, by: Member) -> Contact:
 @transaction.atomic
 def update(contact: Contact, given: Params, *, by: Member) -> Contact:
     """Attributes are merged. Raises `ChatwootError` (422)."""
-    changes = _changes(given)
+    changes = changes_of(given)
     _check_free(changes, but=contact)
     return services.update_contact(contact, by=by, **changes) if changes else contact
 
 
-def _changes(given: Params) -> dict[str, Any]:
+def changes_of(given: Params) -> dict[str, Any]:
     """What the request says, under our names."""
     said: dict[str, Any] = {}
     for ours, theirs in {"name": "name", **COLUMNS}.items():

@@ -28,7 +28,8 @@ def shown_to(member: Member) -> Q:
 
 
 def whole_messages(rows: QuerySet[Message]) -> QuerySet[Message]:
-    return rows.select_related("author__agent", "reply_to").prefetch_related("attachments")
+    authors = rows.select_related("author__agent__bot_settings", "reply_to")
+    return authors.prefetch_related("attachments")
 
 
 def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation]:
@@ -36,7 +37,13 @@ def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation
     seen = Message.objects.filter(shown_to(member), conversation=OuterRef("pk")).order_by("-id")
     return (
         rows.select_related(
-            "contact", "inbox", "address", "assignee__user", "assignee__agent__endpoint", "team"
+            "contact",
+            "inbox",
+            "address",
+            "assignee__user",
+            "assignee__agent__endpoint",
+            "assignee__agent__bot_settings",
+            "team",
         )
         .defer("inbox__credentials_sealed")
         .prefetch_related("labels", "address__identifiers")

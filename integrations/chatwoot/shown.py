@@ -65,7 +65,9 @@ def gather(
     prefetch_related_objects([*messages, *last], "author__user", "reply_to", "attachments")
     members = {one.assignee_id for one in conversations} | set(member_ids)
     members |= {message.author_id for message in (*messages, *last)}
-    agents = Agent.objects.select_related("member").filter(member__among=members - {None})
+    agents = Agent.objects.select_related("member", "bot_settings").filter(
+        member__among=members - {None}
+    )
     with connection.cursor() as cursor:
         cursor.execute(_FIRST_REPLIES, [pks])
         first_replies = dict(cursor.fetchall())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import uuid4
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -19,8 +20,10 @@ from integrations.chatwoot.errors import unprocessable
 
 SOURCE_TAKEN = "source_id should be unique"
 _NUMBER = re.compile(r"[0-9]{6,15}")
+# Whose apps call their customers what they like; who is not called anything gets a name of ours.
+API = "api"
 # Platforms that reach their customers by another name than a phone number.
-VISITORS = frozenset({"sandbox", "widget", "api"})
+VISITORS = frozenset({"sandbox", "widget", API})
 
 
 @transaction.atomic
@@ -59,8 +62,9 @@ def address_by_source(inbox: Inbox | None, source_id: str) -> Address | None:
     return found.address if found is not None else None
 
 
-def begin(address: Address, *, by: Member) -> Conversation:
+def begin(address: Address, *, by: Member | None) -> Conversation:
     """The address's one thread, open; a new or reopened one goes to the inbox's bot, as theirs does.
+    `by` None: the customer.
 
     Raises `NotHolderError` for a bot that does not get it.
     """
@@ -70,12 +74,13 @@ def begin(address: Address, *, by: Member) -> Conversation:
     is_new = conversation.last_sequence <= 1
     if conversation.status != Conversation.Status.OPEN:
         is_new = True
-        conversation = services.reopen(conversation, by=None if by.is_agent else by)
+        person = by if by is not None and by.is_person else None
+        conversation = services.reopen(conversation, by=person)
     bot = bots.bot_of(address.inbox) if is_new and is_nobodys(conversation) else None
     if bot is not None:
         reason = services.Reason.RULE
         conversation = services.assign(conversation, to=bot.member, by=None, reason=reason)
-    if by.is_agent and conversation.assignee_id != by.pk:
+    if by is not None and by.is_agent and conversation.assignee_id != by.pk:
         raise NotHolderError  # another has it, or nobody gave it to this one (SX-23)
     return conversation
 
@@ -91,9 +96,9 @@ def _with(address: Address, inbox: Inbox, contact: Contact) -> Address:
 
 def _identifier(inbox: Inbox, contact: Contact, source_id: str) -> Identifier:
     if inbox.platform in VISITORS:
-        if not source_id:
+        if not source_id and inbox.platform != API:
             raise unprocessable("source_id is missing")
-        return Identifier("visitor", source_id)
+        return Identifier("visitor", source_id or str(uuid4()))
     digits = (source_id or contact.phone).removeprefix("+")
     if not _NUMBER.fullmatch(digits):
         raise unprocessable(_("This contact has no phone number to write to."))

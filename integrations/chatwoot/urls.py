@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from integrations.chatwoot import avatars
 from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
@@ -29,13 +30,14 @@ CONTACT = rf"contacts/(?P<contact_id>{ID})"
 TEAM = rf"teams/(?P<team_id>{ID})"
 
 
-def at(path: str, view: type[CompatView], **options: object) -> URLPattern:
+def at(below: str, view: type[CompatView], **options: object) -> URLPattern:
     """An address below an account."""
-    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{path}/?$"
+    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{below}/?$"
     return re_path(route, view.as_view(**options))
 
 
-urlpatterns = [
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("integrations.chatwoot.api_inbox.urls")),
     re_path(r"^api/v1/profile/?$", Profile.as_view()),
     at("conversations", listing.Conversations),
     at("conversations/meta", listing.Meta),
@@ -91,6 +93,8 @@ urlpatterns = [
         rf"custom_attribute_definitions/(?P<definition_id>{ID})",
         attribute_definitions.OneDefinition,
     ),
+    path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
+    re_path(r"^platform/api/v1(?:/.*)?$", Nowhere.as_view()),
 ]

@@ -194,7 +194,7 @@ def _read_next(claim: Claim) -> bool:
         )
         if receipt is None or (receipt.next_try_at and receipt.next_try_at > timezone.now()):
             return False
-        _apply(receipt)
+        apply(receipt)
     if receipt.state != State.NEW:
         _observe_lag([receipt])
     if receipt.result == DUPLICATE:
@@ -213,7 +213,7 @@ def _observe_lag(receipts: Sequence[Receipt]) -> None:
         metrics.observe("switchboard_receipt_lag_seconds", *lags)
 
 
-def _apply(receipt: Receipt) -> None:
+def apply(receipt: Receipt) -> None:
     """What the receipt says happens, or what went wrong stands on it; both with its state."""
     try:
         inbox = receipt.inbox

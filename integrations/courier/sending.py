@@ -113,7 +113,7 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         return Part(
             job=job,
             delivery=delivery,
-            message=parts[delivery.part],
+            message=_with_context(parts[delivery.part], message),
             is_last=delivery.part == len(parts) - 1,
             to=to,
             inbox=inbox.as_config(),
@@ -204,7 +204,7 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
         found[place] = Part(
             job=Job(claim, head.pk, attempt_id=0, n=0),
             delivery=head,
-            message=parts[head.part],
+            message=_with_context(parts[head.part], message),
             is_last=head.part == len(parts) - 1,
             to=to,
             inbox=config,
@@ -413,6 +413,11 @@ def _message(delivery: Delivery) -> Message:
     if delivery.message is None:
         raise ValueError(f"send {delivery.public_id} carries no message")
     return delivery.message
+
+
+def _with_context(part: OutboundMessage, message: Message) -> OutboundMessage:
+    context = message.inbox.channel.context_of(message)
+    return replace(part, context=context) if context else part
 
 
 def _parts(message: Message) -> tuple[OutboundMessage, ...] | SendError:

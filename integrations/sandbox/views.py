@@ -25,11 +25,11 @@ from accounts.origin import client_ip
 from accounts.tenancy import account_context
 from conversations.models import Inbox
 from integrations import guests, tickets
-from integrations.routes import find_route
+from integrations.posting import take_in
+from integrations.routes import inbox_at
 from integrations.sandbox import phone, uploads, visitors
 from integrations.sandbox.channel import GUESTS, MAX_TEXT
 from integrations.sandbox.forms import SayForm, UploadForm
-from integrations.sandbox.posting import take_in
 
 # A picture is a file here and then a message at the door, so files are counted for themselves.
 VISITOR_FILES = Limit("sandbox.files", 20, 20 / 60)
@@ -51,7 +51,9 @@ def for_visitors(view: Page) -> Callable[[HttpRequest, str], HttpResponseBase]:
 
     @wraps(view)
     def opened(request: HttpRequest, token: str) -> HttpResponseBase:
-        inbox = _inbox(token)
+        inbox = inbox_at("sandbox", token)
+        if inbox is None:
+            raise Http404
         known = visitors.visitor_of(request, inbox)
         visitor = known or visitors.new_visitor()
         response = view(request, inbox, visitor)
@@ -60,18 +62,6 @@ def for_visitors(view: Page) -> Callable[[HttpRequest, str], HttpResponseBase]:
         return response
 
     return never_cache(opened)
-
-
-def _inbox(token: str) -> Inbox:
-    route = find_route("sandbox", token)
-    if route is None:
-        raise Http404
-    with account_context(route.account):
-        inbox = Inbox.objects.filter(pk=route.inbox_id).first()
-    if inbox is None or inbox.state == Inbox.State.DISABLED:
-        raise Http404
-    inbox.account = route.account
-    return inbox
 
 
 @require_safe

@@ -6,6 +6,9 @@ import json
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,11 +17,12 @@ from accounts.permissions import Permission
 from agents import addresses, services
 from agents.models import Agent
 from conversations.models import Inbox
-from integrations.chatwoot import bots
+from integrations.chatwoot import avatars, bots
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
 from integrations.chatwoot.errors import invalid, missing
 from integrations.chatwoot.shapes.people import bot_json
+from integrations.chatwoot.tasks import fetch_avatar
 
 DIALECT = "chatwoot"
 MAX_URL = 2048
@@ -37,11 +41,13 @@ class BotView(CompatView):
         method = str(self.request.method).lower()
         if not self.judges_address or method not in ("post", "patch", "put"):
             return
-        url = self.given("outgoing_url", most=MAX_URL)
-        if url and not url.startswith(("http://", "https://")):
-            raise invalid("outgoing_url", "Outgoing url must start with http:// or https://")
-        if url and (sentence := addresses.problem(url)):
-            raise invalid("outgoing_url", sentence)
+        for name in ("outgoing_url", "avatar_url"):
+            url = self.given(name, most=MAX_URL)
+            if url and not url.startswith(("http://", "https://")):
+                words = name.replace("_", " ").capitalize()
+                raise invalid(name, f"{words} must start with http:// or https://")
+            if url and (sentence := addresses.problem(url)):
+                raise invalid(name, sentence)
 
     def bot(self, pk: str) -> Agent:
         agent: Agent = self.find(bots.living(), pk=int(pk))
@@ -63,6 +69,17 @@ class BotView(CompatView):
         if len(json.dumps(config)) > MAX_CONFIG:
             raise invalid("bot_config", "Bot config is too large")
         bots.keep_config(agent, config)
+
+    def keep_avatar(self, agent: Agent) -> None:
+        """`avatar`, a file; or `avatar_url`, which is fetched afterwards."""
+        given = self.fields.get("avatar")
+        if isinstance(given, UploadedFile):
+            avatars.keep_upload(agent, given)
+        elif given:
+            raise avatars.refusal(_("Send the avatar as a file of multipart/form-data."))
+        elif url := self.given("avatar_url", most=MAX_URL):
+            job = (agent.account_id, agent.pk, url)
+            transaction.on_commit(lambda: fetch_avatar.delay(*job), robust=True)
 
     def check_type(self) -> None:
         """Only `webhook`, or its number."""
@@ -94,6 +111,7 @@ class Bots(BotView):
             by=self.member,
         )
         self.keep_config(made.agent)
+        self.keep_avatar(made.agent)
         shown = bot_json(made.agent, access_token=made.token, secret=made.secret)
         return Response(shown)
 
@@ -124,6 +142,7 @@ class Bot(BotView):
             raise invalid("description", "Description is too long (maximum is 250 characters)")
         services.change_agent(agent, by=self.member, **changes)
         self.keep_config(agent)
+        self.keep_avatar(agent)
         return Response(bot_json(self.bot(bot_id)))
 
     put = patch
@@ -139,12 +158,14 @@ class Bot(BotView):
 
 
 class BotAvatar(BotView):
-    """`/agent_bots/{id}/avatar`: there is no picture to take away."""
+    """`/agent_bots/{id}/avatar`"""
 
     permissions_by_action: ClassVar[dict[str, Permission]] = {"delete": P.AGENTS_WRITE}
 
     def delete(self, request: Request, bot_id: str) -> Response:
-        return Response(bot_json(self.bot(bot_id)))
+        agent = self.bot(bot_id)
+        avatars.remove(agent)
+        return Response(bot_json(agent))
 
 
 class ResetToken(BotView):

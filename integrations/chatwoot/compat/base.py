@@ -5,23 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, NoReturn, cast
+from typing import Any, ClassVar, cast
 
 from django.db.models import Q, QuerySet
-from django.http import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import (
-    APIException,
-    MethodNotAllowed,
-    NotFound,
-    PermissionDenied,
-    Throttled,
-)
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import FormParser, MultiPartParser
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts import limits
 from accounts.audit import called_by
@@ -29,7 +19,6 @@ from accounts.auth import request_allows
 from accounts.models import Account, ApiToken, Member
 from accounts.permissions import Permission
 from accounts.rest import idempotency
-from accounts.rest.parsing import StrictJSONParser
 from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox
@@ -38,27 +27,13 @@ from conversations.services import media
 from conversations.services.holding import finishing, gave_away
 from integrations.chatwoot import contacts
 from integrations.chatwoot.auth import ChatwootTokenAuthentication
-from integrations.chatwoot.compat import params
-from integrations.chatwoot.compat.params import Params
-from integrations.chatwoot.errors import (
-    FOREIGN_BOT,
-    FOREIGN_USER,
-    NOT_FOR_BOTS,
-    ChatwootError,
-    exception_handler,
-)
+from integrations.chatwoot.compat.view import TheirView
+from integrations.chatwoot.errors import FOREIGN_BOT, FOREIGN_USER, NOT_FOR_BOTS, ChatwootError
 
 P = Permission
 
 
-class AlwaysJson(DefaultContentNegotiation):
-    """What a client says it accepts is no reason to refuse it an answer."""
-
-    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
-        return renderers[0], renderers[0].media_type
-
-
-class CompatView(APIView):
+class CompatView(TheirView):
     """A view of their API.
 
     `permissions_by_action` says what people's tokens need for each method, `bot_permissions` the same
@@ -69,15 +44,8 @@ class CompatView(APIView):
     bot_permissions: ClassVar[Mapping[str, Permission]] = {}
     # Methods that put something on the account's pile; refused while it is too high (DL-93).
     piling: ClassVar[frozenset[str]] = frozenset()
-    # Their names of our fields, where an error names one.
-    field_names: ClassVar[Mapping[str, str]] = {}
 
     authentication_classes: Sequence[type[BaseAuthentication]] = (ChatwootTokenAuthentication,)
-    permission_classes = ()
-    parser_classes = (StrictJSONParser, MultiPartParser, FormParser)
-    content_negotiation_class = AlwaysJson
-    http_method_names = ["get", "post", "patch", "put", "delete", "head"]
-    schema = None  # no part of /v1/; docs/platforms/chatwoot-api.md describes it
 
     # --- What subclasses use ----------------------------------------------------------------------
 
@@ -101,10 +69,6 @@ class CompatView(APIView):
             raise NotFound
         return agent
 
-    @cached_property
-    def params(self) -> Params:
-        return params.read(self.request)
-
     def may(self, permission: Permission) -> bool:
         """Whether the caller also has another permission than the method's own."""
         return request_allows(self.request, permission)
@@ -118,13 +82,6 @@ class CompatView(APIView):
         """Raises `PermissionDenied` where the caller does not also have this one."""
         if not self.may(permission):
             raise PermissionDenied
-
-    def find(self, rows: QuerySet[Any], **lookup: Any) -> Any:
-        """The one row; raises `NotFound`."""
-        found = rows.filter(**lookup).first()
-        if found is None:
-            raise NotFound
-        return found
 
     # --- Conversations ----------------------------------------------------------------------------
 
@@ -163,20 +120,7 @@ class CompatView(APIView):
 
     # --- The request ------------------------------------------------------------------------------
 
-    def get_exception_handler(self) -> Callable[..., Any]:
-        return exception_handler
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        method = str(request.method).lower()
-        handler = getattr(self, method, None)
-        if handler is not None and method in self.http_method_names:
-            setattr(self, method, self._inside(handler))
-        return super().dispatch(request, *args, **kwargs)
-
-    def _inside(self, handler: Callable[..., Response]) -> Callable[..., Response]:
-        """The handler in its transaction; an exception leaves it before it is answered. One that is
-        returned is answered too, and what was written stays."""
-
+    def inside(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def run(request: Request, *args: Any, **kwargs: Any) -> Response:
             kwargs.pop("account_id", None)
             self.before_transaction()
@@ -196,14 +140,8 @@ class CompatView(APIView):
 
         return run
 
-    def before_transaction(self) -> None:
-        """For what may wait on others (a name's address) and must not hold a transaction."""
-
     def check_permissions(self, request: Request) -> None:
-        method = str(request.method).lower()
-        method = "get" if method == "head" else method
-        if method not in self.http_method_names or getattr(self, method, None) is None:
-            raise MethodNotAllowed(method)
+        method = self.check_method(request)
         bot = self.member.is_agent
         table = self.bot_permissions if bot else self.permissions_by_action
         needed = table.get(method)
@@ -233,9 +171,6 @@ class CompatView(APIView):
             self.throttled(request, taken.wait)
         if str(request.method).lower() in self.piling and self.account.overloaded_since is not None:
             self.throttled(request, OVERLOADED_SECONDS)
-
-    def throttled(self, request: Request, wait: float | None) -> NoReturn:
-        raise Throttled(wait)
 
 
 class Nowhere(CompatView):

@@ -17,21 +17,26 @@ from accounts.permissions import Permission
 from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
-from conversations.messages import Content, Kind
+from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
 from conversations.services.locking import lock
 from integrations.chatwoot import reading
+from integrations.chatwoot.api_inbox import listening
+from integrations.chatwoot.api_inbox.saying import name_of
+from integrations.chatwoot.api_inbox.settings import is_api
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P
 from integrations.chatwoot.content import content_of
-from integrations.chatwoot.errors import ChatwootError, unprocessable
+from integrations.chatwoot.errors import ChatwootError, missing, unprocessable
 from integrations.chatwoot.shapes.contacts import contact_push
 from integrations.chatwoot.shapes.conversations import labels_of
 from integrations.chatwoot.shapes.messages import listed_file, message_json
 from integrations.chatwoot.shapes.parts import iso
 from integrations.chatwoot.shapes.people import member_push
+from integrations.chatwoot.starting import SOURCE_TAKEN
 
 Direction = Message.Direction
+STATUSES = ("sent", "delivered", "read", "failed")
 MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
 PAGE, NEWER, BETWEEN = 20, 100, 1000
 FILES = 100
@@ -82,7 +87,7 @@ class Messages(CompatView):
         """Say something to the customer, or with `private` to colleagues."""
         kind = params.choice(self.params, "message_type", MESSAGE_TYPES, "outgoing")
         if kind == "incoming":
-            raise unprocessable(ONLY_API)
+            return self._hear(self.conversation(number))
         if kind != "outgoing":
             raise unprocessable(_("Only outgoing messages can be made."))
         if params.text(self.params, "source_id"):
@@ -98,6 +103,25 @@ class Messages(CompatView):
             return self._keep(conversation, content)
         echo_id = params.text(self.params, "echo_id")
         return Response(reading.shown_message(message, conversation, echo_id=echo_id))
+
+    def _hear(self, conversation: Conversation) -> Response | APIException:
+        """The customer says it, in an app that speaks for them; a `source_id` is said once. No bot's
+        token does that."""
+        if not is_api(conversation.inbox):
+            raise unprocessable(ONLY_API)
+        if self.member.is_agent:
+            raise PermissionDenied
+        inbox, address = conversation.inbox, conversation.address
+        name = params.text(self.params, "source_id") or name_of(address)
+        heard: Message | ChatwootError | None = listening.known(inbox, name)
+        if heard is None:
+            heard = listening.hear(inbox, listening.saying_of(self.params, address, name=name))
+        if isinstance(heard, ChatwootError):
+            return heard
+        if heard.conversation_id != conversation.pk:
+            raise unprocessable(SOURCE_TAKEN)
+        echo_id = params.text(self.params, "echo_id")
+        return Response(reading.shown_message(heard, conversation, echo_id=echo_id))
 
     def _say(self, conversation: Conversation, content: Content) -> Message:
         author = self._author()
@@ -174,9 +198,20 @@ class OneMessage(CompatView):
     }
 
     def patch(self, request: Request, number: str, message_id: str) -> Response:
-        """Only channels of their API's kind take a status from outside."""
-        self._message(self.conversation(number), message_id)
-        raise ChatwootError(403, {"error": ONLY_API_STATUS})
+        """What the app of an API inbox knows of a message: that it came, was read, or did not."""
+        conversation = self.conversation(number)
+        message = self._message(conversation, message_id)
+        if not is_api(conversation.inbox):
+            raise ChatwootError(403, {"error": ONLY_API_STATUS})
+        wanted = params.choice(self.params, "status", STATUSES)
+        if not wanted:
+            raise missing("status")
+        if message.direction != Direction.OUTBOUND or not message.external_id:
+            raise unprocessable(_("Only messages that were sent to the customer have a status."))
+        reason = params.text(self.params, "external_error", most=500)
+        update = StatusUpdate(message.external_id, DeliveryStatus(wanted), error_text=reason)
+        services.receive_statuses(conversation.inbox, [update])
+        return Response(reading.shown_message(message, conversation))
 
     def delete(self, request: Request, number: str, message_id: str) -> Response:
         """Out of the thread; the customer keeps what was sent."""
@@ -201,7 +236,7 @@ class Attachments(CompatView):
         messages = Message.objects.filter(reading.shown_to(self.member), conversation=conversation)
         rows = Attachment.objects.filter(message__in=messages.filter(deleted_at=None))
         start = (params.page(self.params) - 1) * FILES
-        found = rows.select_related("message__author__agent").order_by("-pk")
+        found = rows.select_related("message__author__agent__bot_settings").order_by("-pk")
         return Response(
             {
                 "meta": {"total_count": rows.count()},

@@ -1,43 +1,107 @@
-"""Inboxes as far as their clients look at them, and labels."""
+"""Inboxes as far as their clients look at them and make them, and labels."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
+from agents import addresses
 from conversations import services
 from conversations.models import Inbox, Label
+from integrations.chatwoot.api_inbox import settings as api_inbox
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.errors import invalid, unprocessable
 from integrations.chatwoot.shapes.inboxes import inbox_json
 from integrations.chatwoot.shapes.settings import label_json
+from integrations.services import change_inbox, connect_inbox
+
+# As long as the form of the dashboard takes it.
+MAX_NAME = 120
 
 
-class Inboxes(CompatView):
+class InboxesView(CompatView):
+    """A view that takes or shows inboxes."""
+
+    def before_transaction(self) -> None:
+        """A name server takes its time, so an address is judged before the transaction opens."""
+        if str(self.request.method).lower() == "get":
+            return
+        url = api_inbox.given_webhook(self.channel)
+        if url and (sentence := addresses.problem(url)):
+            raise invalid("webhook_url", sentence)
+
+    @property
+    def channel(self) -> params.Params:
+        """What the request says of the inbox's channel."""
+        return params.mapping(self.params, "channel")
+
+    def show(self, inbox: Inbox) -> dict[str, Any]:
+        """For who may set it up, with the settings of an API inbox."""
+        shown = inbox_json(inbox)
+        if api_inbox.is_api(inbox) and self.may(P.INBOXES_WRITE):
+            shown |= api_inbox.settings_json(inbox)
+        return shown
+
+
+class Inboxes(InboxesView):
     """`/inboxes`"""
 
-    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.INBOXES_READ}
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.INBOXES_READ,
+        "post": P.INBOXES_WRITE,
+    }
 
     def get(self, request: Request) -> Response:
-        return Response({"payload": [inbox_json(inbox) for inbox in _inboxes()]})
+        return Response({"payload": [self.show(inbox) for inbox in _inboxes()]})
+
+    def post(self, request: Request) -> Response:
+        """An API inbox, with its secrets: they are shown this once."""
+        kind = params.text(self.channel, "type")
+        if kind != api_inbox.PLATFORM:
+            raise unprocessable(_("Only API inboxes are made by this call."))
+        name = params.text(self.params, "name", most=MAX_NAME).strip()
+        if not name:
+            raise invalid("name", "Name can't be blank")
+        values = {**api_inbox.values_of(self.channel), **api_inbox.new_secrets()}
+        made = connect_inbox(platform=api_inbox.PLATFORM, name=name, values=values, by=self.member)
+        return Response({**self.show(made), **api_inbox.secrets_json(made)})
 
 
-class OneInbox(CompatView):
+class OneInbox(InboxesView):
     """`/inboxes/{id}`; for a bot, those of its conversations."""
 
-    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.INBOXES_READ}
+    permissions_by_action: ClassVar[dict[str, Permission]] = {
+        "get": P.INBOXES_READ,
+        "patch": P.INBOXES_WRITE,
+        "put": P.INBOXES_WRITE,
+    }
     bot_permissions: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_READ}
 
     def get(self, request: Request, inbox_id: str) -> Response:
         inbox: Inbox = self.find(_inboxes(), pk=int(inbox_id))
         if self.member.is_agent and not (self.is_attached(inbox) or self._holds_in(inbox)):
             raise PermissionDenied
-        return Response(inbox_json(inbox))
+        return Response(self.show(inbox))
+
+    def patch(self, request: Request, inbox_id: str) -> Response:
+        """Its name, and of an API inbox where it pushes to and whom it lets in."""
+        inbox: Inbox = self.find(Inbox.objects.select_related("account"), pk=int(inbox_id))
+        values = api_inbox.values_of(self.channel)
+        if values and not api_inbox.is_api(inbox):
+            raise unprocessable(_("Only the channel of an API inbox is changed by this call."))
+        name = params.text(self.params, "name", most=MAX_NAME).strip() or inbox.name
+        team = inbox.fallback_team
+        change_inbox(inbox, by=self.member, name=name, fallback_team=team, values=values)
+        return Response(self.show(inbox))
+
+    put = patch
 
     def _holds_in(self, inbox: Inbox) -> bool:
         return self.conversations().filter(inbox=inbox).exists()

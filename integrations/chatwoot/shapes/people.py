@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.models import Account, Member, Team
 from accounts.permissions import Role
 from agents.models import Agent
+from integrations.chatwoot import avatars
 from integrations.chatwoot.models import BotSettings
 from integrations.chatwoot.shapes.parts import Json, iso
 
@@ -100,11 +101,12 @@ def user_push(member: Member) -> Json:
 
 
 def bot_push(agent: Agent, name: str) -> Json:
-    return {"id": agent.pk, "name": name, "avatar_url": "", "type": "agent_bot"}
+    picture = avatars.address_of(agent)
+    return {"id": agent.pk, "name": name, "avatar_url": picture, "type": "agent_bot"}
 
 
 def member_push(member: Member) -> Json:
-    """A person or a bot, as the author of something; needs `agent` read with it."""
+    """A person or a bot, as the author of something; needs `agent` and its settings read with it."""
     return bot_push(member.agent, member.name) if member.is_agent else user_push(member)
 
 
@@ -114,7 +116,7 @@ def bot_json(agent: Agent, **shown_once: str) -> Json:
         "id": agent.pk,
         "name": agent.name,
         "description": agent.description,
-        "thumbnail": "",
+        "thumbnail": avatars.address_of(agent),
         "outgoing_url": agent.endpoint.url,
         "bot_type": "webhook",
         "bot_config": config_of(agent),
@@ -135,7 +137,7 @@ def slim_bot(agent: Agent) -> Json:
         "id": agent.pk,
         "name": agent.name,
         "description": agent.description,
-        "thumbnail": "",
+        "thumbnail": avatars.address_of(agent),
         "outgoing_url": agent.endpoint.url,
         "bot_type": "webhook",
     }

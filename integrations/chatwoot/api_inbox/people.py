@@ -1,0 +1,115 @@
+"""Who talks to an API inbox: they are known by `source_id`, which is their key to what they said and to
+nothing else.
+
+What an app says of somebody is a claim: it finds nobody who is known already, because whoever made it
+would read what is known of them. An identity that the app's server has proven (`identifier_hash`)
+leads to the customer who has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+from uuid import uuid4
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from conversations import services
+from conversations.errors import WrongStateError
+from conversations.messages import Identifier
+from conversations.models import Address, AddressIdentifier, Contact, Inbox
+from conversations.services.addresses import find_or_create_address
+from integrations.chatwoot import contacts, starting
+from integrations.chatwoot.api_inbox.channel import HMAC_TOKEN
+from integrations.chatwoot.api_inbox.saying import KIND
+from integrations.chatwoot.api_inbox.settings import identity_is_mandatory
+from integrations.chatwoot.compat import params
+from integrations.chatwoot.compat.params import Params
+from integrations.chatwoot.errors import ChatwootError, unprocessable
+
+UNPROVEN = {"error": "HMAC failed: Invalid Identifier Hash Provided"}
+# What an app may say of its customer.
+CLAIMS = ("name", "email", "phone_number", "custom_attributes")
+
+
+def find(inbox: Inbox, source_id: str) -> Address | None:
+    names = AddressIdentifier.objects.filter(inbox=inbox, kind=KIND, value=source_id)
+    found = names.select_related("address__contact").first()
+    if found is None:
+        return None
+    address: Address = found.address
+    address.inbox = inbox
+    return address
+
+
+def proven_identifier(inbox: Inbox, given: Params, *, needed: bool) -> str:
+    """The customer's identity, where it is proven; without a proof it counts for nothing.
+
+    `needed`: nobody is let in without one where the inbox says so. Raises `ChatwootError` (401).
+    """
+    identifier = params.text(given, "identifier").strip()
+    proof = params.text(given, "identifier_hash").strip().lower()
+    if not proof and not (needed and identity_is_mandatory(inbox)):
+        return ""
+    token = inbox.credentials.get(HMAC_TOKEN, "")
+    expected = hmac.new(token.encode(), identifier.encode(), hashlib.sha256).hexdigest()
+    if not (token and identifier and hmac.compare_digest(expected.encode(), proof.encode())):
+        raise ChatwootError(401, UNPROVEN)
+    return identifier
+
+
+@transaction.atomic
+def enter(inbox: Inbox, given: Params) -> Address:
+    """The customer of a `source_id`; a new one, where it is new. Raises `ChatwootError`."""
+    identifier = proven_identifier(inbox, given, needed=True)
+    source_id = params.text(given, "source_id").strip() or str(uuid4())
+    if "/" in source_id:  # a part of addresses from now on
+        raise unprocessable(_("A source_id has no slash in it."))
+    known = find(inbox, source_id)
+    if known is not None:
+        return identify(known, identifier) if identifier else known
+    somebody = _identified(identifier) if identifier else None
+    if somebody is not None:
+        address = starting.address_for(inbox, somebody, source_id)
+    else:
+        name = params.text(given, "name").strip() or _("Visitor %(id)s") % {"id": source_id[:4]}
+        address = find_or_create_address(inbox, (Identifier(KIND, source_id),), name=name)
+        address = identify(address, identifier) if identifier else address
+    return describe(address, given)
+
+
+@transaction.atomic
+def describe(address: Address, given: Params) -> Address:
+    """Keep what the app says of its customer. Raises 422 for what cannot be."""
+    claims = {name: given[name] for name in CLAIMS if given.get(name) is not None}
+    return _change(address, contacts.changes_of(claims)) if claims else address
+
+
+@transaction.atomic
+def identify(address: Address, identifier: str) -> Address:
+    """Whose address it is, is proven: they are one with the customer who has this identity already.
+
+    Raises `WrongStateError` for somebody with another identity.
+    """
+    contact = address.contact
+    if contact.identifier == identifier:
+        return address
+    if contact.identifier:
+        raise WrongStateError(_("This contact has another identity. Begin with a new source_id."))
+    somebody = _identified(identifier)
+    if somebody is None:
+        return _change(address, {"identifier": identifier})
+    address.contact = services.merge_contacts(somebody, contact, by=None)
+    return address
+
+
+def _identified(identifier: str) -> Contact | None:
+    found: Contact | None = contacts.present().filter(identifier=identifier).first()
+    return found
+
+
+def _change(address: Address, changes: dict[str, Any]) -> Address:
+    address.contact = services.update_contact(address.contact, by=None, **changes)
+    return address

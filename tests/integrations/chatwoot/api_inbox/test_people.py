@@ -1,0 +1,250 @@
+"""Who talks to an API inbox: what an app may claim, what it must prove, and what nobody reads."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from accounts.models import RateBucket
+from accounts.tenancy import account_context
+from conversations import services
+from conversations.models import Contact, Inbox
+from integrations import routes
+from tests.factories import make_inbox
+from tests.integrations.chatwoot.api_inbox.conftest import TOKEN, App, make_app, proof
+
+NOT_FOUND = {"error": "Resource could not be found"}
+UNPROVEN = {"error": "HMAC failed: Invalid Identifier Hash Provided"}
+
+
+def test_the_inbox_says_who_it_is(app: App) -> None:
+    assert app.get("").json() == {
+        "identifier": app.identifier,
+        "identity_validation_enabled": False,
+        "name": "Our app",
+        "timezone": app.inbox.account.time_zone,
+        "working_hours": [],
+        "working_hours_enabled": False,
+        "csat_survey_enabled": False,
+        "greeting_enabled": False,
+    }
+
+
+def test_a_customer_is_made_shown_and_changed(app: App) -> None:
+    said = {
+        "name": "Ana", "email": "ana@example.test", "phone_number": "+40721000111",
+        "custom_attributes": {"plan": "gold"},
+    }  # fmt: skip
+    made = app.post("contacts", said).json()
+    assert set(made) == {"source_id", "pubsub_token", "id", "name", "email", "phone_number"}
+    assert {name: made[name] for name in ("name", "email", "phone_number")} == {
+        name: said[name] for name in ("name", "email", "phone_number")
+    }
+    path = f"contacts/{made['source_id']}"
+    assert app.get(path).json() == made
+    changed = app.patch(path, {"name": "Ana Pop", "custom_attributes": {"city": "Cluj"}}).json()
+    assert changed == {**made, "name": "Ana Pop"}
+    with app.inside():
+        contact = Contact.objects.get(pk=made["id"])
+    assert contact.attributes == {"plan": "gold", "city": "Cluj"}
+
+
+def test_a_known_source_id_is_the_same_customer(app: App) -> None:
+    first = app.post("contacts", {"source_id": "s-1", "name": "Ana"}).json()
+    again = app.post("contacts", {"source_id": "s-1", "name": "Somebody else"}).json()
+    assert again == first
+    with app.inside():
+        assert Contact.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"email": "ana@example.test"},
+        {"phone_number": "+40721000111"},
+        {"identifier": "shop-7"},
+        {"identifier": "shop-7", "email": "ana@example.test", "phone_number": "+40721000111"},
+    ],
+    ids=["email", "phone", "identifier", "all"],
+)
+def test_a_claim_finds_nobody_and_changes_nobody(app: App, said: dict[str, str]) -> None:
+    """Whoever knows an e-mail reads nothing of whom it belongs to, nor that there is somebody."""
+    with app.inside():
+        ana = services.create_contact(
+            by=app.house.owner, name="Ana", email="ana@example.test", phone="+40721000111",
+            identifier="shop-7",
+        )  # fmt: skip
+    made = app.post("contacts", said)
+    assert made.status_code == 200
+    assert made.json()["id"] != ana.pk
+    assert made.json()["name"] != "Ana"
+    assert {made.json()[name] for name in said if name != "identifier"} == {
+        value for name, value in said.items() if name != "identifier"
+    }
+    with app.inside():
+        assert not Contact.objects.exclude(pk=ana.pk).exclude(identifier="").exists()
+
+
+def test_a_proven_identity_is_the_customer_who_has_it(app: App) -> None:
+    with app.inside():
+        ana = services.create_contact(by=app.house.owner, name="Ana", identifier="shop-7")
+    said = {"identifier": "shop-7", "identifier_hash": proof("shop-7"), "email": "a@example.test"}
+    phone, laptop = (app.post("contacts", said).json() for _ in range(2))
+    assert phone["id"] == laptop["id"] == ana.pk
+    assert phone["source_id"] != laptop["source_id"]
+    assert laptop["email"] == "a@example.test"
+
+
+def test_somebody_who_proves_it_later_keeps_what_they_said(app: App) -> None:
+    with app.inside():
+        ana = services.create_contact(by=app.house.owner, name="Ana", identifier="shop-7")
+    visitor = app.customer("v-1")
+    visitor.says("Hello")
+    proven = {"identifier": "shop-7", "identifier_hash": proof("shop-7")}
+    assert app.patch("contacts/v-1", proven).json()["id"] == ana.pk
+    assert [one["content"] for one in app.get(visitor.messages).json()] == ["Hello"]
+    assert visitor.conversation().contact_id == ana.pk
+    other = {"identifier": "shop-8", "identifier_hash": proof("shop-8")}
+    refused = app.patch("contacts/v-1", other)
+    assert refused.status_code == 422
+    assert "another identity" in refused.json()["error"]
+
+
+def test_a_new_identity_is_kept_for_the_next_device(app: App) -> None:
+    proven = {"identifier": "shop-9", "identifier_hash": proof("shop-9")}
+    first = app.post("contacts", {**proven, "name": "Bo"}).json()
+    assert app.post("contacts", proven).json()["id"] == first["id"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"identifier": "shop-7", "identifier_hash": proof("shop-8")},
+        {"identifier": "shop-7", "identifier_hash": proof("shop-7", "another token")},
+        {"identifier": "shop-7", "identifier_hash": "ä"},
+        {"identifier_hash": proof("")},
+    ],
+    ids=["another's", "another token's", "no hash", "of nobody"],
+)
+def test_a_wrong_proof_is_refused(app: App, said: dict[str, str]) -> None:
+    refused = app.post("contacts", said)
+    assert (refused.status_code, refused.json()) == (401, UNPROVEN)
+    app.post("contacts", {"source_id": "s"})
+    assert app.patch("contacts/s", said).status_code == 401
+
+
+def test_where_identities_are_proven_nobody_else_comes_in(house: SimpleNamespace) -> None:
+    app = make_app(house, hmac_token=TOKEN, hmac_mandatory="1")
+    assert app.get("").json()["identity_validation_enabled"] is True
+    for said in ({}, {"name": "Ana"}, {"identifier": "shop-7"}):
+        assert app.post("contacts", said).status_code == 401
+    proven = {"identifier": "shop-7", "identifier_hash": proof("shop-7")}
+    source_id = app.post("contacts", proven).json()["source_id"]
+    assert app.patch(f"contacts/{source_id}", {"name": "Ana"}).json()["name"] == "Ana"
+
+
+def test_without_a_secret_nothing_proves_anything(house: SimpleNamespace) -> None:
+    app = make_app(house)
+    said = {"identifier": "shop-7", "identifier_hash": proof("shop-7", "")}
+    assert app.post("contacts", said).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("said", "about"),
+    [
+        ({"email": "nonsense"}, "email"),
+        ({"phone_number": "x"}, "phone_number"),
+        ({"custom_attributes": {"a": {"b": 1}}}, "custom_attributes"),
+        ({"name": ["x"]}, "name"),
+        ({"source_id": "a/b"}, "source_id"),
+        ({"source_id": "x" * 251}, "source_id"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_is_refused(app: App, said: dict[str, Any], about: str) -> None:
+    refused = app.post("contacts", said)
+    assert refused.status_code == 422, refused.content
+    assert about in refused.content.decode()
+    with app.inside():
+        assert not Contact.objects.exists()
+
+
+def test_an_app_blocks_and_labels_nobody(app: App) -> None:
+    app.post("contacts", {"source_id": "s", "blocked": True, "identifier": "x", "id": 7})
+    with app.inside():
+        contact = Contact.objects.get()
+    assert (contact.blocked, contact.identifier) == (False, "")
+
+
+# --- What nobody gets ----------------------------------------------------------------------------
+
+
+def test_what_is_nowhere_is_their_404(app: App) -> None:
+    ana = app.customer("ana")
+    for path in (
+        "contacts/bo", "contacts/bo/conversations", "contacts/ana/conversations/987",
+        f"contacts/bo/conversations/{ana.number}", f"{ana.messages}/987", "nothing",
+        "/public/api/v1/inboxes/guess", "/public/api/v1/inboxes/guess/contacts/ana",
+        "/public/api/v1/inboxes/", f"/public/api/v1/inboxes/{app.inbox.public_id}",
+    ):  # fmt: skip
+        for answer in (app.get(path), app.patch(path, {"name": "x"})):
+            if answer.status_code == 405:
+                continue
+            assert (answer.status_code, answer.json()) == (404, NOT_FOUND), path
+
+
+def test_a_customer_reads_their_own_thread_only(app: App, house: SimpleNamespace) -> None:
+    ana, bo = app.customer("ana"), app.customer("bo")
+    secret = ana.says("my secret")
+    mine = f"contacts/bo/conversations/{ana.number}"
+    for path in (mine, f"{mine}/messages"):
+        assert app.get(path).status_code == 404
+    for act in ("toggle_status", "toggle_typing", "update_last_seen", "messages"):
+        assert app.post(f"{mine}/{act}", {"content": "x"}).status_code == 404
+    assert app.patch(f"{bo.messages}/{secret['id']}", {}).status_code == 404
+    other = make_app(house)
+    assert other.get("contacts/ana").status_code == 404
+    assert "my secret" not in app.get("contacts/bo/conversations").content.decode()
+    assert ana.conversation().status == "open"
+
+
+def test_only_the_app_inbox_opens_by_its_identifier(app: App, house: SimpleNamespace) -> None:
+    sandbox = make_inbox(house.account)
+    with account_context(house.account):
+        token = routes.create_route(sandbox)
+    assert app.get(f"/public/api/v1/inboxes/{token}").status_code == 404
+    with app.inside():
+        Inbox.objects.filter(pk=app.inbox.pk).update(state="disabled")
+    assert app.get("").status_code == 404
+
+
+def test_who_was_erased_is_nowhere(app: App) -> None:
+    ana = app.customer("ana", name="Ana")
+    ana.says("Hello")
+    with app.inside():
+        services.erase_contact(ana.conversation().contact, by=app.house.owner)
+    assert app.get("contacts/ana").status_code == 404
+    assert app.get(ana.messages).status_code == 404
+
+
+def test_a_flood_is_slowed_down(app: App) -> None:
+    ana = app.customer("ana")
+    answers = [app.post(f"{ana.thread}/toggle_typing") for _ in range(70)]
+    codes = [one.status_code for one in answers]
+    assert 429 in codes
+    assert codes[:50] == [200] * 50
+    refused = answers[codes.index(429)]
+    assert (refused.content, refused["Retry-After"]) == (b"Retry later\n", "1")
+    assert app.get(ana.messages).status_code == 200
+    assert RateBucket.objects.filter(key__contains="api-inbox.contact").exists()
+
+
+def test_pages_of_every_origin_may_call(app: App) -> None:
+    asked = app.client.options(app.at("contacts"), headers={"origin": "https://shop.example"})
+    assert asked.status_code == 204
+    assert asked["Access-Control-Allow-Methods"] == "POST"
+    assert app.get("")["Access-Control-Allow-Origin"] == "*"
+    assert app.get("contacts/x")["Access-Control-Allow-Origin"] == "*"
+    assert app.client.delete(app.at("contacts")).status_code == 405
