@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 
 from accounts.tenancy import AccountModel
-from agents.models import Agent
+from agents.models import Agent, AssignmentRule
 
 
 class BotSettings(AccountModel):
@@ -18,3 +18,18 @@ class BotSettings(AccountModel):
 
     def __str__(self) -> str:
         return f"settings of {self.agent_id}"
+
+
+class RuleWords(AccountModel):
+    """An automation rule as its client said it (automation/rules.py)."""
+
+    rule = models.OneToOneField(
+        AssignmentRule, on_delete=models.CASCADE, related_name="chatwoot_words"
+    )
+    description = models.TextField(null=True)  # noqa: DJ001 - answered back as it was said
+    event_name = models.CharField(max_length=60)
+    conditions: models.JSONField[Any, Any] = models.JSONField(default=list)
+    actions: models.JSONField[Any, Any] = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"words of {self.rule_id}"

@@ -8,6 +8,7 @@ from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
     attribute_definitions,
+    automation_rules,
     bulk,
     canned_responses,
     contacts,
@@ -26,6 +27,7 @@ BOT = rf"agent_bots/(?P<bot_id>{ID})"
 INBOX = rf"inboxes/(?P<inbox_id>{ID})"
 
 CONTACT = rf"contacts/(?P<contact_id>{ID})"
+RULE = rf"automation_rules/(?P<rule_id>{ID})"
 TEAM = rf"teams/(?P<team_id>{ID})"
 
 
@@ -91,6 +93,9 @@ urlpatterns = [
         rf"custom_attribute_definitions/(?P<definition_id>{ID})",
         attribute_definitions.OneDefinition,
     ),
+    at("automation_rules", automation_rules.AutomationRules),
+    at(RULE, automation_rules.OneAutomationRule),
+    at(f"{RULE}/clone", automation_rules.CloneAutomationRule),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
 ]

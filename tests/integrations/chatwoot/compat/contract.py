@@ -182,3 +182,8 @@ ATTRIBUTE_DEFINITION = {
     "regex_cue": (str, Null), "attribute_values": [str], "attribute_model": str,
     "default_value": (str, Null), "created_at": str, "updated_at": str,
 }  # fmt: skip
+# 6.7
+AUTOMATION_RULE = {
+    "id": int, "account_id": int, "name": str, "description": (str, Null), "event_name": str,
+    "conditions": [dict], "actions": [dict], "created_on": int, "active": bool, "files?": list,
+}  # fmt: skip
