@@ -17,6 +17,7 @@ from integrations.chatwoot.compat import (
     messages,
     people,
     settings,
+    webhooks,
 )
 from integrations.chatwoot.compat.base import CompatView, Nowhere
 from integrations.chatwoot.compat.profile import Profile
@@ -96,6 +97,8 @@ urlpatterns = [
     at("automation_rules", automation_rules.AutomationRules),
     at(RULE, automation_rules.OneAutomationRule),
     at(f"{RULE}/clone", automation_rules.CloneAutomationRule),
+    at("webhooks", webhooks.Webhooks),
+    at(rf"webhooks/(?P<webhook_id>{ID})", webhooks.OneWebhook),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
 ]

@@ -187,3 +187,8 @@ AUTOMATION_RULE = {
     "id": int, "account_id": int, "name": str, "description": (str, Null), "event_name": str,
     "conditions": [dict], "actions": [dict], "created_on": int, "active": bool, "files?": list,
 }  # fmt: skip
+# 6.8
+WEBHOOK = {
+    "id": int, "name": str, "url": str, "account_id": int, "subscriptions": [str], "secret?": str,
+    "inbox?": {"id": int, "name": str},
+}  # fmt: skip
