@@ -13,6 +13,7 @@ from integrations.chatwoot.compat import (
     canned_responses,
     contacts,
     conversations,
+    custom_filters,
     listing,
     messages,
     people,
@@ -97,6 +98,8 @@ urlpatterns = [
     at("automation_rules", automation_rules.AutomationRules),
     at(RULE, automation_rules.OneAutomationRule),
     at(f"{RULE}/clone", automation_rules.CloneAutomationRule),
+    at("custom_filters", custom_filters.CustomFilters),
+    at(rf"custom_filters/(?P<filter_id>{ID})", custom_filters.OneCustomFilter),
     at("webhooks", webhooks.Webhooks),
     at(rf"webhooks/(?P<webhook_id>{ID})", webhooks.OneWebhook),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.

@@ -192,3 +192,8 @@ WEBHOOK = {
     "id": int, "name": str, "url": str, "account_id": int, "subscriptions": [str], "secret?": str,
     "inbox?": {"id": int, "name": str},
 }  # fmt: skip
+# Of their source: the contract has no section about it.
+CUSTOM_FILTER = {
+    "id": int, "name": str, "filter_type": str, "query": {"payload": [dict]}, "created_at": str,
+    "updated_at": str,
+}  # fmt: skip
