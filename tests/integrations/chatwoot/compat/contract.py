@@ -182,6 +182,11 @@ ATTRIBUTE_DEFINITION = {
     "regex_cue": (str, Null), "attribute_values": [str], "attribute_model": str,
     "default_value": (str, Null), "created_at": str, "updated_at": str,
 }  # fmt: skip
+# 6.5
+NOTE = {
+    "id": int, "content": str, "account_id": int, "contact_id": int, "user?": AGENT,
+    "created_at": int, "updated_at": int,
+}  # fmt: skip
 # 6.7
 AUTOMATION_RULE = {
     "id": int, "account_id": int, "name": str, "description": (str, Null), "event_name": str,
