@@ -56,6 +56,7 @@ urlpatterns = [
     at(f"{CONVERSATION}/assignments", assignments.Assignments),
     at(f"{CONVERSATION}/update_last_seen", conversations.UpdateLastSeen),
     at(f"{CONVERSATION}/unread", conversations.Unread),
+    at(f"{CONVERSATION}/transcript", conversations.Transcript),
     at(f"{CONVERSATION}/mute", conversations.Muting),
     at(f"{CONVERSATION}/unmute", conversations.Muting, blocked=False),
     at(f"{CONVERSATION}/messages", messages.Messages),
