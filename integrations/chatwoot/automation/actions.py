@@ -13,6 +13,7 @@ from integrations.chatwoot.shapes.parts import Json
 Ours = dict[str, Any]
 # Their templates' marks; rules say their text as it stands.
 _MARKS = ("{{", "{%")
+_OPEN: Ours = {"type": "hand_off"}
 _PREFIXES = {"member": "mem", "team": "tem"}
 
 
@@ -20,9 +21,23 @@ def _refusal(sentence: str) -> ChatwootError:
     return invalid("actions", sentence)
 
 
-def actions_of(given: Sequence[Json]) -> list[Ours]:
-    """Actions that do the same. Raises `ChatwootError` (422) for what rules here cannot do."""
-    return [_action(one) for one in given]
+def actions_of(given: Sequence[Json], *, pending: bool) -> list[Ours]:
+    """Actions that do the same. `pending`: whether the rule looks at nothing else.
+
+    To open what a bot has is to hand it over; whoever is assigned has it open already, and of what is open
+    the rule would take it from whoever has it. Raises `ChatwootError` (422) for what rules here cannot do.
+    """
+    acts = [_action(one) for one in given]
+    if _OPEN not in acts:
+        return acts
+    kinds = {act["type"] for act in acts}
+    if "resolve" in kinds:
+        raise _refusal("A conversation cannot be opened and resolved at once")
+    if "assign" in kinds:
+        return [act for act in acts if act != _OPEN]
+    if not pending:
+        raise _refusal("open_conversation needs the condition status equal_to pending")
+    return acts
 
 
 def _action(one: Json) -> Ours:
@@ -62,10 +77,14 @@ def _resolve(name: str, values: list[Any]) -> Ours:
     return {"type": "resolve"}
 
 
+def _open(name: str, values: list[Any]) -> Ours:
+    return dict(_OPEN)
+
+
 def _status(name: str, values: list[Any]) -> Ours:
-    if values != ["resolved"]:
-        raise _refusal(f"{name} can only be resolved")
-    return {"type": "resolve"}
+    if values not in (["resolved"], ["open"]):
+        raise _refusal(f"{name} can only be open or resolved")
+    return dict(_OPEN) if values == ["open"] else {"type": "resolve"}
 
 
 _READERS: dict[str, Callable[[str, list[Any]], Ours]] = {
@@ -74,6 +93,7 @@ _READERS: dict[str, Callable[[str, list[Any]], Ours]] = {
     "add_label": _label,
     "send_message": _reply,
     "resolve_conversation": _resolve,
+    "open_conversation": _open,
     "change_status": _status,
 }
 
@@ -99,6 +119,8 @@ def _said(action: Ours) -> Json | None:
             return _row("send_message", [text])
         case {"type": "resolve", **rest} if not rest:
             return _row("resolve_conversation", [])
+        case {"type": "hand_off", **rest} if not rest:
+            return _row("open_conversation", [])
     return None
 
 

@@ -229,6 +229,13 @@ def _message_type(operator: str, values: list[Any]) -> Tree:
     return dict(_SAID_BY_CUSTOMER)
 
 
+def only_pending(tree: Tree) -> bool:
+    """Whether it holds for nothing but what an AI agent has."""
+    wanted = STATUSES[PENDING]
+    groups = tree.get("any", [tree])
+    return all(group == wanted or wanted in group.get("all", ()) for group in groups)
+
+
 # --- Back ----------------------------------------------------------------------------------------
 
 

@@ -59,11 +59,10 @@ class Words:
                 f"Event name {self.event_name[:60]} is not supported here, only {known}",
             )
         of_message = event == "message.created"
-        return {
-            "event": event,
-            "condition": conditions.tree_of(self.conditions, of_message=of_message),
-            "actions": actions.actions_of(self.actions),
-        }
+        tree = conditions.tree_of(self.conditions, of_message=of_message)
+        pending = conditions.only_pending(tree)
+        acts = actions.actions_of(self.actions, pending=pending)
+        return {"event": event, "condition": tree, "actions": acts}
 
 
 class Known:

@@ -197,6 +197,36 @@ def test_pending_is_what_an_agent_has(
         assert held.labels.exists() is matches
 
 
+@pytest.mark.parametrize(
+    "action", [act("open_conversation"), act("change_status", "open")], ids=str
+)
+def test_what_a_bot_has_is_opened_by_handing_it_over(
+    woot: SimpleNamespace, held: Conversation, action: dict[str, Any]
+) -> None:
+    conditions = [
+        row("status", "equal_to", "pending", then="AND"), row("content", "contains", "human"),
+    ]  # fmt: skip
+    given = rule(woot, conditions=conditions, actions=[action])
+    made = woot.owner.post(PATH, given)
+    assert (made.status_code, made.json()["actions"]) == (200, [action])
+    with account_context(woot.house.account):
+        name = held.address.identifiers.get().value
+        services.receive(woot.house.inbox, said("A human, please", visitor=name))
+    moved = now(held)
+    assert (moved.assignee, moved.status) == (None, "open")
+
+
+def test_who_is_assigned_has_it_open(woot: SimpleNamespace, held: Conversation) -> None:
+    actions = [act("assign_team", woot.house.team.pk), act("open_conversation")]
+    made = woot.owner.post(PATH, rule(woot, actions=actions)).json()
+    assert made["actions"] == actions
+    assert woot.owner.get(f"{PATH}/{made['id']}").json()["payload"]["actions"] == actions
+    with account_context(woot.house.account):
+        name = held.address.identifiers.get().value
+        services.receive(woot.house.inbox, said("refund", visitor=name))
+    assert (now(held).team, now(held).assignee) == (woot.house.team, None)
+
+
 def test_attributes_are_asked_by_their_definition(woot: SimpleNamespace) -> None:
     plan = [row("plan", "equal_to", "pro", kind="contact_attribute")]
     refused = woot.owner.post(PATH, rule(woot, conditions=plan))
@@ -257,6 +287,11 @@ CANNOT: list[tuple[str, dict[str, Any], str, str]] = [
     ("no text", {"actions": [act("send_message", "")]}, "actions", "1 to 4000"),
     ("labels of numbers", {"actions": [act("add_label", 1)]}, "actions", "add_label"),
     ("another status", {"actions": [act("change_status", "snoozed")]}, "actions", "resolved"),
+    ("opening what is open", {"actions": [act("open_conversation")]}, "actions", "pending"),
+    (
+        "opening and resolving",
+        {"actions": [act("open_conversation"), act("resolve_conversation")]}, "actions", "at once",
+    ),
     ("some of it", {"actions": [act("add_label", "x"), act("send_attachment", 1)]}, "actions", "send_attachment"),
 ]  # fmt: skip
 
