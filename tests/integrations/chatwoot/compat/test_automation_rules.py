@@ -172,6 +172,24 @@ def test_all_of_them_are_looked_at_also_before_ours_that_stop(woot: SimpleNamesp
         assert {one.name for one in conversation.labels.all()} == {"one", "two"}
 
 
+def test_an_inboxs_bot_keeps_none_of_them_from_being_looked_at(woot: SimpleNamespace) -> None:
+    """Whether it was attached before or after they were made."""
+    attach = f"inboxes/{woot.house.inbox.pk}/set_agent_bot", {"agent_bot": woot.bot_id}
+    woot.owner.post(PATH, rule(woot, actions=[act("add_label", "one")]))
+    assert woot.owner.post(*attach).status_code == 200
+    woot.owner.post(PATH, rule(woot, actions=[act("add_label", "two")]))
+    given = rule(woot, conditions=[row("content", "contains", "person")])
+    woot.owner.post(PATH, given)
+    assert woot.owner.post(attach[0], {"agent_bot": None}).status_code == 200
+    assert woot.owner.post(*attach).status_code == 200
+    conversation = now(say(woot, "refund"))
+    assert conversation.assignee == woot.house.agent.member
+    with account_context(woot.house.account):
+        assert {one.name for one in conversation.labels.all()} == {"one", "two"}
+    moved = now(say(woot, "A person, please", visitor="v2"))
+    assert (moved.team, moved.assignee) == (woot.house.team, None)
+
+
 def test_and_binds_tighter_than_or(woot: SimpleNamespace) -> None:
     other = make_inbox(woot.house.account, name="Other")
     conditions = [
