@@ -47,6 +47,8 @@ class Occasion:
 
 
 Builder = Callable[[Occasion], bytes | None]
+# The body of the request that an event is told by, under this name.
+News = Callable[["Recorded", str], bytes]
 
 
 class Dialect:
@@ -62,6 +64,8 @@ class Dialect:
     # Whether its agents hear of everything in the inboxes they are attached to, and of all that happens to
     # what they hold, whoever did it: people's answers, notes, their own words.
     follows: ClassVar[bool] = False
+    # The names of requests that webhooks may subscribe to, where the platform has webhooks beside its bots.
+    subscriptions: ClassVar[frozenset[str]] = frozenset()
     # What `Agent.stale_gate` is at first.
     stale_gate: ClassVar[bool] = True
 
@@ -77,6 +81,11 @@ class Dialect:
 
     def build(self, occasion: Occasion) -> bytes | None:
         """The request body, or None when this dialect says nothing about this event."""
+        raise NotImplementedError
+
+    def news(self, told: Sequence[Recorded]) -> News:
+        """What builds the bodies that webhooks get, for events that are told together; asked once for all
+        of them, as `builder` is."""
         raise NotImplementedError
 
     def headers(

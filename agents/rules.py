@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from django.db import transaction
@@ -225,6 +225,17 @@ def order_rules(public_ids: Sequence[str], *, by: Member | None) -> None:
         rule.position = position
     AssignmentRule.objects.bulk_update(ordered, ["position"])
     audit("rules.ordered", by=by, changes={"order": [rule.public_id for rule in ordered]})
+
+
+def put_before(
+    rule: AssignmentRule, wanted: Callable[[AssignmentRule], bool], *, by: Member | None
+) -> None:
+    """Move a rule before the first of the others that is `wanted`; it stays where there is none."""
+    others = list(AssignmentRule.objects.exclude(pk=rule.pk).order_by("position", "id"))
+    place = next((n for n, other in enumerate(others) if wanted(other)), None)
+    if place is not None:
+        order = [other.public_id for other in others]
+        order_rules([*order[:place], rule.public_id, *order[place:]], by=by)
 
 
 def snapshot(rule: AssignmentRule) -> dict[str, Any]:

@@ -212,6 +212,24 @@ def label_contact(request: MemberRequest, conversation: Conversation) -> HttpRes
     return done(request, conversation)
 
 
+@act(Permission.CONTACTS_WRITE)
+def note_contact(request: MemberRequest, conversation: Conversation) -> HttpResponse:
+    """Write down something about the customer, on all their conversations' pages."""
+    text = request.POST.get("text", "")
+    services.add_contact_note(conversation.contact, text=text, by=request.member)
+    return done(request, conversation)
+
+
+@act(Permission.CONTACTS_WRITE)
+def delete_contact_note(
+    request: MemberRequest, conversation: Conversation, *, note: str
+) -> HttpResponse:
+    notes = conversation.contact.notes.select_related("contact")
+    found = get_object_or_404(notes, pk=decode_or_404("cno", note))
+    services.delete_contact_note(found, by=request.member)
+    return done(request, conversation)
+
+
 @member_required(Permission.CONTACTS_ERASE, fresh=True)
 @require_POST
 @with_conversation

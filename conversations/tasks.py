@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from accounts.models import Account
 from accounts.tenancy import account_context
+from conversations.models import Conversation
 from conversations.services.erasing import erase_latecomers
 from conversations.services.merging import move_latecomers
 
@@ -27,3 +28,13 @@ def wipe_latecomers() -> int:
         except DatabaseError:  # the next run does it; the other accounts do not wait for it
             logger.exception("latecomers not wiped account=%d", account_id)
     return wiped
+
+
+@shared_task
+def send_transcript(account_id: int, conversation_id: int, to: str, language: str) -> None:
+    """A conversation as a letter (conversations/transcripts.py)."""
+    from conversations import transcripts
+
+    with account_context(account_id):
+        related = Conversation.objects.select_related("account", "contact")
+        transcripts.send(related.get(pk=conversation_id), to=to, language=language)

@@ -23,6 +23,12 @@ urlpatterns = [
     path("inbox/<str:public_id>/snooze/", acts.snooze, name="snooze"),
     path("inbox/<str:public_id>/label/", acts.label, name="label"),
     path("inbox/<str:public_id>/label-contact/", acts.label_contact, name="label_contact"),
+    path("inbox/<str:public_id>/notes/", acts.note_contact, name="note_contact"),
+    path(
+        "inbox/<str:public_id>/notes/<str:note>/delete/",
+        acts.delete_contact_note,
+        name="delete_contact_note",
+    ),
     path("inbox/<str:public_id>/read/", acts.read, name="read"),
     path("inbox/<str:public_id>/erase/", acts.erase, name="erase_contact"),
     path("inbox/<str:public_id>/merge/", merging_pages.merge, name="merge_contacts"),

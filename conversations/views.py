@@ -38,6 +38,7 @@ from conversations.placeholders import Filling, fill
 
 RECENT_EVENTS = 15
 OFFERED_REPLIES = 20
+MOST_NOTES = 50
 
 
 def find_conversation(public_id: str, viewer: Member) -> Conversation:
@@ -216,6 +217,9 @@ def conversation_context(request: MemberRequest, conversation: Conversation) -> 
         "labels": list(conversation.labels.order_by("name")),
         "all_labels": list(Label.objects.order_by("name")),
         "contact_labels": list(conversation.contact.labels.order_by("name")),
+        "contact_notes": list(
+            conversation.contact.notes.select_related("author").order_by("-pk")[:MOST_NOTES]
+        ),
         "snoozes": desk.snooze_choices(timezone.now()),
         "attributes": attributes_of(conversation),
         "identifiers": list(conversation.address.identifiers.order_by("kind")),

@@ -1,7 +1,13 @@
 """What was said, who has it, and what still has to travel."""
 
 from conversations.models.attribute import AttributeDefinition
-from conversations.models.contact import Address, AddressIdentifier, Contact, ContactLabel
+from conversations.models.contact import (
+    Address,
+    AddressIdentifier,
+    Contact,
+    ContactLabel,
+    ContactNote,
+)
 from conversations.models.conversation import (
     Assignment,
     Conversation,
@@ -36,6 +42,7 @@ __all__ = [
     "CallbackToken",
     "Contact",
     "ContactLabel",
+    "ContactNote",
     "Conversation",
     "ConversationLabel",
     "Courier",

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
+from accounts.models import Member
 from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
 from conversations.messages import Identifier
 from conversations.models.inbox import Inbox
@@ -109,6 +110,21 @@ class ContactLabel(AccountModel):
 
     def __str__(self) -> str:
         return f"{self.label} on {self.contact_id}"
+
+
+class ContactNote(AccountModel):
+    """What people write down about a customer; neither they nor AI agents read it."""
+
+    contact = models.ForeignKey(Contact, on_delete=models.CASCADE, related_name="notes")
+    author = models.ForeignKey(Member, on_delete=models.SET_NULL, null=True, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    public_id = PublicId("cno")
+
+    def __str__(self) -> str:
+        return f"note about {self.contact_id}"
 
 
 class Address(AccountModel):

@@ -11,6 +11,11 @@ from conversations.services.attributes import (
     set_attributes,
     update_definition,
 )
+from conversations.services.contact_notes import (
+    add_contact_note,
+    change_contact_note,
+    delete_contact_note,
+)
 from conversations.services.contacts import create_contact, update_contact
 from conversations.services.erasing import erase_contact
 from conversations.services.holding import (
@@ -63,14 +68,17 @@ __all__ = [
     "Reason",
     "Saying",
     "add_contact_labels",
+    "add_contact_note",
     "add_labels",
     "add_note",
     "assign",
     "assign_many",
+    "change_contact_note",
     "create_contact",
     "create_label",
     "create_saved_reply",
     "define_attribute",
+    "delete_contact_note",
     "delete_definition",
     "delete_label",
     "delete_saved_reply",

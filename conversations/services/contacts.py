@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import audit
 from accounts.models import Member
-from conversations.errors import FieldError, TakenError
+from conversations.errors import FieldError, TakenError, WrongStateError
 from conversations.models import Contact, Conversation
 from conversations.services.attributes import check_fit, merge
 from conversations.services.locking import lock_many
@@ -66,6 +66,15 @@ def lock_contact(pk: int) -> Contact:
             if contact.merged_into_id is None:
                 return contact
             transaction.set_rollback(True)  # merged while we waited: lets it go again
+
+
+def lock_present(contact: Contact) -> Contact:
+    """The contact as it is now, locked; somebody who was erased gets no words any more. Raises
+    `WrongStateError`."""
+    contact = lock_contact(contact.pk)
+    if contact.erased_at is not None:
+        raise WrongStateError(_("This customer was erased."))
+    return contact
 
 
 def current_id(pk: int) -> int:

@@ -28,6 +28,7 @@ from conversations.models import (
     Attempt,
     Contact,
     ContactLabel,
+    ContactNote,
     Conversation,
     Delivery,
     Message,
@@ -167,6 +168,7 @@ def _spoken(conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
 
 def _wipe_contact(contact: Contact) -> None:
     ContactLabel.objects.filter(contact=contact).delete()
+    ContactNote.objects.filter(contact=contact).delete()
     contact.name = contact.phone = contact.email = contact.language = contact.identifier = ""
     contact.attributes = {}
     contact.erased_at = timezone.now()

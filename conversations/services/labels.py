@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from accounts.audit import audit
 from accounts.models import Member
-from conversations.errors import FieldError, TakenError, WrongStateError
+from conversations.errors import FieldError, TakenError
 from conversations.models import Contact, ContactLabel, Conversation, ConversationLabel, Label
 from conversations.services import events
-from conversations.services.contacts import lock_contact
+from conversations.services.contacts import lock_present
 from conversations.services.holding import check_may_act
 from conversations.services.lines import add_line
 from conversations.services.locking import lock
@@ -162,7 +162,7 @@ def remove_contact_labels(contact: Contact, names: Iterable[str]) -> Contact:
 @transaction.atomic
 def set_contact_labels(contact: Contact, names: Iterable[str]) -> Contact:
     """These labels and no others; unknown ones are made. Raises `WrongStateError`."""
-    contact = _present(contact)
+    contact = lock_present(contact)
     wanted = clean(names)
     had = set(contact.labels.values_list("name", flat=True))
     return _relabel(contact, add=wanted, remove=sorted(had - set(wanted)))
@@ -170,7 +170,7 @@ def set_contact_labels(contact: Contact, names: Iterable[str]) -> Contact:
 
 @transaction.atomic
 def _relabel(contact: Contact, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Contact:
-    contact = _present(contact)
+    contact = lock_present(contact)
     changed = 0
     for label in _labels(add):
         _link, added = ContactLabel.objects.get_or_create(contact=contact, label=label)
@@ -180,14 +180,6 @@ def _relabel(contact: Contact, *, add: Sequence[str] = (), remove: Sequence[str]
         changed += links.delete()[0]
     if changed:
         contact.save(update_fields=["updated_at"])
-    return contact
-
-
-def _present(contact: Contact) -> Contact:
-    """The contact as it is now, locked; somebody who was erased gets no words any more."""
-    contact = lock_contact(contact.pk)
-    if contact.erased_at is not None:
-        raise WrongStateError(_("This customer was erased."))
     return contact
 
 

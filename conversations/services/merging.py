@@ -19,7 +19,7 @@ from accounts.audit import audit
 from accounts.ids import encode
 from accounts.models import Member
 from conversations.errors import BusyError, WrongStateError
-from conversations.models import Address, Contact, ContactLabel, Conversation
+from conversations.models import Address, Contact, ContactLabel, ContactNote, Conversation
 from conversations.services import events
 from conversations.services.contacts import current_id, lock_whole
 from conversations.services.events import Fact
@@ -106,6 +106,11 @@ def _fold(mergee: Contact, *, into: Contact) -> int:
         [ContactLabel(contact=into, label_id=pk) for pk in had], ignore_conflicts=True
     )
     links.delete()
+    notes = ContactNote.objects.filter(contact=mergee)
+    if known:
+        notes.update(contact=into)
+    else:
+        notes.delete()
     theirs = Conversation.objects.filter(contact=mergee)
     return int(theirs.update(contact=into, updated_at=now))
 

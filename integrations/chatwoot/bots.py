@@ -126,12 +126,13 @@ def _actions(agent_id: str) -> list[dict[str, Any]]:
 
 def _put_before_assignments(made: AssignmentRule, *, by: Member) -> None:
     """A rule about one inbox counts before those that give every new chat to somebody, and after those
-    that look for something else first (who asks for a person gets one)."""
-    others = AssignmentRule.objects.exclude(pk=made.pk).order_by("position", "id")
-    order = [rule.public_id for rule in others]
-    giving = [rule.public_id for rule in others if _assigns(rule) and not _inbox_ids(rule)]
-    place = order.index(giving[0]) if giving else len(order)
-    rules.order_rules([*order[:place], made.public_id, *order[place:]], by=by)
+    that look for something else first (who asks for a person gets one). Those that let others be looked
+    at behind them are looked at before it, which ends the looking."""
+
+    def gives_every(other: AssignmentRule) -> bool:
+        return other.stop and _assigns(other) and not _inbox_ids(other)
+
+    rules.put_before(made, gives_every, by=by)
 
 
 def _rules_of(inbox: Inbox) -> list[AssignmentRule]:

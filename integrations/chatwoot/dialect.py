@@ -1,4 +1,4 @@
-"""Chatwoot's agent bot events, for bots that were written for it (docs/platforms/chatwoot.md).
+"""Chatwoot's webhooks, for bots and account webhooks that were written for it (docs/platforms/chatwoot.md).
 
 A bot answers by calling the API; what it answers to a webhook means nothing.
 """
@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts import ids
 from agents.actions import Answer
-from agents.dialects import Builder, Dialect, Occasion
+from agents.dialects import Builder, Dialect, News, Occasion
 from conversations.models import Conversation, Event
 from conversations.signals import Recorded
 from integrations.chatwoot import payload
@@ -44,6 +44,16 @@ CHANGES = frozenset(
         "conversation.resolved",
     }
 )
+# What account webhooks hear, too; and what they may ask for although it never happens here: there is no
+# web widget, and over there an inbox's events are sent where a server is set up for them.
+TOLD = (
+    "conversation_status_changed",
+    "conversation_updated",
+    "conversation_created",
+    "message_created",
+    "message_updated",
+)
+NEVER = ("webwidget_triggered", "inbox_created", "inbox_updated")
 # They say what has changed.
 WITH_CHANGES = ("conversation_status_changed", "conversation_updated")
 
@@ -55,6 +65,7 @@ class ChatwootDialect(Dialect):
     # Bots answer at once and work afterwards; they were written against this limit.
     default_timeout_s: ClassVar[int] = 5
     follows: ClassVar[bool] = True
+    subscriptions: ClassVar[frozenset[str]] = frozenset({*TOLD, *NEVER})
     # Over there a bot may speak whoever has the conversation.
     stale_gate: ClassVar[bool] = False
 
@@ -64,17 +75,15 @@ class ChatwootDialect(Dialect):
         return tuple(_names_of_change(event, conversation)) if event.type in CHANGES else ()
 
     def builder(self, told: Sequence[Recorded]) -> Builder:
-        previous = [_member_id(one.event.data.get("previous")) for one in told]
-        shown = gather(
-            [one.conversation for one in told],
-            [one.message for one in told if one.message is not None],
-            member_ids=[pk for pk in previous if pk is not None],
-        )
-        return lambda occasion: encode(_body(occasion, shown))
+        shown = _gathered(told)
+        return lambda occasion: encode(_body(_of(occasion), occasion.name, shown))
+
+    def news(self, told: Sequence[Recorded]) -> News:
+        shown = _gathered(told)
+        return lambda recorded, name: encode(_body(recorded, name, shown))
 
     def build(self, occasion: Occasion) -> bytes | None:
-        told = Recorded(occasion.event, occasion.conversation, occasion.message)
-        return self.builder([told])(occasion)
+        return self.builder([_of(occasion)])(occasion)
 
     def headers(
         self, body: bytes, *, wire_id: str, timestamp: int, secrets: Sequence[str]
@@ -120,14 +129,27 @@ def _status_before(event: Event, conversation: Conversation) -> str:
 # --- Bodies --------------------------------------------------------------------------------------
 
 
-def _body(occasion: Occasion, shown: Shown) -> dict[str, Any]:
-    conversation, message, name = occasion.conversation, occasion.message, occasion.name
+def _of(occasion: Occasion) -> Recorded:
+    return Recorded(occasion.event, occasion.conversation, occasion.message)
+
+
+def _gathered(told: Sequence[Recorded]) -> Shown:
+    previous = [_member_id(one.event.data.get("previous")) for one in told]
+    return gather(
+        [one.conversation for one in told],
+        [one.message for one in told if one.message is not None],
+        member_ids=[pk for pk in previous if pk is not None],
+    )
+
+
+def _body(told: Recorded, name: str, shown: Shown) -> dict[str, Any]:
+    event, conversation, message = told
     if message is not None:
         return {**payload.message_json(message, conversation, shown), "event": name}
     body = payload.conversation_json(conversation, shown)
     body |= {"conversation": payload.brief_conversation(conversation), "event": name}
     if name in WITH_CHANGES:
-        changes = list(_changes(occasion.event, conversation, shown))
+        changes = list(_changes(event, conversation, shown))
         if name == "conversation_status_changed":
             changes = [change for change in changes if "status" in change]
         body["changed_attributes"] = changes or None

@@ -127,28 +127,29 @@ DATE_OPERATORS = ("is_greater_than", "is_less_than", "days_before")
 
 def filtered(rows: Rows, given: Params) -> Rows:
     """Conversations by the rows of `payload`. Raises `ChatwootError` (422) for what is no filter."""
-    return rows.filter(read_rows(given, _condition))
+    return rows.filter(read_rows(given, condition))
 
 
 def read_rows(given: Params, condition: Test) -> Q:
-    """The rows of `payload`, joined from left to right by each row's `query_operator`.
+    """The rows of `payload`, each joined with the next by its `query_operator`; AND binds tighter than OR.
 
     `condition` says what one row means. Raises `ChatwootError` (422).
     """
     wanted = given.get("payload")
     if not isinstance(wanted, list) or len(wanted) > MAX_ROWS:
         raise unprocessable("payload should be a list of filters")
-    found, joined = Q(), "AND"
-    for row in wanted:
+    # Of the groups one has to hold, and of a group everything.
+    found, group = Q(pk__in=[]), Q()
+    for place, row in enumerate(wanted, start=1):
         if not isinstance(row, dict):
             raise unprocessable("a filter should be an object")
-        one = condition(*_parts(row))
-        found = found | one if joined == "OR" else found & one
+        group &= condition(*_parts(row))
         operator = row.get("query_operator") or "AND"
         if not isinstance(operator, str) or operator.upper() not in ("AND", "OR"):
             raise unprocessable("query_operator should be AND or OR")
-        joined = operator.upper()
-    return found
+        if operator.upper() == "OR" and place < len(wanted):
+            found, group = found | group, Q()
+    return found | group if wanted else Q()
 
 
 def _parts(row: dict[str, Any]) -> tuple[str, str, list[Any]]:
@@ -163,7 +164,7 @@ def _parts(row: dict[str, Any]) -> tuple[str, str, list[Any]]:
     return key, operator, values
 
 
-def _condition(key: str, operator: str, values: list[Any]) -> Q:
+def condition(key: str, operator: str, values: list[Any]) -> Q:
     return _TESTS.get(key, _attribute)(key, operator, values)
 
 

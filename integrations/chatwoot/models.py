@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db import models
 
+from accounts.models import Member
 from accounts.tenancy import AccountModel
-from agents.models import Agent
+from agents.models import Agent, AssignmentRule
 
 
 class BotSettings(AccountModel):
@@ -20,3 +21,39 @@ class BotSettings(AccountModel):
 
     def __str__(self) -> str:
         return f"settings of {self.agent_id}"
+
+
+class RuleWords(AccountModel):
+    """An automation rule as its client said it (automation/rules.py)."""
+
+    rule = models.OneToOneField(
+        AssignmentRule, on_delete=models.CASCADE, related_name="chatwoot_words"
+    )
+    description = models.TextField(null=True)  # noqa: DJ001 - answered back as it was said
+    event_name = models.CharField(max_length=60)
+    conditions: models.JSONField[Any, Any] = models.JSONField(default=list)
+    actions: models.JSONField[Any, Any] = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"words of {self.rule_id}"
+
+
+class CustomFilter(AccountModel):
+    """A filter that a member keeps, as their clients show it; to apply one, they send its rows."""
+
+    class Of(models.TextChoices):
+        CONVERSATION = "conversation"
+        CONTACT = "contact"
+
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=250)
+    of = models.CharField(max_length=12, choices=Of)
+    query: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta(AccountModel.Meta):
+        indexes = [models.Index(fields=["account", "member", "of"], name="custom_filter_of_member")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -9,14 +9,18 @@ from integrations.chatwoot.compat import (
     agent_bots,
     assignments,
     attribute_definitions,
+    automation_rules,
     bulk,
     canned_responses,
+    contact_notes,
     contacts,
     conversations,
+    custom_filters,
     listing,
     messages,
     people,
     settings,
+    webhooks,
 )
 from integrations.chatwoot.compat.base import CompatView, Nowhere
 from integrations.chatwoot.compat.profile import Profile
@@ -27,6 +31,7 @@ BOT = rf"agent_bots/(?P<bot_id>{ID})"
 INBOX = rf"inboxes/(?P<inbox_id>{ID})"
 
 CONTACT = rf"contacts/(?P<contact_id>{ID})"
+RULE = rf"automation_rules/(?P<rule_id>{ID})"
 TEAM = rf"teams/(?P<team_id>{ID})"
 
 
@@ -53,6 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at(f"{CONVERSATION}/assignments", assignments.Assignments),
     at(f"{CONVERSATION}/update_last_seen", conversations.UpdateLastSeen),
     at(f"{CONVERSATION}/unread", conversations.Unread),
+    at(f"{CONVERSATION}/transcript", conversations.Transcript),
     at(f"{CONVERSATION}/mute", conversations.Muting),
     at(f"{CONVERSATION}/unmute", conversations.Muting, blocked=False),
     at(f"{CONVERSATION}/messages", messages.Messages),
@@ -72,6 +78,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at(CONTACT, contacts.OneContact),
     at(f"{CONTACT}/destroy_custom_attributes", contacts.DestroyAttributes),
     at(f"{CONTACT}/labels", contacts.ContactLabels),
+    at(f"{CONTACT}/notes", contact_notes.ContactNotes),
+    at(rf"{CONTACT}/notes/(?P<note_id>{ID})", contact_notes.OneContactNote),
     at(f"{CONTACT}/conversations", contacts.ContactConversations),
     at(f"{CONTACT}/contact_inboxes", contacts.ContactInboxes),
     at(f"{CONTACT}/contactable_inboxes", contacts.ContactableInboxes),
@@ -93,6 +101,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
         rf"custom_attribute_definitions/(?P<definition_id>{ID})",
         attribute_definitions.OneDefinition,
     ),
+    at("automation_rules", automation_rules.AutomationRules),
+    at(RULE, automation_rules.OneAutomationRule),
+    at(f"{RULE}/clone", automation_rules.CloneAutomationRule),
+    at("custom_filters", custom_filters.CustomFilters),
+    at(rf"custom_filters/(?P<filter_id>{ID})", custom_filters.OneCustomFilter),
+    at("webhooks", webhooks.Webhooks),
+    at(rf"webhooks/(?P<webhook_id>{ID})", webhooks.OneWebhook),
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),

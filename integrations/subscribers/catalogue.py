@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 # Sent when somebody asks for it; nobody subscribes to it.
 TEST = "webhook.test"
+# The dialect of these names. In another one a webhook has what that calls things (`Dialect.subscriptions`).
+NATIVE = "native"
 # Every event, those of later versions too; kept as no choice at all.
 ALL = "*"
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from agents.addresses import AddressForm
 from conversations.models import Endpoint
 from conversations.services.endpoints import GRACE
-from integrations.subscribers.catalogue import EVENT_TYPES, FAMILIES
+from integrations.subscribers.catalogue import EVENT_TYPES, FAMILIES, NATIVE
 
 TITLES = {
     "conversation": _("Conversations"),
@@ -63,10 +63,14 @@ class WebhookForm(AddressForm):
     def __init__(self, *args: Any, endpoint: Endpoint | None = None, **kwargs: Any) -> None:
         super().__init__(*args, known=endpoint.url if endpoint else "", **kwargs)
         if endpoint is not None:
+            if endpoint.dialect != NATIVE:  # its events are chosen by the API that made it
+                del self.fields["event_types"]
             self.initial = {name: getattr(endpoint, name) for name in self.fields}
 
     def families(self) -> Iterator[tuple[Any, list[BoundWidget]]]:
-        """The checkboxes of the events, by what they are about."""
+        """The checkboxes of the events, by what they are about; none where they are not chosen here."""
+        if "event_types" not in self.fields:
+            return
         options = list(self["event_types"])
         for family, title in TITLES.items():
             yield title, [one for one in options if one.data["value"].startswith(f"{family}.")]

@@ -22,13 +22,14 @@ from accounts.ids import sortable
 from accounts.limits import Limit
 from accounts.models import Account, Member
 from accounts.tenancy import current_account_id
+from agents import dialects
 from conversations.errors import DeskError, FieldError, WrongStateError
 from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from conversations.services.endpoints import GRACE, told
 from integrations.payload import account_json, encode, time_text
 from integrations.subscribers import forgetting
-from integrations.subscribers.catalogue import CHOOSABLE, TEST, in_order
+from integrations.subscribers.catalogue import CHOOSABLE, NATIVE, TEST, in_order
 from integrations.subscribers.telling import wire_id
 
 TIMEOUT = range(5, 31)
@@ -74,22 +75,25 @@ def create_subscriber(
     event_types: Iterable[str] = (),
     strict_order: bool = False,
     timeout_s: int = 15,
+    dialect: str = NATIVE,
     by: Member | None = None,
 ) -> NewSubscriber:
     """Make a webhook with its signing secret. Event types may be families
-    (`message.*`); none, or `*`: it gets all. Raises `FieldError`."""
+    (`message.*`); none, or `*`: it gets all. In another dialect they are that one's
+    subscriptions, and none is none. Raises `FieldError`."""
     types = list(event_types)
-    _check(name=name, url=url, event_types=types, timeout_s=timeout_s)
+    _check(name=name, url=url, timeout_s=timeout_s)
+    _check_event_types(types, dialect)
     # Two at once are counted one after the other.
     Account.objects.select_for_update(no_key=True).get(pk=current_account_id())
     if subscribers().count() >= AT_MOST:
         raise FieldError("name", _("An account has at most %(n)d webhooks.") % {"n": AT_MOST})
     endpoint = Endpoint.objects.create(
         kind=Endpoint.Kind.SUBSCRIBER,
-        dialect="native",
+        dialect=dialect,
         name=name.strip(),
         url=url.strip(),
-        event_types=in_order(types),
+        event_types=_in_order(types, dialect),
         strict_order=strict_order,
         timeout_s=timeout_s,
     )
@@ -107,11 +111,13 @@ def change_subscriber(endpoint: Endpoint, *, by: Member | None, **changes: Any) 
     """
     endpoint = _locked(endpoint)
     _check(**{key: value for key, value in changes.items() if key in _CHECKS})
+    if "event_types" in changes:
+        _check_event_types(changes["event_types"], endpoint.dialect)
     noted: dict[str, Any] = {}
     for key, value in changes.items():
         if key not in CHANGEABLE:
             raise TypeError(f"a subscriber has no {key} to change")
-        new = in_order(value) if key == "event_types" else value
+        new = _in_order(value, endpoint.dialect) if key == "event_types" else value
         new = new.strip() if isinstance(new, str) else new
         old = getattr(endpoint, key)
         if old != new:
@@ -270,17 +276,26 @@ def _check_name(name: str) -> str:
     return endpoints.check_name(name)
 
 
-def _check_event_types(event_types: list[str]) -> str:
-    unknown = next((name for name in event_types if name not in CHOOSABLE), None)
-    if unknown is None:
-        return ""
-    return _("There is no event “%(name)s”.") % {"name": unknown[:40]}
+def _check_event_types(event_types: list[str], dialect: str) -> None:
+    known = CHOOSABLE if dialect == NATIVE else _subscriptions(dialect)
+    unknown = next((name for name in event_types if name not in known), None)
+    if unknown is not None:
+        raise FieldError("event_types", _("There is no event “%(name)s”.") % {"name": unknown[:40]})
+
+
+def _subscriptions(slug: str) -> frozenset[str]:
+    """What a dialect tells webhooks; nothing when it is not installed any more."""
+    spoken = next((one for one in dialects.all_dialects() if one.slug == slug), None)
+    return spoken.subscriptions if spoken is not None else frozenset()
+
+
+def _in_order(event_types: list[str], dialect: str) -> list[str]:
+    return in_order(event_types) if dialect == NATIVE else list(dict.fromkeys(event_types))
 
 
 _CHECKS: dict[str, endpoints.Check] = {
     "name": _check_name,
     "url": endpoints.check_url,
-    "event_types": _check_event_types,
     "timeout_s": endpoints.check_seconds(TIMEOUT),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -11,6 +12,7 @@ from django.db.models import prefetch_related_objects
 from accounts.ids import encode as public_id
 from accounts.models import Account
 from accounts.tenancy import current_account_id
+from agents import dialects
 from agents.telling import forget_labels
 from conversations.models import Conversation, Delivery, Endpoint, Lane, Message
 from conversations.services import outbox
@@ -26,27 +28,41 @@ from integrations.payload import (
     message_json,
     time_text,
 )
-from integrations.subscribers.catalogue import wants
+from integrations.subscribers.catalogue import NATIVE, wants
 
 # The one query that every event costs an account without subscribers. It holds the rows as a foreign key
 # does: whoever switches one off or deletes it waits for what is being told, and cancels that as well, and
 # whoever tells afterwards does not find it. Nothing is put on the queue of an endpoint that is gone.
 _SUBSCRIBED = """
-SELECT id, event_types FROM conversations_endpoint
+SELECT id, event_types, dialect FROM conversations_endpoint
 WHERE account_id = %s AND kind = 'subscriber' AND state = 'enabled'
 ORDER BY id FOR KEY SHARE
 """
 
 
+_LETTERS = string.ascii_lowercase
+
+
+class Subscribed(NamedTuple):
+    """An endpoint that hears of things, and of which."""
+
+    endpoint_id: int
+    event_types: list[str]
+    dialect: str
+
+
 class Telling(NamedTuple):
-    """One event for one subscriber."""
+    """One request that tells one subscriber of one event; another dialect may tell it by several."""
 
     recorded: Recorded
-    endpoint_id: int
+    to: Subscribed
+    name: str
+    number: int = 0
 
     @property
     def wire_id(self) -> str:
-        return wire_id(self.recorded.event.id, self.endpoint_id)
+        own = wire_id(self.recorded.event.id, self.to.endpoint_id)
+        return f"{own}-{_LETTERS[self.number]}" if self.number else own
 
 
 def wire_id(event_id: str, endpoint_id: int) -> str:
@@ -59,29 +75,40 @@ def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
     """Receiver of `event_recorded`, inside the writing transaction."""
     subscribed = _subscribed()
     tellings = [
-        Telling(one, endpoint_id)
+        Telling(one, to, name, number)
         for one in recorded
-        for endpoint_id, event_types in subscribed
-        if wants(event_types, one.event.type)
+        for to in subscribed
+        for number, name in enumerate(_names(one, to))
     ]
     if tellings:
         _tell(tellings)
 
 
-def _subscribed() -> list[tuple[int, list[str]]]:
+def _subscribed() -> list[Subscribed]:
     with connection.cursor() as cursor:
         cursor.execute(_SUBSCRIBED, [current_account_id()])
-        return list(cursor.fetchall())
+        return [Subscribed(*row) for row in cursor.fetchall()]
+
+
+def _names(one: Recorded, to: Subscribed) -> list[str]:
+    """By which requests a subscriber hears of an event."""
+    if to.dialect == NATIVE:
+        return [one.event.type] if wants(to.event_types, one.event.type) else []
+    try:
+        names = dialects.get(to.dialect).names(one.event, one.conversation)
+    except KeyError:  # the platform is not installed any more
+        return []
+    return [name for name in names if name in to.event_types]
 
 
 def _tell(tellings: Sequence[Telling]) -> None:
     """Put them on their lanes; the bodies are made here, once (DL-36)."""
     account_id = current_account_id()
-    bodies = _bodies([one.recorded for one in tellings], Account.objects.get(pk=account_id))
+    body_of_telling = _builder(tellings)
     places = outbox.take_places(
         account_id,
         [
-            LaneName(Lane.Kind.SUBSCRIBER, one.endpoint_id, one.recorded.conversation.public_id)
+            LaneName(Lane.Kind.SUBSCRIBER, one.to.endpoint_id, one.recorded.conversation.public_id)
             for one in tellings
         ],
     )
@@ -93,12 +120,12 @@ def _tell(tellings: Sequence[Telling]) -> None:
                 schedule=Delivery.Schedule.DURABLE,
                 wire_id=one.wire_id,
                 event_id=one.recorded.event.id,
-                event_type=one.recorded.event.type,
-                endpoint_id=one.endpoint_id,
+                event_type=one.name,
+                endpoint_id=one.to.endpoint_id,
                 conversation=one.recorded.conversation,
                 message=one.recorded.message,
                 epoch=one.recorded.event.epoch,
-                body=encode({**bodies[one.recorded.event.id], "sequence": place.sequence}),
+                body=body_of_telling(one, place.sequence),
             )
             for one, place in zip(tellings, places, strict=True)
         ]
@@ -106,6 +133,35 @@ def _tell(tellings: Sequence[Telling]) -> None:
 
 
 # --- Bodies --------------------------------------------------------------------------------------
+
+
+def _builder(tellings: Sequence[Telling]) -> Callable[[Telling, int], bytes]:
+    """What makes the body of a telling with its sequence; what the bodies show has been fetched."""
+    ours = [one.recorded for one in tellings if one.to.dialect == NATIVE]
+    bodies = _bodies(ours, Account.objects.get(pk=current_account_id())) if ours else {}
+    news = _news([one for one in tellings if one.to.dialect != NATIVE])
+
+    def body(one: Telling, sequence: int) -> bytes:
+        event_id = one.recorded.event.id
+        if one.to.dialect == NATIVE:
+            return encode({**bodies[event_id], "sequence": sequence})
+        return news[one.to.dialect, event_id, one.name]
+
+    return body
+
+
+def _news(tellings: Sequence[Telling]) -> dict[tuple[str, str, str], bytes]:
+    """The bodies of other dialects, by dialect, event and name; each is made once for all who get it."""
+    made: dict[tuple[str, str, str], bytes] = {}
+    for slug in {one.to.dialect for one in tellings}:
+        told = [one for one in tellings if one.to.dialect == slug]
+        events = {one.recorded.event.id: one.recorded for one in told}
+        build = dialects.get(slug).news(list(events.values()))
+        for event_id, name in dict.fromkeys((one.recorded.event.id, one.name) for one in told):
+            made[slug, event_id, name] = build(events[event_id], name)
+    for one in tellings:
+        forget_labels(one.recorded.conversation)  # rules may change them next
+    return made
 
 
 def _bodies(recorded: Sequence[Recorded], account: Account) -> dict[str, dict[str, Any]]:

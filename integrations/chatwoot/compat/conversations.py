@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,11 +15,12 @@ from accounts.rest.fields import AttributesField
 from agents.actions import Answer, Typing
 from agents.models import AgentInbox
 from agents.services import apply_answer
-from conversations import services
+from conversations import services, transcripts
 from conversations.messages import Content
 from conversations.models import Address, Contact, Conversation, Inbox, Label
 from conversations.services.courtesies import acknowledge
 from conversations.services.locking import lock
+from conversations.transcripts import TooManyLettersError
 from integrations.chatwoot import contacts, reading, starting
 from integrations.chatwoot.compat import params, status
 from integrations.chatwoot.compat.assignments import give
@@ -189,6 +190,22 @@ class Unread(ConversationView):
         conversation = self.conversation(number)
         services.mark_unread(conversation, by=self.member)
         return self.show(conversation)
+
+
+class Transcript(ConversationView):
+    permissions_by_action: ClassVar[dict[str, Permission]] = {"post": P.CONVERSATIONS_WRITE}
+
+    def post(self, request: Request, number: str) -> Response:
+        """What was said goes to `email` as a letter."""
+        conversation = self.conversation(number)
+        to = params.text(self.params, "email").strip()
+        if not to:
+            raise unprocessable("email param missing")
+        try:
+            transcripts.send_later(conversation, to=to, by=self.member)
+        except TooManyLettersError as error:
+            raise Throttled(error.wait) from error
+        return nothing()
 
 
 class Muting(ConversationView):

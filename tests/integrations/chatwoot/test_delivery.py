@@ -18,6 +18,7 @@ from agents.replaying import replay
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
 from conversations.services import replaying
+from integrations.subscribers import services as subscribers
 from tests import factories
 from tests.factories import said
 from tests.integrations.chatwoot.schemas import check
@@ -319,3 +320,30 @@ def test_dl_66_a_silent_bot_loses_the_conversation_within_its_patience():
             wait_for(lambda: told(bot, "conversation_opened"), 10)
     with house.inside():
         assert conversation.assignments.latest("epoch").reason == "agent_timeout"
+
+
+# --- Account webhooks ----------------------------------------------------------------------------
+
+
+def test_an_account_webhook_is_signed_in_their_manner_and_fails_alone():
+    """Contract, 6.8: whatever it answers, the conversation stays where it is, and it is asked again."""
+    failures = iter([500])
+    with (
+        Server(lambda request: Reply(next(failures, 200))) as crm,
+        Server(lambda request: Reply()) as bot,
+    ):
+        house, _secret = make_bot_house(bot.url)
+        with house.inside():
+            made = subscribers.create_subscriber(
+                name="CRM", url=crm.url, dialect="chatwoot", event_types=["message_created"]
+            )
+        with courier():
+            conversation = house.talk()
+            asked = wait_for(lambda: len(told(crm, "message_created")) == 2 and crm.requests, 20)
+    first, second = asked
+    assert first.body == second.body
+    assert first.headers["X-Chatwoot-Delivery"] == second.headers["X-Chatwoot-Delivery"]
+    for request in asked:
+        check(request.json)
+        assert is_signed_by(request, made.secret)
+    assert holder(conversation) == house.agent.member

@@ -182,3 +182,23 @@ ATTRIBUTE_DEFINITION = {
     "regex_cue": (str, Null), "attribute_values": [str], "attribute_model": str,
     "default_value": (str, Null), "created_at": str, "updated_at": str,
 }  # fmt: skip
+# 6.5
+NOTE = {
+    "id": int, "content": str, "account_id": int, "contact_id": int, "user?": AGENT,
+    "created_at": int, "updated_at": int,
+}  # fmt: skip
+# 6.7
+AUTOMATION_RULE = {
+    "id": int, "account_id": int, "name": str, "description": (str, Null), "event_name": str,
+    "conditions": [dict], "actions": [dict], "created_on": int, "active": bool, "files?": list,
+}  # fmt: skip
+# 6.8
+WEBHOOK = {
+    "id": int, "name": str, "url": str, "account_id": int, "subscriptions": [str], "secret?": str,
+    "inbox?": {"id": int, "name": str},
+}  # fmt: skip
+# Of their source: the contract has no section about it.
+CUSTOM_FILTER = {
+    "id": int, "name": str, "filter_type": str, "query": {"payload": [dict]}, "created_at": str,
+    "updated_at": str,
+}  # fmt: skip

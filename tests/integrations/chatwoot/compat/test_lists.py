@@ -145,6 +145,14 @@ def row(key: str, operator: str, *values: Any, then: str | None = None) -> dict[
             [row("status", "equal_to", "open", then="AND"), row("assignee_id", "is_not_present")],
             {"nobodys"},
         ),
+        (
+            [
+                row("labels", "equal_to", "vip", then="OR"),
+                row("priority", "is_present", then="AND"),
+                row("status", "equal_to", "resolved"),
+            ],
+            {"mine"},  # AND binds tighter
+        ),
         ([row("created_at", "days_before", 1)], set()),
         (
             [

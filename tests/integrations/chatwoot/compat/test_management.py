@@ -599,3 +599,21 @@ def test_teams(woot: SimpleNamespace) -> None:
     assert woot.owner.delete(path).status_code == 200
     assert woot.owner.get(path).status_code == 404
     assert woot.owner.get(f"teams/{make_team(woot.house.outsider_account).pk}").status_code == 404
+
+
+# --- Transcripts ---------------------------------------------------------------------------------
+
+
+def test_a_transcript_is_sent_to_an_address(woot: SimpleNamespace, held: Conversation) -> None:
+    path = f"conversations/{held.number}/transcript"
+    sent = woot.person.post(path, {"email": "ion@example.test"})
+    assert (sent.status_code, sent.content) == (200, b"")
+    missing = woot.person.post(path, {})
+    assert (missing.status_code, missing.json()) == (422, {"error": "email param missing"})
+    wrong = woot.person.post(path, {"email": "ion"})
+    assert (wrong.status_code, wrong.json()["attributes"]) == (422, ["email"])
+    for _ in range(29):
+        woot.person.post(path, {"email": "ion@example.test"})
+    throttled = woot.person.post(path, {"email": "ion@example.test"})
+    assert throttled.status_code == 429
+    assert int(throttled["Retry-After"]) > 0

@@ -1,0 +1,92 @@
+"""A conversation as a letter."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.core import mail
+
+from accounts.models import AuditEntry
+from accounts.tenancy import account_context
+from conversations import services, tasks, transcripts
+from conversations.errors import FieldError
+from conversations.messages import Content
+from conversations.models import Conversation
+from conversations.transcripts import LETTERS, TooManyLettersError
+from tests.factories import make_conversation, said
+
+TO = "ion@example.test"
+
+
+@pytest.fixture
+def talk(house: SimpleNamespace) -> Conversation:
+    conversation = make_conversation(house.inbox, "Do you ship?", contact_name="Ion", visitor="v1")
+    services.take_over(conversation, by=house.person)
+    services.post_message(conversation, content=Content(text="We do."), author=house.person)
+    services.add_note(conversation, text="Careful with this one", author=house.person)
+    return conversation
+
+
+def letter(conversation: Conversation) -> str:
+    mail.outbox.clear()
+    tasks.send_transcript(conversation.account_id, conversation.pk, TO, "en-gb")
+    [sent] = mail.outbox
+    assert sent.to == [TO]
+    return str(sent.body)
+
+
+def test_it_holds_what_was_said_in_order_and_no_notes(
+    house: SimpleNamespace, talk: Conversation
+) -> None:
+    body = letter(talk)
+    assert body.index("Ion:\nDo you ship?") < body.index("Petra:\nWe do.")
+    assert "Careful" not in body
+    assert mail.outbox[0].subject == f"Conversation #{talk.number} with {house.account.name}"
+
+
+def test_nothing_is_escaped_and_nothing_comes_back_that_was_taken_back(
+    house: SimpleNamespace, talk: Conversation
+) -> None:
+    services.receive(house.inbox, said("Is 2 < 3 & 4?", visitor="v1"))
+    ours = talk.messages.get(text="We do.")
+    services.take_back(ours, by=house.person)
+    body = letter(talk)
+    assert "Is 2 < 3 & 4?" in body
+    assert "We do." not in body
+
+
+def test_an_erased_customer_has_said_nothing(house: SimpleNamespace, talk: Conversation) -> None:
+    services.erase_contact(talk.contact, by=house.owner)
+    body = letter(talk)
+    assert "ship" not in body
+    assert "Ion" not in body
+
+
+def test_who_asked_for_it_is_written_down(house: SimpleNamespace, talk: Conversation) -> None:
+    transcripts.send_later(talk, to=TO, by=house.person)
+    entry = AuditEntry.objects.get(action="conversation.transcript_sent")
+    assert entry.member == house.person
+    assert entry.changes == {"to": "i…@example.test"}  # the log outlives an erased customer
+
+
+def test_what_is_no_address_and_what_is_too_many(
+    house: SimpleNamespace, talk: Conversation
+) -> None:
+    for to in ("", "ion", "ion@example.test\r\nBcc: x@example.test", "a@b.c, d@e.f"):
+        with pytest.raises(FieldError):
+            transcripts.send_later(talk, to=to, by=house.person)
+    for _ in range(int(LETTERS.capacity)):
+        transcripts.send_later(talk, to=TO, by=house.person)
+    with pytest.raises(TooManyLettersError) as refused:
+        transcripts.send_later(talk, to=TO, by=house.person)
+    assert refused.value.wait > 0
+
+
+def test_the_courier_of_another_account_finds_nothing(
+    house: SimpleNamespace, talk: Conversation
+) -> None:
+    with pytest.raises(Conversation.DoesNotExist):
+        tasks.send_transcript(house.outsider_account.pk, talk.pk, TO, "")
+    with account_context(house.account):
+        assert talk.messages.exists()
