@@ -264,7 +264,8 @@ class Delivery(AccountModel):
     request_started_at = models.DateTimeField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=250, blank=True)
     dead_reason = models.CharField(max_length=250, blank=True)
-    # When an agent's answer to it was applied; one wire id has one answer at most (DL-37).
+    # When an agent's answer to it was applied; one wire id has one answer at most (DL-37). Of an act: when the
+    # platform said that it had happened.
     answered_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -317,6 +318,11 @@ class Delivery(AccountModel):
 
     def __str__(self) -> str:
         return f"{self.event_type or self.kind} {self.wire_id}"
+
+    @property
+    def is_act(self) -> bool:
+        """Whether it tells the platform something, on a send lane between what is said to the customer."""
+        return self.kind == Lane.Kind.SEND and self.message_id is None
 
     @property
     def body(self) -> bytes:
