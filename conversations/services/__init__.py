@@ -37,6 +37,7 @@ from conversations.services.labels import (
     update_label,
 )
 from conversations.services.merging import merge_contacts
+from conversations.services.moving import Reason
 from conversations.services.outbound import (
     Saying,
     add_note,
@@ -46,7 +47,6 @@ from conversations.services.outbound import (
     take_back,
     use_draft,
 )
-from conversations.services.reasons import Reason
 from conversations.services.saved_replies import (
     create_saved_reply,
     delete_saved_reply,

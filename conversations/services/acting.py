@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts import ids
 from accounts.models import Member
@@ -26,7 +27,6 @@ from conversations.services import outbox
 from conversations.services.lines import add_line, sentence
 from conversations.services.locking import lock
 from conversations.services.outbox import SEND_BUDGET, LaneName
-from conversations.services.reasons import Reason
 from conversations.signals import Recorded
 
 State = Delivery.State
@@ -34,6 +34,7 @@ LOST, GOT = "conversation.unassigned", "conversation.assigned"
 TELLING = (LOST, GOT, "conversation.resolved", "conversation.updated")
 # How long after an act the platform's word that it happened is taken for an echo of it.
 ECHO = timedelta(minutes=5)
+NOT_SO = gettext_noop("it is not so any more")
 _heard: ContextVar[bool] = ContextVar("heard", default=False)
 
 
@@ -148,8 +149,8 @@ def _move(event: Event, conversation: Conversation) -> list[Act]:
         return []  # who got it is said next
     had_agent = event.data.get("before", {}).get("with_agent", False)
     if conversation.held_by_agent:
-        # Rules decide about what was said to the agent anyway; what others took meanwhile stays theirs.
-        is_news = not had_agent and event.data.get("reason") != Reason.RULE
+        # What rules give to an agent was said where agents are heard; what people took meanwhile stays theirs.
+        is_news = not had_agent and "actor" in event.data
         return [Act(ActKind.WITH_AGENT)] if is_news else []
     if holder is None and not had_agent:
         return []
@@ -181,6 +182,29 @@ def _email(member: Member | None) -> str:
 def _name(actor: str | None) -> str:
     known = Member.objects.filter(pk=ids.decode("mem", actor)) if actor else Member.objects.none()
     return known.values_list("name", flat=True).first() or ""
+
+
+# --- Whether they are still so --------------------------------------------------------------------
+
+
+def is_so(delivery: Delivery, conversation: Conversation) -> bool:
+    """Whether the conversation still is where an act says. What is not so any more is not told: what became of
+    it since stands behind, or came from the platform itself."""
+    resolved = conversation.status == Conversation.Status.RESOLVED
+    match delivery.event_type.partition(".")[2]:
+        case ActKind.RESOLVED:
+            return resolved
+        case ActKind.WITH_AGENT:
+            return conversation.held_by_agent
+        case ActKind.WITH_PEOPLE:
+            return not resolved and not conversation.held_by_agent
+    return True
+
+
+def drop(delivery: Delivery) -> None:
+    """Take what is not so any more off its lane."""
+    waiting = Delivery.objects.filter(pk=delivery.pk, state__in=(State.PENDING, State.RETRY_WAIT))
+    outbox.cancel(waiting, reason=NOT_SO)
 
 
 # --- What became of them --------------------------------------------------------------------------

@@ -23,8 +23,7 @@ from conversations.models import Assignment, Conversation, Timer
 from conversations.services import events
 from conversations.services.lines import add_line, summarise
 from conversations.services.locking import lock
-from conversations.services.moving import is_held_by, leave, move, state_of
-from conversations.services.reasons import Reason
+from conversations.services.moving import Reason, is_held_by, leave, move, state_of
 from conversations.signals import late_word
 
 Status = Conversation.Status

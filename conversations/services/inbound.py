@@ -43,7 +43,7 @@ from conversations.services.holding import assign, hand_off, resolve, wake
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
-from conversations.services.reasons import Reason
+from conversations.services.moving import Reason
 from conversations.services.statuses import missing, receive_statuses
 
 Direction = Message.Direction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import Any
 
 from django.db import connection
@@ -16,7 +17,6 @@ from conversations.models import Assignment, Conversation, Timer
 from conversations.services import events
 from conversations.services.events import Fact
 from conversations.services.lines import add_lines
-from conversations.services.reasons import TAKEN_OVER
 
 Status = Conversation.Status
 
@@ -32,6 +32,30 @@ FROM unnest(
 AS moved (id, member, team, agent, epoch, snoozed_until, resolved_at)
 WHERE conversation.id = moved.id
 """
+
+
+class Reason(StrEnum):
+    """Why somebody has it; stored on the assignment and sent to agents."""
+
+    RULE = "rule"
+    MANUAL = "manual"
+    TAKEOVER = "takeover"
+    ANSWERED = "answered"
+    GIVEN_BACK = "given_back"
+    HANDED_OFF = "handed_off"
+    AGENT_TIMEOUT = "agent_timeout"
+    AGENT_UNREACHABLE = "agent_unreachable"
+    AGENT_REJECTED = "agent_rejected"
+    AGENT_DISABLED = "agent_disabled"
+    AGENT_PAUSED = "agent_paused"
+    AGENT_DELETED = "agent_deleted"
+    LATE_MESSAGE = "late_message"
+    UNDONE = "undone"
+    RESOLVED = "resolved"
+
+
+# A person put themselves in the place of whoever held it, by the button or by answering.
+TAKEN_OVER = (Reason.TAKEOVER, Reason.ANSWERED)
 
 
 def holders_of(

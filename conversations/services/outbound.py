@@ -25,8 +25,8 @@ from conversations.services.events import Fact
 from conversations.services.holding import assign, check_may_act, check_may_speak
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
+from conversations.services.moving import Reason
 from conversations.services.outbox import SEND_BUDGET, LaneName
-from conversations.services.reasons import Reason
 from conversations.services.sending import go_on
 
 

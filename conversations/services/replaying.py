@@ -19,7 +19,7 @@ from conversations.channels import ErrorClass
 from conversations.errors import ConfirmationNeededError, NotReplayableError
 from conversations.messages import DeliveryStatus
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message
-from conversations.services import callbacks, events, outbox
+from conversations.services import acting, callbacks, events, outbox
 from conversations.services.erasing import ERASED
 from conversations.services.locking import lock
 from conversations.services.outbound import check_can_send
@@ -56,8 +56,8 @@ def _why_not_send(delivery: Delivery) -> str:
 def _why_not_act(delivery: Delivery) -> str:
     if not delivery.body_sealed:
         return _("Its content was deleted.")
-    if delivery.conversation is None or delivery.epoch != delivery.conversation.assignment_epoch:
-        return _("Somebody else got the conversation since: it is not true any more.")
+    if delivery.conversation is None or not acting.is_so(delivery, delivery.conversation):
+        return _("The conversation went on since: it is not so any more.")
     return ""
 
 

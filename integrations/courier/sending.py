@@ -85,6 +85,9 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         delivery = _head(claim)
         if delivery is None:
             return Release(claim)
+        if _is_over(delivery):
+            acting.drop(delivery)
+            return Release(claim)
         message, inbox = delivery.message, _inbox(delivery)
         if inbox.state == Inbox.State.NEEDS_REAUTH:
             return Release(claim, CREDENTIALS_SECONDS, "needs_reauthorization")
@@ -424,7 +427,7 @@ def _head(claim: Claim) -> Delivery | None:
     if first is None or not recording.may_start(first, timezone.now()):
         return None
     if first.is_act:
-        rows = Conversation.objects.select_related("inbox")
+        rows = Conversation.objects.select_related("inbox", "assignee")
         first.conversation = rows.get(pk=first.conversation_id or 0)
         return first
     first.message = (
@@ -433,6 +436,12 @@ def _head(claim: Claim) -> Delivery | None:
         .get(pk=first.message_id or 0)
     )
     return first
+
+
+def _is_over(delivery: Delivery) -> bool:
+    """Whether it is an act that is not so any more."""
+    about = delivery.conversation if delivery.is_act else None
+    return about is not None and not acting.is_so(delivery, about)
 
 
 def _inbox(delivery: Delivery) -> Inbox:
