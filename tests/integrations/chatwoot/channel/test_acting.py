@@ -51,19 +51,19 @@ def test_a_stage_is_a_status_there(desk: Desk, kind: str, status: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("holder", "assigned"),
+    ("act", "assigned"),
     [
-        ({"person": "ann@example.com"}, [{"assignee_id": 2}]),
-        ({"team": "Billing"}, [{"team_id": 4}]),
-        ({"person": "nobody@example.com", "team": "Billing"}, [{"team_id": 4}]),
-        ({"person": "nobody@example.com", "team": "Sales"}, []),
+        (Act(ActKind.WITH_PEOPLE, person="ann@example.com"), [{"assignee_id": 2}]),
+        (Act(ActKind.WITH_PEOPLE, team="Billing"), [{"team_id": 4}]),
+        (Act(ActKind.WITH_PEOPLE, person="no@example.com", team="Billing"), [{"team_id": 4}]),
+        (Act(ActKind.WITH_PEOPLE, person="no@example.com", team="Sales"), []),
     ],
     ids=["person", "team", "person-unknown", "both-unknown"],
 )
 def test_who_has_it_is_assigned_before_it_is_opened(
-    desk: Desk, holder: dict[str, str], assigned: list[dict[str, int]]
+    desk: Desk, act: Act, assigned: list[dict[str, int]]
 ) -> None:
-    tell(desk, Act(ActKind.WITH_PEOPLE, **holder))
+    tell(desk, act)
     assert desk.chatwoot.acts == [
         *(("assignments", one) for one in assigned),
         ("toggle_status", {"status": "open"}),

@@ -240,7 +240,9 @@ def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(pair: Pair) -> N
     with pair.here():
         answer = Content(text="Yes, everywhere")
         services.post_message(conversation, author=ours.person, content=answer)
-    assert pair.said_there("Yes, everywhere").author.is_agent
+    author = pair.said_there("Yes, everywhere").author
+    assert author is not None
+    assert author.is_agent
 
     def sent() -> bool:
         with pair.here():
@@ -277,7 +279,7 @@ def test_an_agent_that_hands_over_brings_their_people_with_a_note_and_is_silent(
     assert note.direction == "note"
     wait_for(lambda: pair.there().team_id is not None)
     held = pair.there()
-    assert (status_of(held), held.team.name) == ("open", team.name)
+    assert (status_of(held), str(held.team)) == ("open", team.name)
     assert [label.name for label in held.labels.all()] == ["refund"]
     with pair.over_there():
         [answered] = Message.objects.filter(conversation=held, direction="outbound")
