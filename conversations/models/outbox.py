@@ -158,7 +158,8 @@ class Lane(AccountModel):
         # destination: inbox; key: one of a few buckets; items: receipts of statuses, in any order
         STATUS = "status", _("status")
         AGENT = "agent", _("agent")  # destination: endpoint; key: conversation
-        SEND = "send", _("send")  # destination: inbox; key: conversation
+        # destination: inbox; key: conversation; items: parts of messages, and acts between them
+        SEND = "send", _("send")
         # destination: endpoint; key: conversation, or a parked delivery of it
         SUBSCRIBER = "subscriber", _("subscriber")
         SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking

@@ -66,6 +66,20 @@ def tell(recorded: Sequence[Recorded]) -> None:
     )
 
 
+def call_people(said: Sequence[tuple[Event, Conversation]]) -> None:
+    """Customers wrote and rules are through: where nobody has it, the platform's people are called."""
+    put(
+        [
+            (event, conversation, Act(ActKind.WITH_PEOPLE))
+            for event, conversation in said
+            if conversation.assignee_id is None
+            and conversation.team_id is None
+            and conversation.status == Conversation.Status.OPEN
+            and conversation.inbox.channel.acts
+        ]
+    )
+
+
 def put(found: Sequence[tuple[Event, Conversation, Act]]) -> None:
     """Put acts on the lanes, in this order: those that the inboxes want."""
     wanted = [one for one in found if _is_wanted(one[1].inbox, one[2])]

@@ -176,7 +176,14 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
         Fact("message.created", conversation, message)
         for (conversation, _said), message in zip(news, stored, strict=True)
     ]
-    events.record_many([*said_now, *answers])
+    recorded = events.record_many([*said_now, *answers])
+    acting.call_people(
+        [
+            (event, conversation)
+            for event, (conversation, _said), message in zip(recorded, news, stored, strict=False)
+            if message.kind not in SILENT_KINDS
+        ]
+    )
     places = (place for place in range(len(said)) if place not in changes)
     heard = {
         place: f"message {message.public_id}" for place, message in zip(places, stored, strict=True)

@@ -454,7 +454,7 @@ def _inbox(delivery: Delivery) -> Inbox:
 def _said(delivery: Delivery, job: Job) -> Sequence[OutboundMessage | Act] | SendError:
     """What the channel gets: the parts of the message, or the act alone."""
     if delivery.message is None:
-        return (acting.act_of(delivery, again=job.n > 1),)
+        return (acting.act_of(delivery, again=job.n > 1 or delivery.replay_of_id is not None),)
     return _parts(delivery.message)
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from conversations import services
 from conversations.channels import HttpClient, InboxConfig
-from conversations.models import Conversation, Inbox
+from conversations.models import Conversation, Delivery, Inbox
 from integrations.chatwoot.channel.channel import ChatwootChannel
 from integrations.http import GuardedClient
 from tests import factories
@@ -72,4 +72,6 @@ def inbox(house: SimpleNamespace) -> Inbox:
 def held(house: SimpleNamespace, inbox: Inbox) -> Conversation:
     """A conversation that the AI agent has."""
     hear(inbox, "text", id=100)
-    return services.assign(the_conversation(inbox), to=house.agent.member, by=None)
+    conversation = services.assign(the_conversation(inbox), to=house.agent.member, by=None)
+    Delivery.objects.all().delete()  # what has been told until then
+    return conversation

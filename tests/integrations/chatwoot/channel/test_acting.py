@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
+from agents import services as agents
 from conversations import services
 from conversations.channels import ErrorClass, Recipient, SendError, SendResult
 from conversations.messages import Act, ActKind, Content, Identifier
 from conversations.models import Conversation, Delivery, Inbox, Message
 from conversations.services.acting import act_of
+from integrations.chatwoot import bots
 from integrations.chatwoot.channel.acting import label_there
 from integrations.chatwoot.channel.channel import ChatwootChannel
 from tests import factories
@@ -190,13 +192,35 @@ def test_who_gets_it_is_named_by_address_and_team(
 def test_what_a_rule_gives_to_the_agent_is_no_news_there_and_what_a_person_gives_is(
     house: SimpleNamespace, inbox: Inbox
 ) -> None:
+    bots.attach(house.agent, inbox, by=house.owner)
     hear(inbox, "text")
     conversation = the_conversation(inbox)
-    services.assign_many([conversation], to=house.agent.member, reason=services.Reason.RULE)
+    assert conversation.assignee == house.agent.member
     assert acts_of(conversation) == []
     services.take_over(conversation, by=house.person)
     services.give_back(conversation, by=house.person)
     assert acts_of(conversation) == ["act.note", "act.with_people", "act.with_agent"]
+
+
+def test_what_nobody_has_when_rules_are_through_is_opened_there(
+    house: SimpleNamespace, inbox: Inbox
+) -> None:
+    hear(inbox, "text")
+    assert acts_of(the_conversation(inbox)) == ["act.with_people"]
+
+
+def test_what_an_agent_cannot_take_is_opened_there(house: SimpleNamespace, inbox: Inbox) -> None:
+    bots.attach(house.agent, inbox, by=house.owner)
+    agents.pause_agent(house.agent, by=house.owner)
+    hear(inbox, "text")
+    assert the_conversation(inbox).assignee is None
+    assert "act.with_people" in acts_of(the_conversation(inbox))
+
+
+def test_where_people_work_at_this_desk_it_waits_here(house: SimpleNamespace, inbox: Inbox) -> None:
+    at_this_desk(inbox)
+    hear(inbox, "text")
+    assert acts_of(the_conversation(inbox)) == []
 
 
 def test_an_end_here_is_an_end_there_and_a_reopening_too(
@@ -207,9 +231,13 @@ def test_an_end_here_is_an_end_there_and_a_reopening_too(
     assert acts_of(held) == ["act.resolved", "act.with_people"]
 
 
-def test_a_customer_who_writes_again_is_no_news_there(held: Conversation, inbox: Inbox) -> None:
+def test_a_customer_who_writes_again_is_no_news_there(
+    house: SimpleNamespace, held: Conversation, inbox: Inbox
+) -> None:
+    bots.attach(house.agent, inbox, by=house.owner)
     services.resolve(held, by=None)
     hear(inbox, "text", id=130)
+    assert the_conversation(inbox).assignee == house.agent.member
     assert acts_of(held) == ["act.resolved"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests import factories
 from tests.api import token_of
 from tests.integrations.chatwoot.channel.conftest import hear, the_conversation
 from tests.integrations.chatwoot.channel.samples import INBOX, sample, signed
-from tests.integrations.couriers import courier, wait_for
+from tests.integrations.couriers import Reply, Server, courier, wait_for
 from tests.integrations.test_door import at_door, call
 from tests.serving import serve
 
@@ -230,11 +231,16 @@ def pair(clean_database: None, tmp_path: Path, settings: Any) -> Iterator[Pair]:
         checked = tasks.check_inbox(ours.account.pk, inbox.pk, run, "en-gb")
         with account_context(ours.account):
             assert checked == "ok", Inbox.objects.get(pk=inbox.pk).health["check"]
+            inbox.refresh_from_db()
         yield Pair(theirs, ours, inbox)
 
 
 def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(pair: Pair) -> None:
     theirs, ours = pair.theirs, pair.ours
+    with pair.here():
+        Inbox.objects.filter(pk=pair.inbox.pk).update(
+            config={**pair.inbox.config, "people": "desk"}
+        )
     pair.customer_says("Do you deliver?")
     conversation = pair.heard("Do you deliver?")
     with pair.here():
@@ -260,38 +266,41 @@ def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(pair: Pair) -> N
 
 
 def test_an_agent_that_hands_over_brings_their_people_with_a_note_and_is_silent(pair: Pair) -> None:
-    team, namesake = (
-        factories.make_team(pair.ours.account),
-        factories.make_team(pair.theirs.account),
-    )
+    team = factories.make_team(pair.ours.account)
+    namesake = factories.make_team(pair.theirs.account)
     with pair.over_there():
         Team.objects.filter(pk=namesake.pk).update(name=team.name)
-    agent = pair.ours.agent.member
-    pair.customer_says("I want my money back")
-    conversation = pair.heard("I want my money back")
-    with pair.here():
-        services.assign(conversation, to=agent, by=None)
-        answer = Content(text="A colleague will help you")
-        services.post_message(conversation, author=agent, content=answer)
-        services.add_labels(conversation, ["refund"], by=agent)
-        services.hand_off(conversation, by=agent, to=team, summary="Order 7 never arrived.")
-    note = pair.said_there("Order 7 never arrived.")
-    assert note.direction == "note"
-    wait_for(lambda: pair.there().team_id is not None)
-    held = pair.there()
-    assert (status_of(held), str(held.team)) == ("open", team.name)
-    assert [label.name for label in held.labels.all()] == ["refund"]
-    with pair.over_there():
-        [answered] = Message.objects.filter(conversation=held, direction="outbound")
-        assert answered.text == "A colleague will help you"
-        assert answered.pk < note.pk
+    gives_up = {
+        "messages": [{"text": "A colleague will help you"}],
+        "actions": [
+            {"type": "label", "names": ["refund"]},
+            {"type": "hand_off", "team": team.name, "summary": "Order 7 never arrived."},
+        ],
+    }
+    with Server(lambda request: Reply(body=json.dumps(gives_up).encode())) as bot:
+        with pair.here():
+            agent = factories.make_agent(pair.ours.account, url=bot.url)
+            bots.attach(agent, pair.inbox, by=pair.ours.owner)
+        pair.customer_says("I want my money back")
+        conversation = pair.heard("I want my money back")
+        note = pair.said_there("Order 7 never arrived.")
+        assert note.direction == "note"
+        wait_for(lambda: pair.there().team_id is not None)
+        held = pair.there()
+        assert (status_of(held), str(held.team)) == ("open", team.name)
+        assert [label.name for label in held.labels.all()] == ["refund"]
+        with pair.over_there():
+            [answered] = Message.objects.filter(conversation=held, direction="outbound")
+            assert answered.text == "A colleague will help you"
+            assert answered.pk < note.pk
 
-    pair.customer_says("Hello?")
-    with pair.over_there():
-        services.post_message(
-            held, author=pair.theirs.person, content=Content(text="I look into it")
-        )
-    pair.heard("I look into it")
+        asked = len(bot.requests)
+        pair.customer_says("Hello?")
+        with pair.over_there():
+            content = Content(text="I look into it")
+            services.post_message(held, author=pair.theirs.person, content=content)
+        pair.heard("I look into it")
+        assert len(bot.requests) == asked, "it is silent"
     with pair.here():
         conversation = Conversation.objects.get(pk=conversation.pk)
         assert (conversation.team, conversation.assignee) == (team, None), "nothing came round"
