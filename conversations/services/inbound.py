@@ -230,14 +230,16 @@ def _receive_stage(inbox: Inbox, change: StageChange) -> str:
     conversation, platform = lock(found), str(inbox.channel.name)
     if inbox.channel.acts and acting.came_back(conversation, change.stage):
         return f"our own act came back: {change.stage}"
+    if change.stage is Stage.WITH_AGENT:
+        _give_to_agent(
+            conversation
+        )  # an agent that cannot take it gives it back to people, who must hear of it
+        return f"{change.stage} {conversation.public_id}"
     with acting.heard():
-        match change.stage:
-            case Stage.RESOLVED:
-                resolve(conversation, by=None, detail=platform)
-            case Stage.WITH_AGENT:
-                _give_to_agent(conversation)
-            case Stage.WITH_PEOPLE:
-                _give_to_people(conversation)
+        if change.stage is Stage.RESOLVED:
+            resolve(conversation, by=None, detail=platform)
+        else:
+            _give_to_people(conversation)
     return f"{change.stage} {conversation.public_id}"
 
 

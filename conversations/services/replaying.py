@@ -121,10 +121,10 @@ def on_their_way(deliveries: Collection[Delivery]) -> set[str]:
 def put_events(
     deliveries: Sequence[Delivery], *, epochs: Mapping[int, int], patience: timedelta | None
 ) -> list[Delivery]:
-    """Put events on their lanes once more, in this order.
+    """Put events, or acts, on their lanes once more, in this order.
 
     `epochs` has the present epoch of their conversations, which are locked: what an agent answers is
-    judged by who holds the conversation now. `patience` is how long an agent may take.
+    judged by who holds the conversation now. `patience` is how long an agent, or the trying, may take.
     """
     places = outbox.take_places(current_account_id(), [_lane_of(one) for one in deliveries])
     again = []
@@ -208,21 +208,7 @@ def _act_again(delivery: Delivery) -> Delivery:
     same = Delivery.objects.filter(wire_id=delivery.wire_id, kind=Lane.Kind.SEND)
     if same.filter(pk__gt=delivery.pk).exists():
         raise NotReplayableError(_("It was sent again already."))
-    [place] = outbox.take_places(current_account_id(), [_lane_of(delivery)])
-    again = outbox.delivery_at(
-        place,
-        kind=delivery.kind,
-        schedule=delivery.schedule,
-        wire_id=delivery.wire_id,
-        event_id=delivery.event_id,
-        event_type=delivery.event_type,
-        conversation_id=delivery.conversation_id,
-        epoch=delivery.epoch,
-        deadline_at=place.at + SEND_BUDGET,
-        replay_of_id=delivery.replay_of_id or delivery.pk,
-    )
-    again.body_sealed = delivery.body_sealed  # sealed for the same account and wire id
-    return outbox.put_many([again])[0]
+    return put_events([delivery], epochs={}, patience=SEND_BUDGET)[0]
 
 
 def _latest_parts(delivery: Delivery) -> list[Delivery]:

@@ -12,7 +12,7 @@ from agents import services as agents
 from conversations import services
 from conversations.channels import ErrorClass, Recipient, SendError, SendResult
 from conversations.messages import Act, ActKind, Content, Identifier
-from conversations.models import Conversation, Delivery, Inbox, Message
+from conversations.models import Conversation, Delivery, Endpoint, Inbox, Message
 from conversations.services.acting import act_of
 from integrations.chatwoot import bots
 from integrations.chatwoot.channel.acting import label_there
@@ -327,6 +327,16 @@ def test_people_there_give_it_back_to_the_agent(
     assert hear(inbox, "status_changed").startswith("with_agent")
     assert the_conversation(inbox).assignee == house.agent.member
     assert acts_of(held) == told
+
+
+def test_an_agent_that_cannot_take_it_back_calls_people_again(
+    house: SimpleNamespace, held: Conversation, inbox: Inbox
+) -> None:
+    services.hand_off(held, by=house.agent.member)
+    Endpoint.objects.filter(pk=house.agent.endpoint_id).update(state="disabled")
+    hear(inbox, "status_changed")
+    assert the_conversation(inbox).assignee is None
+    assert acts_of(held) == ["act.note", "act.with_people"] * 2
 
 
 def test_what_is_pending_again_after_its_end_waits_for_the_customers_word(
