@@ -67,17 +67,29 @@ def tell(recorded: Sequence[Recorded]) -> None:
 
 
 def call_people(said: Sequence[tuple[Event, Conversation]]) -> None:
-    """Customers wrote and rules are through: where nobody has it, the platform's people are called."""
-    put(
-        [
-            (event, conversation, Act(ActKind.WITH_PEOPLE))
-            for event, conversation in said
-            if conversation.assignee_id is None
-            and conversation.team_id is None
-            and conversation.status == Conversation.Status.OPEN
-            and conversation.inbox.channel.acts
-        ]
+    """Customers wrote and rules are through: where nobody has it, the platform's people are called, once for
+    what is said until they are."""
+    lonely = [
+        (event, conversation)
+        for event, conversation in said
+        if conversation.assignee_id is None
+        and conversation.team_id is None
+        and conversation.status == Conversation.Status.OPEN
+        and conversation.inbox.channel.acts
+    ]
+    if lonely:
+        called = _being_called([conversation.pk for _event, conversation in lonely])
+        act = Act(ActKind.WITH_PEOPLE)
+        put([(event, one, act) for event, one in lonely if one.pk not in called])
+
+
+def _being_called(conversations: Sequence[int]) -> set[int | None]:
+    calls = Delivery.objects.filter(
+        conversation__among=conversations,
+        event_type=_type_of(ActKind.WITH_PEOPLE),
+        state__in=Delivery.OPEN_STATES,
     )
+    return set(calls.values_list("conversation_id", flat=True))
 
 
 def put(found: Sequence[tuple[Event, Conversation, Act]]) -> None:

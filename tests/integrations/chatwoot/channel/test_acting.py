@@ -206,7 +206,12 @@ def test_what_nobody_has_when_rules_are_through_is_opened_there(
     house: SimpleNamespace, inbox: Inbox
 ) -> None:
     hear(inbox, "text")
-    assert acts_of(the_conversation(inbox)) == ["act.with_people"]
+    hear(inbox, "text", id=124)
+    conversation = the_conversation(inbox)
+    assert acts_of(conversation) == ["act.with_people"], "it is on its way"
+    Delivery.objects.filter(conversation=conversation).update(state="delivered")
+    hear(inbox, "text", id=125)
+    assert acts_of(conversation) == ["act.with_people"] * 2
 
 
 def test_what_an_agent_cannot_take_is_opened_there(house: SimpleNamespace, inbox: Inbox) -> None:
