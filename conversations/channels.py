@@ -19,6 +19,7 @@ from conversations.channel_errors import ChannelError as ChannelError
 from conversations.channel_errors import UnsupportedMessageError as UnsupportedMessageError
 from conversations.degrading import carried, degrade, quoting_once, within
 from conversations.messages import (
+    Act,
     Identifier,
     Media,
     OutboundMessage,
@@ -231,10 +232,16 @@ class Field:
     help: str = ""
     # A whole number of this range, where it is one.
     whole: range | None = None
+    # What there is to choose from, and how people call it; the first is meant where nothing is chosen.
+    choices: Mapping[str, str] = field(default_factory=dict)
 
     def refusal(self, value: str) -> str:
         """Why a value does not fit, as a sentence; empty when it does."""
-        if self.whole is None or not value.strip():
+        if not value.strip():
+            return ""
+        if self.choices and value not in self.choices:
+            return _("Choose one of: %(values)s.") % {"values": ", ".join(self.choices)}
+        if self.whole is None:
             return ""
         fits = value.strip().isascii() and value.strip().isdigit() and int(value) in self.whole
         least, most = self.whole[0], self.whole[-1]
@@ -313,6 +320,8 @@ class Channel:
     # Whether connecting puts something into the platform that is taken back while the inbox is off:
     # switching off calls `leave`; switching on, a change and a new address run the connection test.
     leaves: ClassVar[bool] = False
+    # Whether the platform has people of its own, who are told what becomes of a conversation here (`act`).
+    acts: ClassVar[bool] = False
 
     def challenge(self, request: HookRequest, inbox: InboxConfig) -> HookAnswer:
         """Answer the platform's GET probe."""
@@ -354,6 +363,17 @@ class Channel:
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient
     ) -> SendResult:
         """Send one message. Raises `SendError`."""
+        raise NotImplementedError
+
+    def wants(self, act: Act, config: Mapping[str, Any]) -> bool:
+        """Whether the platform is told of this in an inbox of this `config`."""
+        return False
+
+    async def act(
+        self, act: Act, to: Recipient, inbox: InboxConfig, http: HttpClient
+    ) -> SendResult:
+        """Tell the platform what became of a conversation. Done twice it is as done once, for every end that
+        is not known is followed by another try. Raises `SendError`."""
         raise NotImplementedError
 
     async def mark_read(

@@ -268,12 +268,13 @@ class Stage(StrEnum):
     """Where a conversation is on a platform that has people of its own."""
 
     WITH_PEOPLE = "with_people"
+    WITH_AGENT = "with_agent"
     RESOLVED = "resolved"
 
 
 @dataclass(frozen=True, slots=True)
 class StageChange:
-    """People of the platform itself have taken a conversation, or are done with it."""
+    """People of the platform itself have taken a conversation, given it to the agent, or are done with it."""
 
     identifiers: tuple[Identifier, ...]
     stage: Stage
@@ -287,6 +288,34 @@ class Ignored:
 
 
 Reading = InboundMessage | StatusUpdate | IdentifierChange | DeviceEcho | StageChange | Ignored
+
+
+class ActKind(StrEnum):
+    """What a platform is told of a conversation; three of them are stages of it."""
+
+    NOTE = "note"
+    WITH_PEOPLE = Stage.WITH_PEOPLE.value
+    WITH_AGENT = Stage.WITH_AGENT.value
+    RESOLVED = Stage.RESOLVED.value
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What became of a conversation here, for the people of its platform; its customer sees none of it.
+
+    `text` is a note's, `added` and `removed` are labels, `person` (an e-mail address) or `team` (a name) is who
+    has it now, where they are known. `reference` is the same at every try; `again`: it may have been done.
+    """
+
+    kind: ActKind
+    text: str = ""
+    person: str = ""
+    team: str = ""
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    reference: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,10 @@ class InboxForm(forms.Form):
         for field in channel.fields:
             self.fields[field.name] = self._field(field.name, secret=field.secret)
 
-    def _field(self, name: str, *, secret: bool) -> forms.CharField:
+    def _field(self, name: str, *, secret: bool) -> forms.Field:
         field = next(field for field in self.channel.fields if field.name == name)
+        if field.choices:
+            return self._choice(field)
         kept = self.inbox is not None and secret
         attributes = {"autocomplete": "off", "spellcheck": "false"}
         widget = forms.PasswordInput if secret else forms.TextInput
@@ -61,6 +63,16 @@ class InboxForm(forms.Form):
             help_text=help_text,
             initial="" if secret or self.inbox is None else self.inbox.config.get(name, ""),
             widget=widget(attrs=attributes),
+        )
+
+    def _choice(self, field: Field) -> forms.ChoiceField:
+        first = next(iter(field.choices))
+        return forms.ChoiceField(
+            label=gettext(field.label),
+            choices=[(value, gettext(label)) for value, label in field.choices.items()],
+            required=field.required,
+            help_text=gettext(field.help) if field.help else "",
+            initial=first if self.inbox is None else self.inbox.config.get(field.name, first),
         )
 
     def values(self) -> dict[str, str]:

@@ -109,6 +109,9 @@ class PlatformFieldSerializer(serializers.Serializer[Any]):
     secret = serializers.BooleanField()
     required = serializers.BooleanField()  # type: ignore[assignment]  # the name on the wire
     help = serializers.CharField()
+    choices = serializers.DictField(
+        child=serializers.CharField(), help_text="Values and how they are called; empty: any text."
+    )
 
 
 class PlatformSerializer(serializers.Serializer[Any]):

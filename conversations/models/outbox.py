@@ -158,7 +158,8 @@ class Lane(AccountModel):
         # destination: inbox; key: one of a few buckets; items: receipts of statuses, in any order
         STATUS = "status", _("status")
         AGENT = "agent", _("agent")  # destination: endpoint; key: conversation
-        SEND = "send", _("send")  # destination: inbox; key: conversation
+        # destination: inbox; key: conversation; items: parts of messages, and acts between them
+        SEND = "send", _("send")
         # destination: endpoint; key: conversation, or a parked delivery of it
         SUBSCRIBER = "subscriber", _("subscriber")
         SIGNAL = "signal", _("signal")  # read receipts and typing: never retried, never blocking
@@ -264,7 +265,8 @@ class Delivery(AccountModel):
     request_started_at = models.DateTimeField(null=True, blank=True)
     provider_message_id = models.CharField(max_length=250, blank=True)
     dead_reason = models.CharField(max_length=250, blank=True)
-    # When an agent's answer to it was applied; one wire id has one answer at most (DL-37).
+    # When an agent's answer to it was applied; one wire id has one answer at most (DL-37). Of an act: when the
+    # platform said that it had happened.
     answered_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -317,6 +319,11 @@ class Delivery(AccountModel):
 
     def __str__(self) -> str:
         return f"{self.event_type or self.kind} {self.wire_id}"
+
+    @property
+    def is_act(self) -> bool:
+        """Whether it tells the platform something, on a send lane between what is said to the customer."""
+        return self.kind == Lane.Kind.SEND and self.message_id is None
 
     @property
     def body(self) -> bytes:

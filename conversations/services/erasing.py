@@ -48,7 +48,7 @@ ERASED = "erased"
 EVENT = "contact.erased"
 # What of an event, and of a system line, says who, whom and which, and nothing of what was said.
 KEPT_FACTS = ["actor", "message", "status", "previous", "to", "team", "reason", "error_code"]
-KEPT_OF_LINES = ["code", "by", "to", "reason", "label", "priority", "until"]
+KEPT_OF_LINES = ["code", "by", "to", "reason", "label", "priority", "until", "platform"]
 _WIPE_EVENTS = """
 UPDATE conversations_event SET data = COALESCE((
     SELECT jsonb_object_agg(key, value) FROM jsonb_each(data) WHERE key = ANY(%s)), '{}')

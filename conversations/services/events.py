@@ -15,6 +15,7 @@ from accounts.inserting import as_rows
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Event, Message
+from conversations.services import acting
 from conversations.signals import Recorded, event_recorded
 
 # One round trip for the three things that belong together: the next sequence numbers, the events,
@@ -98,6 +99,7 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
         Recorded(event, fact.conversation, fact.message)
         for event, fact in zip(events, facts, strict=True)
     ]
+    acting.tell(recorded)
     event_recorded.send(sender=Event, recorded=recorded, followers=rows[0][3])
     return events
 

@@ -13,6 +13,8 @@ from conversations import timers
 from conversations.content import inbound_json
 from conversations.messages import (
     MEDIA_KINDS,
+    Act,
+    ActKind,
     DeliveryStatus,
     DeviceEcho,
     IdentifierChange,
@@ -33,14 +35,15 @@ from conversations.models import (
     Message,
     Timer,
 )
-from conversations.services import activity, events
+from conversations.services import acting, activity, events
 from conversations.services.addresses import add_identifiers, addresses_of, find_address
 from conversations.services.answering import as_choice, note_answers, quoted, still_open
 from conversations.services.events import Fact
-from conversations.services.holding import hand_off, resolve, wake
+from conversations.services.holding import assign, hand_off, resolve, wake
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
+from conversations.services.moving import Reason
 from conversations.services.statuses import missing, receive_statuses
 
 Direction = Message.Direction
@@ -173,7 +176,14 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
         Fact("message.created", conversation, message)
         for (conversation, _said), message in zip(news, stored, strict=True)
     ]
-    events.record_many([*said_now, *answers])
+    recorded = events.record_many([*said_now, *answers])
+    acting.call_people(
+        [
+            (event, conversation)
+            for event, (conversation, _said), message in zip(recorded, news, stored, strict=False)
+            if message.kind not in SILENT_KINDS
+        ]
+    )
     places = (place for place in range(len(said)) if place not in changes)
     heard = {
         place: f"message {message.public_id}" for place, message in zip(places, stored, strict=True)
@@ -202,32 +212,54 @@ def _receive_echo(inbox: Inbox, echo: DeviceEcho) -> str:
     conversation.waiting_since = None
     conversation.save(update_fields=["waiting_since", "updated_at"])
     timers.clear(Timer.Kind.PATIENCE, conversation)
-    events.record(conversation, "message.created", message=message, device=True)
+    event = events.record(conversation, "message.created", message=message, device=True)
     if echo.takes_over:
-        _give_to_people(conversation)
+        with acting.heard():
+            taken = _give_to_people(conversation)
+        if taken:  # they have answered, and yet it may not be in their list
+            acting.put([(event, conversation, Act(ActKind.WITH_PEOPLE))])
     return f"echo {message.public_id}"
 
 
 def _receive_stage(inbox: Inbox, change: StageChange) -> str:
-    """People on the platform itself took the conversation, or ended it."""
+    """People on the platform itself took the conversation, gave it to the agent, or ended it."""
     address = find_address(inbox, change.identifiers)
     found = Conversation.objects.filter(address=address).first() if address else None
     if found is None:
         return "ignored: unknown contact"
-    conversation = lock(found)
-    if change.stage is Stage.RESOLVED:
-        resolve(conversation, by=None, detail=str(inbox.channel.name))
-    else:
-        _give_to_people(conversation)
+    conversation, platform = lock(found), str(inbox.channel.name)
+    if inbox.channel.acts and acting.came_back(conversation, change.stage):
+        return f"our own act came back: {change.stage}"
+    if change.stage is Stage.WITH_AGENT:
+        _give_to_agent(
+            conversation
+        )  # an agent that cannot take it gives it back to people, who must hear of it
+        return f"{change.stage} {conversation.public_id}"
+    with acting.heard():
+        if change.stage is Stage.RESOLVED:
+            resolve(conversation, by=None, detail=platform)
+        else:
+            _give_to_people(conversation)
     return f"{change.stage} {conversation.public_id}"
 
 
-def _give_to_people(conversation: Conversation) -> None:
+def _give_to_agent(conversation: Conversation) -> None:
+    """Back to the agent that had it last. One that is resolved wakes with the customer's next word, about which
+    rules decide."""
+    agent, is_open = conversation.last_agent, conversation.status == Conversation.Status.OPEN
+    if is_open and not conversation.held_by_agent and agent is not None and agent.active:
+        detail = str(conversation.inbox.channel.name)
+        assign(conversation, to=agent, by=None, reason=Reason.GIVEN_BACK, detail=detail)
+
+
+def _give_to_people(conversation: Conversation) -> bool:
     """Whoever of ours may have it from now on, no agent answers in it; also none that a rule has just
-    given it to."""
+    given it to. Whether an agent had it."""
     now = lock(conversation)
-    if now.assignee is not None and now.assignee.is_agent:
-        hand_off(now, by=None, detail=str(now.inbox.channel.name))
+    if not now.held_by_agent:
+        return False
+    hand_off(now, by=None, detail=str(now.inbox.channel.name))
+    return True
 
 
 def _receive_status(inbox: Inbox, update: StatusUpdate) -> str:

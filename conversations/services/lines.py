@@ -109,6 +109,10 @@ def _assigned(facts: dict[str, Any]) -> str:
     return _by(_("Assigned to %(name)s") % {"name": facts["to"]}, facts)
 
 
+def _platform(facts: dict[str, Any]) -> str:
+    return str(facts.get("platform", ""))
+
+
 def _to_people(text: str) -> Sentence:
     def say(facts: dict[str, Any]) -> str:
         target = facts.get("to") or _("the unassigned queue")
@@ -143,6 +147,8 @@ _VERBS: dict[str, dict[str, Sentence]] = {
     "merged": {"": lambda f: _by(_("Merged into one customer with another"), f)},
     "number_changed": {"": lambda f: _("The customer has a new number")},
     "not_told": {"": lambda f: _("The customer could not be told that people will answer")},
+    "told": {"": lambda f: _("%(name)s knows that its people have it") % {"name": _platform(f)}},
+    "untold": {"": lambda f: _("%(name)s could not be told of it") % {"name": _platform(f)}},
     "answer_refused": {
         "": lambda f: _("The answer of %(name)s could not be used") % {"name": f.get("by", "")}
     },

@@ -26,11 +26,8 @@ from conversations.services.holding import assign, check_may_act, check_may_spea
 from conversations.services.locking import lock
 from conversations.services.media import fetch_later
 from conversations.services.moving import Reason
-from conversations.services.outbox import LaneName
+from conversations.services.outbox import SEND_BUDGET, LaneName
 from conversations.services.sending import go_on
-
-# How long the trying of a message may take (delivery.md 5).
-SEND_BUDGET = timedelta(minutes=60)
 
 
 @dataclass(frozen=True, slots=True)

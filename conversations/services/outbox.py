@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ FAREWELLS = ("conversation.unassigned", "conversation.resolved", "contact.erased
 
 # How the lane of a delivery begins that is tried alone (DL-23).
 PARKED = "parked:"
+# How long the trying of what goes through a channel may take (delivery.md 5).
+SEND_BUDGET = timedelta(minutes=60)
 # Why something for an agent was canceled that lost the conversation.
 NOT_ASSIGNED = "not_assigned"
 

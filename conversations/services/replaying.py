@@ -19,11 +19,11 @@ from conversations.channels import ErrorClass
 from conversations.errors import ConfirmationNeededError, NotReplayableError
 from conversations.messages import DeliveryStatus
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message
-from conversations.services import callbacks, events, outbox
+from conversations.services import acting, callbacks, events, outbox
 from conversations.services.erasing import ERASED
 from conversations.services.locking import lock
-from conversations.services.outbound import SEND_BUDGET, check_can_send
-from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED, LaneName
+from conversations.services.outbound import check_can_send
+from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED, SEND_BUDGET, LaneName
 from conversations.services.sending import go_on
 
 State = Delivery.State
@@ -46,8 +46,18 @@ def why_not(delivery: Delivery) -> str:
 def _why_not_send(delivery: Delivery) -> str:
     if delivery.state != State.DEAD:
         return _("Only messages that were given up can be sent again.")
+    if delivery.is_act:
+        return _why_not_act(delivery)
     if delivery.message is None or delivery.message.deleted_at:
         return _("This message was deleted.")
+    return ""
+
+
+def _why_not_act(delivery: Delivery) -> str:
+    if not delivery.body_sealed:
+        return _("Its content was deleted.")
+    if delivery.conversation is None or not acting.is_so(delivery, delivery.conversation):
+        return _("The conversation went on since: it is not so any more.")
     return ""
 
 
@@ -111,10 +121,10 @@ def on_their_way(deliveries: Collection[Delivery]) -> set[str]:
 def put_events(
     deliveries: Sequence[Delivery], *, epochs: Mapping[int, int], patience: timedelta | None
 ) -> list[Delivery]:
-    """Put events on their lanes once more, in this order.
+    """Put events, or acts, on their lanes once more, in this order.
 
     `epochs` has the present epoch of their conversations, which are locked: what an agent answers is
-    judged by who holds the conversation now. `patience` is how long an agent may take.
+    judged by who holds the conversation now. `patience` is how long an agent, or the trying, may take.
     """
     places = outbox.take_places(current_account_id(), [_lane_of(one) for one in deliveries])
     again = []
@@ -152,7 +162,10 @@ def _lane_of(delivery: Delivery) -> LaneName:
 
 
 def is_doubtful(delivery: Delivery) -> bool:
-    """Whether a send may have arrived by one of its tries, earlier replays included."""
+    """Whether a send may have arrived by one of its tries, earlier replays included. An act done twice is none
+    too many."""
+    if delivery.is_act:
+        return False
     same = Delivery.objects.filter(wire_id=delivery.wire_id, kind=Lane.Kind.SEND)
     return (
         same.filter(possible_duplicate=True).exists()
@@ -167,9 +180,11 @@ def send_again(delivery: Delivery, *, confirm: bool = False) -> Delivery:
     `confirm`: although it may have arrived. Raises `NotReplayableError`, `ConfirmationNeededError`,
     `CannotSendError`, `WindowClosedError`.
     """
-    conversation = lock(delivery.conversation_id or 0)
+    conversation = delivery.conversation = lock(delivery.conversation_id or 0)
     if sentence := why_not(delivery):
         raise NotReplayableError(sentence)
+    if delivery.is_act:
+        return _act_again(delivery)
     parts = _latest_parts(delivery)
     if parts[0].state != State.DEAD:
         raise NotReplayableError(_("It was sent again already."))
@@ -187,6 +202,13 @@ def send_again(delivery: Delivery, *, confirm: bool = False) -> Delivery:
     )
     _queue_again(conversation, delivery.message_id or 0, doubtful)
     return again[0]
+
+
+def _act_again(delivery: Delivery) -> Delivery:
+    same = Delivery.objects.filter(wire_id=delivery.wire_id, kind=Lane.Kind.SEND)
+    if same.filter(pk__gt=delivery.pk).exists():
+        raise NotReplayableError(_("It was sent again already."))
+    return put_events([delivery], epochs={}, patience=SEND_BUDGET)[0]
 
 
 def _latest_parts(delivery: Delivery) -> list[Delivery]:

@@ -235,8 +235,8 @@ SELECT id FROM conversations_lane
 WHERE (id, lease_token) IN (SELECT * FROM unnest(%(lanes)s::bigint[], %(tokens)s::uuid[]))
 """
 
-# Leases that ran out or whose courier is dead. What was in flight is tried again; a send that may
-# have arrived waits for a word of the channel instead (delivery.md 6), unless a status that overtook
+# Leases that ran out or whose courier is dead. What was in flight is tried again, acts too; a message that
+# may have arrived waits for a word of the channel instead (delivery.md 6), unless a status that overtook
 # the answer has left the channel's id on it already.
 _RECLAIM: LiteralString = """
 WITH gone AS (
@@ -252,7 +252,7 @@ WITH gone AS (
     FROM gone WHERE lane.id = gone.id RETURNING lane.id
 ), lost AS (
     UPDATE conversations_delivery delivery
-    SET state = CASE WHEN kind <> 'send' THEN 'pending'
+    SET state = CASE WHEN kind <> 'send' OR message_id IS NULL THEN 'pending'
                      WHEN provider_message_id = '' THEN 'uncertain' ELSE 'delivered' END,
         finished_at = CASE WHEN kind = 'send' AND provider_message_id <> '' THEN now() END,
         due_at = now() + %(wait)s * interval '1 second'

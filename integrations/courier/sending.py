@@ -1,4 +1,4 @@
-"""Send lanes: the parts of a message go to the channel, strictly one after another."""
+"""Send lanes: the parts of a message go to the channel, strictly one after another, and acts between them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from conversations.channels import (
     SendResult,
     UnsupportedMessageError,
 )
-from conversations.messages import MEDIA_KINDS, Identifier, OutboundMessage
+from conversations.messages import MEDIA_KINDS, Act, Identifier, OutboundMessage
 from conversations.models import (
     Address,
     AddressIdentifier,
@@ -37,7 +37,7 @@ from conversations.models import (
     Inbox,
     Message,
 )
-from conversations.services import sending
+from conversations.services import acting, sending
 from conversations.services.locking import lock_bare
 from conversations.services.outbound import outbound_parts
 from integrations.courier import pacing, recording
@@ -65,11 +65,11 @@ RATE = "rate"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a message, marked IN_FLIGHT, and everything needed to send it."""
+    """One part of a message, or an act, marked IN_FLIGHT, and everything needed to send it."""
 
     job: Job
     delivery: Delivery
-    message: OutboundMessage
+    message: OutboundMessage | Act
     is_last: bool
     to: Recipient
     inbox: InboxConfig
@@ -85,7 +85,10 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         delivery = _head(claim)
         if delivery is None:
             return Release(claim)
-        message, inbox = _message(delivery), _message(delivery).inbox
+        if _is_over(delivery):
+            acting.drop(delivery)
+            return Release(claim)
+        message, inbox = delivery.message, _inbox(delivery)
         if inbox.state == Inbox.State.NEEDS_REAUTH:
             return Release(claim, CREDENTIALS_SECONDS, "needs_reauthorization")
         deadline = _deadline(delivery, inbox)
@@ -106,7 +109,7 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         if job.delivery_id != delivery.pk:  # the head was canceled just now: look again
             transaction.set_rollback(True)
             return Release(claim)
-        parts = _parts(message) if refusal is None else refusal
+        parts = _said(delivery, job) if refusal is None else refusal
         if isinstance(parts, SendError):
             _give_up(job, delivery, parts)
             return Release(claim)
@@ -266,6 +269,8 @@ async def send(part: Part, http: HttpClient) -> SendResult | SendError:
     try:
         channel = channels.get(part.inbox.platform)
         with override(part.language):
+            if isinstance(part.message, Act):
+                return await channel.act(part.message, part.to, part.inbox, http)
             return await channel.send(part.message, part.to, part.inbox, http)
     except SendError as error:
         return error
@@ -300,7 +305,7 @@ def _record_many(account_id: int, sent: Sequence[Tried]) -> dict[int, Rested | N
     taken = {
         place: (one.part, one.result, one.latency_ms)
         for place, one in enumerate(sent)
-        if isinstance(one.result, SendResult)
+        if isinstance(one.result, SendResult) and not one.part.delivery.is_act
     }
     with account_context(account_id):
         pks = {part.delivery.conversation_id or 0 for part, _result, _ms in taken.values()}
@@ -342,9 +347,13 @@ def _record(one: Tried) -> None:
     with account_context(part.job.claim.account_id):
         conversation = sending.lock_for(part.delivery)
         if isinstance(result, SendResult):
-            if recording.finish(_delivered(part, result, latency_ms)):
+            if not recording.finish(_delivered(part, result, latency_ms)):
+                return
+            if part.delivery.is_act:
+                acting.done(part.delivery, conversation)
+            else:
                 sending.sent([sending.Sent(part.delivery, conversation, result, part.is_last)])
-        elif result.error_class == ErrorClass.AMBIGUOUS:
+        elif result.error_class == ErrorClass.AMBIGUOUS and not part.delivery.is_act:
             _uncertain(part, result, latency_ms)
         else:
             _refused(part, result, latency_ms)
@@ -359,26 +368,41 @@ def _uncertain(part: Part, error: SendError, latency_ms: int) -> None:
 
 
 def _refused(part: Part, error: SendError, latency_ms: int) -> None:
-    now, throttled = timezone.now(), error.error_class == ErrorClass.THROTTLED
+    now, wait = timezone.now(), _uncounted_wait(part, error)
     due: datetime | None = None
-    if throttled:
-        waited = throttle_wait(_throttled_before(part.delivery), error.retry_after)
-        pacing.slow_down(_wanted(part.delivery, part.inbox), error.scope, seconds=waited)
-        due = now + timedelta(seconds=waited)
+    if wait is not None:
+        due = now + timedelta(seconds=wait)
         due = due if part.deadline is None or due < part.deadline else None
-    elif error.error_class == ErrorClass.TRANSIENT:
+    elif error.error_class in (ErrorClass.TRANSIENT, ErrorClass.AMBIGUOUS):
         failure = Failure("transient", error.status, error.retry_after)
         due = next_due(part.delivery.schedule, part.job.n, failure, now=now, deadline=part.deadline)
     if due is None:
         _give_up(part.job, part.delivery, error, latency_ms)
         return
     outcome = _outcome(error, latency_ms)
-    recording.finish(Result(part.job, State.RETRY_WAIT, outcome, due_at=due, counts=not throttled))
+    recording.finish(Result(part.job, State.RETRY_WAIT, outcome, due_at=due, counts=wait is None))
+
+
+def _uncounted_wait(part: Part, error: SendError) -> float | None:
+    """How long this waits for something else than its luck: for a place, or, as nobody is told at once that
+    an act was refused, for new credentials."""
+    if error.error_class == ErrorClass.THROTTLED:
+        wait = throttle_wait(_throttled_before(part.delivery), error.retry_after)
+        pacing.slow_down(_wanted(part.delivery, part.inbox), error.scope, seconds=wait)
+        return wait
+    if error.error_class == ErrorClass.REAUTH and part.delivery.is_act:
+        sending.ask_for_credentials(_inbox(part.delivery), text=str(error))
+        return CREDENTIALS_SECONDS
+    return None
 
 
 def _give_up(job: Job, delivery: Delivery, error: SendError, latency_ms: int | None = None) -> None:
     reason = f"{error.error_class}: {error}"
-    if recording.finish(Result(job, State.DEAD, _outcome(error, latency_ms), reason=reason)):
+    if not recording.finish(Result(job, State.DEAD, _outcome(error, latency_ms), reason=reason)):
+        return
+    if delivery.is_act:
+        acting.failed(delivery, text=str(error))
+    else:
         sending.failed(delivery, error_class=error.error_class, code=error.code, text=str(error))
 
 
@@ -390,7 +414,8 @@ def _outcome(error: SendError, latency_ms: int | None) -> Outcome:
 
 
 def _head(claim: Claim) -> Delivery | None:
-    """The lane's first open delivery with its message, if it may be started now.
+    """The lane's first open delivery with its message, or with the conversation that it is an act upon, if it
+    may be started now.
 
     Two small queries: one with every table joined takes Django three times as long to write.
     """
@@ -401,6 +426,10 @@ def _head(claim: Claim) -> Delivery | None:
     )
     if first is None or not recording.may_start(first, timezone.now()):
         return None
+    if first.is_act:
+        rows = Conversation.objects.select_related("inbox", "assignee")
+        first.conversation = rows.get(pk=first.conversation_id or 0)
+        return first
     first.message = (
         Message.objects.select_related("inbox")
         .prefetch_related("attachments")
@@ -409,10 +438,24 @@ def _head(claim: Claim) -> Delivery | None:
     return first
 
 
-def _message(delivery: Delivery) -> Message:
+def _is_over(delivery: Delivery) -> bool:
+    """Whether it is an act that is not so any more."""
+    about = delivery.conversation if delivery.is_act else None
+    return about is not None and not acting.is_so(delivery, about)
+
+
+def _inbox(delivery: Delivery) -> Inbox:
+    about = delivery.message or delivery.conversation
+    if about is None:
+        raise ValueError(f"send {delivery.public_id} is about nothing")
+    return about.inbox
+
+
+def _said(delivery: Delivery, job: Job) -> Sequence[OutboundMessage | Act] | SendError:
+    """What the channel gets: the parts of the message, or the act alone."""
     if delivery.message is None:
-        raise ValueError(f"send {delivery.public_id} carries no message")
-    return delivery.message
+        return (acting.act_of(delivery, again=job.n > 1 or delivery.replay_of_id is not None),)
+    return _parts(delivery.message)
 
 
 def _with_context(part: OutboundMessage, message: Message) -> OutboundMessage:
@@ -438,6 +481,8 @@ def _recipient(delivery: Delivery) -> Recipient:
 
 
 def _deadline(delivery: Delivery, inbox: Inbox) -> datetime | None:
+    if delivery.is_act:
+        return delivery.deadline_at  # the customer, whom a reply window is about, gets nothing
     address = Address.objects.filter(conversations=delivery.conversation_id or 0)
     return _earliest(delivery, inbox, address.values_list("last_inbound_at", flat=True).get())
 
@@ -451,7 +496,7 @@ def _earliest(
     return min((end for end in ends if end is not None), default=None)
 
 
-def _refusal(message: Message, deadline: datetime | None) -> SendError | None:
+def _refusal(message: Message | None, deadline: datetime | None) -> SendError | None:
     """Why this cannot be sent any more, before anything is tried."""
     if deadline is not None and deadline <= timezone.now():
         return _too_late()
@@ -472,8 +517,8 @@ def _too_late() -> SendError:
     return SendError(text, error_class=ErrorClass.WINDOW_CLOSED, code="window_would_close")
 
 
-def _has_file(message: Message, state: str) -> bool:
-    return any(attachment.state == state for attachment in message.files)
+def _has_file(message: Message | None, state: str) -> bool:
+    return message is not None and any(one.state == state for one in message.files)
 
 
 def _throttled_before(delivery: Delivery) -> int:

@@ -308,6 +308,8 @@ def _delivery(delivery: Delivery, began: datetime) -> Line:
 
 def _destination(delivery: Delivery) -> str:
     match delivery.kind:
+        case Lane.Kind.SEND if delivery.is_act:
+            return _("Tell the people of the platform")
         case Lane.Kind.SEND:
             number = delivery.part + 1
             return _("Send to the customer, part %(n)d") % {"n": number}

@@ -27,6 +27,17 @@ def test_a_channel_says_what_it_asks_for(api: SimpleNamespace) -> None:
     assert {"access_token", "app_secret"} <= secret
 
 
+def test_what_there_is_to_choose_is_named_and_nothing_else_is_taken(api: SimpleNamespace) -> None:
+    platforms = {each["slug"]: each for each in api.person.get("/v1/platforms/").json()}
+    choices = {field["name"]: list(field["choices"]) for field in platforms["chatwoot"]["fields"]}
+    assert (choices["people"], choices["inboxes"]) == (["chatwoot", "desk"], [])
+    fields = {"base_url": "https://chatwoot.test", "account_number": "1", "user_token": "t"}
+    new = {"platform": "chatwoot", "name": "Chatwoot", "fields": {**fields, "people": "elsewhere"}}
+    refused = api.admin.post("/v1/inboxes/", new)
+    assert refused.status_code == 400
+    assert "fields.people" in attrs_of(refused)
+
+
 def test_an_inbox_is_connected_and_its_secrets_are_never_read(api: SimpleNamespace) -> None:
     """SX-51"""
     response = api.admin.post("/v1/inboxes/", NEW)

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 from django.core.files.storage import default_storage
@@ -39,8 +39,8 @@ from conversations.channels import (
     UnverifiedRequestError,
 )
 from conversations.degrading import degrade, quoting_once, within
-from conversations.messages import Kind, Media, OutboundMessage, Reading
-from integrations.chatwoot.channel import errors, naming, reading, sending, splitting
+from conversations.messages import Act, Kind, Media, OutboundMessage, Reading
+from integrations.chatwoot.channel import acting, errors, naming, reading, sending, splitting
 from integrations.chatwoot.channel.checking import Check, leave
 from integrations.chatwoot.channel.client import ChatwootClient
 from integrations.chatwoot.signing import sign
@@ -65,6 +65,7 @@ class ChatwootChannel(Channel):
     # It asks again only after these (contract, 3).
     not_stored_status: ClassVar[int] = 500
     leaves: ClassVar[bool] = True
+    acts: ClassVar[bool] = True
     # The lengths of WhatsApp, which is the strictest of what may stand behind one of its inboxes.
     capabilities: ClassVar[Capabilities] = Capabilities(
         kinds=frozenset(
@@ -95,7 +96,8 @@ class ChatwootChannel(Channel):
             gettext_noop("Access token of an administrator"),
             secret=True,
             help=gettext_noop(
-                "From Profile settings in Chatwoot. It sets up our bot and reads nothing else."
+                "From Profile settings in Chatwoot. It sets up our bot, finds the people, teams and "
+                "labels of a conversation that is handed over, and does nothing else."
             ),
         ),
         Field(
@@ -105,6 +107,19 @@ class ChatwootChannel(Channel):
             help=gettext_noop(
                 "Their numbers in Chatwoot, separated by commas. Leave it empty at first: the "
                 "connection test names them all."
+            ),
+        ),
+        Field(
+            acting.PEOPLE,
+            gettext_noop("People who answer"),
+            required=False,
+            choices={
+                acting.IN_CHATWOOT: gettext_noop("work in Chatwoot"),
+                acting.AT_THIS_DESK: gettext_noop("work at this desk"),
+            },
+            help=gettext_noop(
+                "In Chatwoot: what an AI agent hands to people is opened there, with a note. "
+                "At this desk: it stays pending there, and your people answer from here."
             ),
         ),
     )
@@ -150,12 +165,7 @@ class ChatwootChannel(Channel):
     async def send(
         self, message: OutboundMessage, to: Recipient, inbox: InboxConfig, http: HttpClient
     ) -> SendResult:
-        conversation = naming.conversation_for(to)
-        if not conversation:
-            raise SendError(
-                _("This customer has no conversation in Chatwoot."),
-                error_class=ErrorClass.UNREACHABLE,
-            )
+        conversation = _conversation(to)
         body = sending.body_of(message, inbox_types=inbox.config.get("inbox_types", ()))
         path, client = f"conversations/{conversation}/messages", ChatwootClient(inbox, http)
         if message.media and message.media.path:
@@ -163,6 +173,19 @@ class ChatwootChannel(Channel):
             form = sending.with_file(body, message, content)
             return _result(await client.as_bot(path, form=form), conversation)
         return _result(await client.as_bot(path, body=body), conversation)
+
+    def wants(self, act: Act, config: Mapping[str, Any]) -> bool:
+        return acting.wants(act, config)
+
+    async def act(
+        self, act: Act, to: Recipient, inbox: InboxConfig, http: HttpClient
+    ) -> SendResult:
+        answer = await acting.do(act, _conversation(to), ChatwootClient(inbox, http))
+        return (
+            SendResult("", status=answer.status, body=_excerpt(answer))
+            if answer
+            else SendResult("")
+        )
 
     async def mark_read(
         self, external_id: str, inbox: InboxConfig, http: HttpClient, *, typing: bool = False
@@ -199,6 +222,19 @@ class ChatwootChannel(Channel):
         return await leave(inbox, http)
 
 
+def _conversation(to: Recipient) -> str:
+    """The number of the conversation that the customer is in. Raises `SendError`."""
+    if number := naming.conversation_for(to):
+        return number
+    raise SendError(
+        _("This customer has no conversation in Chatwoot."), error_class=ErrorClass.UNREACHABLE
+    )
+
+
+def _excerpt(answer: HttpAnswer) -> str:
+    return answer.body[: errors.EXCERPT].decode(errors="replace")
+
+
 def _stored(path: str) -> bytes:
     try:
         with default_storage.open(path) as file:
@@ -212,7 +248,7 @@ def _stored(path: str) -> bytes:
 
 def _result(answer: HttpAnswer, conversation: str) -> SendResult:
     """The message's number over there."""
-    body = answer.body[: errors.EXCERPT].decode(errors="replace")
+    body = _excerpt(answer)
     try:
         found: Any = json.loads(answer.body)
         number = str(found["id"])

@@ -23,6 +23,7 @@ from conversations.messages import (
     StatusUpdate,
 )
 from integrations.chatwoot.channel import updates
+from integrations.chatwoot.channel.acting import people_are_theirs
 from integrations.chatwoot.channel.naming import (
     digest,
     external_id,
@@ -111,12 +112,20 @@ def _stage(stage: Stage) -> Callable[[Fields, InboxConfig], Reading]:
     return read_stage
 
 
+def _status_changed(event: Fields, inbox: InboxConfig) -> Reading:
+    """Opened and resolved it is told of by events of their own."""
+    if event.text("status", "") == "pending" and people_are_theirs(inbox.config):
+        return StageChange(identifiers_of(event), Stage.WITH_AGENT)
+    return Ignored("a change of status that changes nothing here")
+
+
 # What is not here is kept on its receipt, and ignored.
 EVENTS: Mapping[str, Callable[[Fields, InboxConfig], Reading]] = {
     "message_created": _created,
     "message_updated": _updated,
     "conversation_opened": _stage(Stage.WITH_PEOPLE),
     "conversation_resolved": _stage(Stage.RESOLVED),
+    "conversation_status_changed": _status_changed,
 }
 
 

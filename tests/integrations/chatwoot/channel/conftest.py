@@ -2,18 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
+from django.utils import timezone
 
+from conversations import services
 from conversations.channels import HttpClient, InboxConfig
+from conversations.models import Conversation, Delivery, Inbox
+from integrations.chatwoot.channel.channel import ChatwootChannel
 from integrations.http import GuardedClient
+from tests import factories
 from tests.integrations.chatwoot.channel.fake import FakeChatwoot
-from tests.integrations.chatwoot.channel.samples import INBOX
+from tests.integrations.chatwoot.channel.samples import INBOX, sample
 
 T = TypeVar("T")
+channel = ChatwootChannel()
 
 
 @dataclasses.dataclass
@@ -43,3 +51,27 @@ def desk(settings: Any, tmp_path: Path) -> Iterator[Desk]:
     with FakeChatwoot() as chatwoot:
         config = {**INBOX.config, "base_url": chatwoot.url}
         yield Desk(chatwoot, dataclasses.replace(INBOX, config=config))
+
+
+def hear(inbox: Inbox, name: str, **changes: Any) -> str:
+    """An event of just now: nobody answers what came too late by itself."""
+    event = {**sample(name).event, "created_at": timezone.now().isoformat(), **changes}
+    return services.receive(inbox, channel.read(json.dumps(event).encode(), INBOX))
+
+
+def the_conversation(inbox: Inbox) -> Conversation:
+    return Conversation.objects.select_related("assignee").get(inbox=inbox)
+
+
+@pytest.fixture
+def inbox(house: SimpleNamespace) -> Inbox:
+    return factories.make_inbox(house.account, "chatwoot")
+
+
+@pytest.fixture
+def held(house: SimpleNamespace, inbox: Inbox) -> Conversation:
+    """A conversation that the AI agent has."""
+    hear(inbox, "text", id=100)
+    conversation = services.assign(the_conversation(inbox), to=house.agent.member, by=None)
+    Delivery.objects.all().delete()  # what has been told until then
+    return conversation

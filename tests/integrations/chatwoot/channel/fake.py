@@ -29,6 +29,11 @@ class FakeChatwoot:
         self.bot_of: dict[int, int] = {}
         self.messages: list[Request] = []
         self.typing: list[Request] = []
+        # What was done with conversations, in order: what it was, and its body.
+        self.acts: list[tuple[str, Any]] = []
+        self.labels: list[str] = []
+        self.people = [{"id": 2, "name": "Ann", "email": "Ann@Example.com"}]
+        self.teams = [{"id": 4, "name": "billing"}]
         # What every message is answered instead.
         self.refusal: Reply | None = None
         self.files: dict[str, Reply] = {}
@@ -60,22 +65,47 @@ class FakeChatwoot:
             return said({"error": "Resource could not be found"}, 404)
         parts = request.path.removeprefix(BASE).split("/")
         if parts[0] == "conversations":
-            return self.conversation(request, parts[1], parts[2])
+            return self.conversation(request, parts[1], parts[2], bot=token == BOT)
         if token == BOT:
             error = "Access to this endpoint is not authorized for bots"
             return said({"error": error}, 401)
         return self.managed(request, parts)
 
-    def conversation(self, request: Request, number: str, act: str) -> Reply:
+    def conversation(self, request: Request, number: str, act: str, *, bot: bool) -> Reply:
         if number == "404":
             return said({"error": "Resource could not be found"}, 404)
         if act == "toggle_typing_status":
             self.typing.append(request)
             return Reply(200)
+        if act == "messages" and not request.body:
+            return self.listed() if not bot else said({"error": "not authorized for bots"}, 401)
         if self.refusal:
             return self.refusal
+        if act != "messages":
+            return self.done(request, act)
+        if request.headers.get("Content-Type") == "application/json":
+            self.acts.append(("note" if request.json["private"] else "message", request.json))
         self.messages.append(request)
         return said({"id": 1000 + len(self.messages), "conversation_id": int(number)})
+
+    def listed(self) -> Reply:
+        rows = [
+            {"id": 1000 + n, "content_attributes": one.json["content_attributes"]}
+            for n, one in enumerate(self.messages, start=1)
+        ]
+        return said({"meta": {}, "payload": rows})
+
+    def done(self, request: Request, act: str) -> Reply:
+        if not request.body:
+            return said({"payload": self.labels})
+        self.acts.append((act, request.json))
+        if act == "labels":
+            self.labels = request.json["labels"]
+            return said({"payload": self.labels})
+        if act == "assignments":
+            return said(None)
+        payload = {"success": True, "current_status": request.json["status"]}
+        return said({"meta": {}, "payload": payload})
 
     def managed(self, request: Request, parts: list[str]) -> Reply:
         match parts:
@@ -94,6 +124,10 @@ class FakeChatwoot:
                 if wanted is not None:
                     self.bot_of[int(pk)] = wanted
                 return Reply(200)
+            case ["agents"]:
+                return said(self.people)
+            case ["teams"]:
+                return said(self.teams)
             case ["agent_bots"]:
                 return self.many_bots(request)
             case ["agent_bots", pk]:

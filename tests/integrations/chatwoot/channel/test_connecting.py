@@ -16,6 +16,7 @@ from accounts.tenancy import account_context
 from conversations.channels import CheckStep, InboxConfig, Learnt
 from conversations.models import Inbox
 from integrations import routes, services, tasks
+from integrations.chatwoot.channel.acting import people_are_theirs
 from integrations.chatwoot.channel.channel import ChatwootChannel
 from tests.integrations.chatwoot.channel.conftest import Desk
 from tests.integrations.chatwoot.channel.fake import BOT, SECRET, USER, FakeChatwoot
@@ -255,3 +256,23 @@ def test_the_page_asks_for_what_is_needed_and_never_shows_the_token(
     with account_context(house.account):
         inbox = Inbox.objects.get(platform="chatwoot")
     assert inbox.credentials["user_token"] == USER
+
+
+def test_the_page_lets_people_choose_where_they_answer(
+    house: SimpleNamespace, chatwoot: FakeChatwoot
+) -> None:
+    inbox = connect(house, chatwoot)
+    assert people_are_theirs(inbox.config)
+    client = Client()
+    client.force_login(house.owner.user)
+    address = reverse("change_inbox", args=[inbox.public_id])
+    assert (
+        '<option value="chatwoot" selected>work in Chatwoot' in client.get(address).content.decode()
+    )
+    said = {"name": "Chatwoot", "base_url": chatwoot.url, **VALUES, "people": "desk"}
+    client.post(address, said)
+    inbox = Inbox.objects.get(pk=inbox.pk)
+    assert not people_are_theirs(inbox.config)
+    assert '<option value="desk" selected>' in client.get(address).content.decode()
+    client.post(address, {**said, "people": "elsewhere"})
+    assert Inbox.objects.get(pk=inbox.pk).config["people"] == "desk"

@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connections
-from django.utils import timezone
 
+from accounts.models import Team
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.messages import Choice, Content, Kind
-from conversations.models import Conversation, Inbox, Message
+from conversations.models import Conversation, Delivery, Inbox, Message
 from conversations.services.outbound import outbound_parts
 from integrations import routes, tasks
 from integrations import services as inboxes
 from integrations.chatwoot import bots
-from integrations.chatwoot.channel.channel import ChatwootChannel
+from integrations.chatwoot.shapes.conversations import status_of
 from integrations.door import Door
 from integrations.models import Receipt
 from tests import factories
 from tests.api import token_of
+from tests.integrations.chatwoot.channel.conftest import hear, the_conversation
 from tests.integrations.chatwoot.channel.samples import INBOX, sample, signed
-from tests.integrations.couriers import courier, wait_for
+from tests.integrations.couriers import Reply, Server, courier, wait_for
 from tests.integrations.test_door import at_door, call
 from tests.serving import serve
-
-channel = ChatwootChannel()
-
-
-def hear(inbox: Inbox, name: str, **changes: Any) -> str:
-    """An event of just now: nobody answers what came too late by itself."""
-    event = {**sample(name).event, "created_at": timezone.now().isoformat(), **changes}
-    return services.receive(inbox, channel.read(json.dumps(event).encode(), INBOX))
-
-
-def the_conversation(inbox: Inbox) -> Conversation:
-    return Conversation.objects.select_related("assignee").get(inbox=inbox)
-
-
-@pytest.fixture
-def inbox(house: SimpleNamespace) -> Inbox:
-    return factories.make_inbox(house.account, "chatwoot")
-
-
-@pytest.fixture
-def held(house: SimpleNamespace, inbox: Inbox) -> Conversation:
-    """A conversation that the AI agent has."""
-    hear(inbox, "text", id=100)
-    return services.assign(the_conversation(inbox), to=house.agent.member, by=None)
 
 
 def test_when_a_person_answers_in_chatwoot_the_agent_falls_silent(
@@ -188,11 +167,52 @@ def test_dl_12_what_cannot_be_stored_is_answered_500_because_chatwoot_repeats_on
 # --- The whole way round --------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("clean_database")
-def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(
-    tmp_path: Path, settings: Any
-) -> None:
-    """Our own Chatwoot API, in another account, is their server."""
+@dataclass
+class Pair:
+    """Our own Chatwoot API, in another account, is their server; one of our inboxes is connected to it."""
+
+    theirs: SimpleNamespace
+    ours: SimpleNamespace
+    inbox: Inbox
+
+    def over_there(self) -> Any:
+        return account_context(self.theirs.account)
+
+    def here(self) -> Any:
+        return account_context(self.ours.account)
+
+    def customer_says(self, text: str) -> None:
+        with self.over_there():
+            services.receive(self.theirs.inbox, factories.said(text, visitor="ana"))
+
+    def heard(self, text: str) -> Conversation:
+        """The conversation here, once it has this message."""
+
+        def found() -> Conversation | None:
+            with self.here():
+                rows = Conversation.objects.filter(inbox=self.inbox, messages__text=text)
+                return rows.first()
+
+        conversation: Conversation = wait_for(found)
+        return conversation
+
+    def said_there(self, text: str) -> Message:
+        def found() -> Message | None:
+            with self.over_there():
+                rows = Message.objects.filter(text__contains=text).exclude(direction="inbound")
+                return rows.select_related("author", "conversation__assignee").first()
+
+        message: Message = wait_for(found)
+        return message
+
+    def there(self) -> Conversation:
+        with self.over_there():
+            rows = Conversation.objects.select_related("assignee", "team")
+            return rows.prefetch_related("labels").get(inbox=self.theirs.inbox)
+
+
+@pytest.fixture
+def pair(clean_database: None, tmp_path: Path, settings: Any) -> Iterator[Pair]:
     settings.ALLOW_HTTP_TARGETS, settings.OUTBOUND_ALLOW = True, ["127.0.0.0/8"]
     theirs, ours = factories.make_house(), factories.make_house()
     reached = {"OUTBOUND_ALLOW": "127.0.0.0/8", "ALLOW_HTTP_TARGETS": "1"}
@@ -211,46 +231,87 @@ def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(
         checked = tasks.check_inbox(ours.account.pk, inbox.pk, run, "en-gb")
         with account_context(ours.account):
             assert checked == "ok", Inbox.objects.get(pk=inbox.pk).health["check"]
+            inbox.refresh_from_db()
+        yield Pair(theirs, ours, inbox)
 
-        with account_context(theirs.account):
-            services.receive(theirs.inbox, factories.said("Do you deliver?", visitor="ana"))
 
-        def heard() -> Conversation | None:
-            with account_context(ours.account):
-                return Conversation.objects.filter(inbox=inbox).first()
+def test_a_customer_of_their_chatwoot_is_answered_from_our_desk(pair: Pair) -> None:
+    theirs, ours = pair.theirs, pair.ours
+    with pair.here():
+        Inbox.objects.filter(pk=pair.inbox.pk).update(
+            config={**pair.inbox.config, "people": "desk"}
+        )
+    pair.customer_says("Do you deliver?")
+    conversation = pair.heard("Do you deliver?")
+    with pair.here():
+        answer = Content(text="Yes, everywhere")
+        services.post_message(conversation, author=ours.person, content=answer)
+    author = pair.said_there("Yes, everywhere").author
+    assert author is not None
+    assert author.is_agent
 
-        conversation = wait_for(heard)
-        with account_context(ours.account):
-            message = Message.objects.get(conversation=conversation, direction="inbound")
-            assert message.text == "Do you deliver?"
-            answer = Content(text="Yes, everywhere")
-            services.post_message(conversation, author=ours.person, content=answer)
+    def sent() -> bool:
+        with pair.here():
+            said = Message.objects.get(conversation=conversation, direction="outbound")
+            return bool(said.external_id)
 
-        def told() -> Message | None:
-            with account_context(theirs.account):
-                return (
-                    Message.objects.filter(direction="outbound", text="Yes, everywhere")
-                    .select_related("author")
-                    .first()
-                )
+    wait_for(sent)
+    with pair.here():
+        assert Message.objects.filter(direction="outbound").count() == 1, "our own came back"
+    with pair.over_there():
+        held = Conversation.objects.get(inbox=theirs.inbox)
+        services.take_over(held, by=theirs.person)
+        services.post_message(held, author=theirs.person, content=Content(text="I am Petra"))
+    pair.heard("I am Petra")
 
-        assert wait_for(told).author.is_agent
 
-        def sent() -> bool:
-            with account_context(ours.account):
-                said = Message.objects.get(conversation=conversation, direction="outbound")
-                return bool(said.external_id)
+def test_an_agent_that_hands_over_brings_their_people_with_a_note_and_is_silent(pair: Pair) -> None:
+    team = factories.make_team(pair.ours.account)
+    namesake = factories.make_team(pair.theirs.account)
+    with pair.over_there():
+        Team.objects.filter(pk=namesake.pk).update(name=team.name)
+    gives_up = {
+        "messages": [{"text": "A colleague will help you"}],
+        "actions": [
+            {"type": "label", "names": ["refund"]},
+            {"type": "hand_off", "team": team.name, "summary": "Order 7 never arrived."},
+        ],
+    }
+    with Server(lambda request: Reply(body=json.dumps(gives_up).encode())) as bot:
+        with pair.here():
+            agent = factories.make_agent(pair.ours.account, url=bot.url)
+            bots.attach(agent, pair.inbox, by=pair.ours.owner)
+        pair.customer_says("I want my money back")
+        conversation = pair.heard("I want my money back")
+        note = pair.said_there("Order 7 never arrived.")
+        assert note.direction == "note"
+        wait_for(lambda: pair.there().team_id is not None)
+        held = pair.there()
+        assert (status_of(held), str(held.team)) == ("open", team.name)
+        assert [label.name for label in held.labels.all()] == ["refund"]
+        with pair.over_there():
+            [answered] = Message.objects.filter(conversation=held, direction="outbound")
+            assert answered.text == "A colleague will help you"
+            assert answered.pk < note.pk
 
-        wait_for(sent)
-        with account_context(ours.account):
-            assert Message.objects.filter(direction="outbound").count() == 1, "our own came back"
-        with account_context(theirs.account):
-            held = Conversation.objects.get(inbox=theirs.inbox)
-            services.take_over(held, by=theirs.person)
-            services.post_message(held, author=theirs.person, content=Content(text="I am Petra"))
-
-        def echoed() -> bool:
-            with account_context(ours.account):
-                return Message.objects.filter(text="I am Petra", direction="outbound").exists()
-
-        wait_for(echoed)
+        asked = len(bot.requests)
+        pair.customer_says("Hello?")
+        with pair.over_there():
+            content = Content(text="I look into it")
+            services.post_message(held, author=pair.theirs.person, content=content)
+        pair.heard("I look into it")
+        assert len(bot.requests) == asked, "it is silent"
+    with pair.here():
+        conversation = Conversation.objects.get(pk=conversation.pk)
+        assert (conversation.team, conversation.assignee) == (team, None), "nothing came round"
+        said = Message.objects.filter(conversation=conversation, direction="outbound")
+        assert list(said.order_by("pk").values_list("text", flat=True)) == [
+            "A colleague will help you",
+            "I look into it",
+        ]
+        told = Delivery.objects.filter(conversation=conversation, message=None, kind="send")
+        assert list(told.order_by("pk").values_list("event_type", "state")) == [
+            ("act.labels", "delivered"),
+            ("act.note", "delivered"),
+            ("act.with_people", "delivered"),
+        ]
