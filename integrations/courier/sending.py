@@ -116,7 +116,7 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         return Part(
             job=job,
             delivery=delivery,
-            message=_with_context(parts[delivery.part], message),
+            message=_told(parts[delivery.part], message),
             is_last=delivery.part == len(parts) - 1,
             to=to,
             inbox=inbox.as_config(),
@@ -456,6 +456,13 @@ def _said(delivery: Delivery, job: Job) -> Sequence[OutboundMessage | Act] | Sen
     if delivery.message is None:
         return (acting.act_of(delivery, again=job.n > 1 or delivery.replay_of_id is not None),)
     return _parts(delivery.message)
+
+
+def _told(part: OutboundMessage | Act, message: Message | None) -> OutboundMessage | Act:
+    """What the channel is told of a part; an act stands for itself."""
+    if message is None or isinstance(part, Act):
+        return part
+    return _with_context(part, message)
 
 
 def _with_context(part: OutboundMessage, message: Message) -> OutboundMessage:
