@@ -11,7 +11,8 @@ asking does. What it wrote is the same every time but for a few values, so it is
 
 The function is called once, with stand-ins for its values; so it may not look at them, and filters that
 are for several values say `among`. The answer is a list: of models with everything that was selected
-with them, or of tuples for `values_list`. The account is the one in context, as everywhere.
+with them, or of tuples for `values_list`. The account is the one in context, as everywhere; what belongs to
+none is asked without.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class _Written(Generic[T_co]):
             (-1, None) if param == _ACCOUNT else (places.get(repr(param), -2), param)
             for param in params
         ]
+        self._in_account = any(place == -1 for place, _param in self._params)
         missing = set(range(len(values))) - {place for place, _param in self._params}
         if missing:
             raise ValueError(f"the question has no use for its values {sorted(missing)}")
@@ -86,7 +88,7 @@ class _Written(Generic[T_co]):
         self._read: Reader = _reader_of(compiler) if gives_models else tuple
 
     def ask(self, values: Sequence[Any]) -> list[T_co]:
-        account_id = current_account_id()
+        account_id = current_account_id() if self._in_account else 0
         params = [
             account_id if place == -1 else fixed if place == -2 else values[place]
             for place, fixed in self._params

@@ -8,10 +8,11 @@ import secrets
 import zlib
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import ApiToken, Member
+from accounts.prepared import WORD, prepared
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _SHAPE = re.compile(r"sb_(pat|int|agt)_([a-z2-9]{8})_([A-Za-z0-9_-]{43})([0-9a-f]{6})")
@@ -54,18 +55,19 @@ def find_token(clear: str) -> ApiToken | None:
     shape = _SHAPE.fullmatch(clear)
     if shape is None or shape[4] != _checksum(clear[:-6]):
         return None
-    token = (
-        ApiToken.objects.select_related("account", "member__user", "created_by")
-        .filter(key_id=shape[2], revoked_at__isnull=True)
-        .filter(Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now()))
-        .first()
-    )
-    if token is None:
+    token = next(iter(_by_key(shape[2])), None)
+    if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
         return None
     digest = hashlib.sha256(clear.encode()).digest()
     if not secrets.compare_digest(bytes(token.sha256), digest) or not _alive(token):
         return None
     return token
+
+
+@prepared(WORD)
+def _by_key(key_id: str) -> QuerySet[ApiToken]:
+    tokens = ApiToken.objects.select_related("account", "member__user", "created_by")
+    return tokens.filter(key_id=key_id, revoked_at__isnull=True)
 
 
 def touch(token: ApiToken) -> None:

@@ -64,7 +64,7 @@ RELEASE_AGAIN_SECONDS = 0.02
 MAX_BACKOFF = 2.0
 CONNECTIONS = 2
 # Claiming, starting, giving back.
-LANE_CONNECTIONS = 3
+LANE_CONNECTIONS = 2
 REST_SLOTS = 64
 STATUS_SLOTS = 64
 # What waits is done together, so much of it at most.
