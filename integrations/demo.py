@@ -69,7 +69,7 @@ def make_demo() -> dict[str, Any]:
 def _make_account(kept: dict[str, Any]) -> Account:
     owner = _user(OWNER, kept)
     member = accounts.create_account(
-        NAME, owner=owner, locale="ro", languages=["ro", "en"], country="RO"
+        NAME, owner=owner, locale="en", languages=["en", "ro"], country="RO"
     )
     account = member.account
     with account_context(account):
