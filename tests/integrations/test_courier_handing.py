@@ -156,9 +156,9 @@ def test_dl_52_what_is_being_claimed_when_its_courier_is_stopped_is_done_before_
                 delivery = put(house)
             server.execute("BEGIN")
             server.execute("LOCK TABLE conversations_lane IN EXCLUSIVE MODE")
+            Timer(0.8, server.execute, ["COMMIT"]).start()
             one.handed.take_up(told.lanes)
-            wait_for(lambda: claims_under_way(server))
-            Timer(0.3, server.execute, ["COMMIT"]).start()
+            wait_for(claims_under_way)
     assert state_of(delivery) == State.DELIVERED
 
 
@@ -184,12 +184,13 @@ def just_swept(one):
     time.sleep(0.2)
 
 
-def claims_under_way(server):
-    [[waiting]] = server.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND application_name = 'switchboard courier lanes'"
-    )
-    return waiting
+def claims_under_way():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND application_name = 'switchboard courier lanes'"
+        )
+        return cursor.fetchone()[0]
 
 
 def state_of(delivery):
