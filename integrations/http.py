@@ -38,7 +38,8 @@ CONNECT_SECONDS = 3.0
 # to a connection that is just being closed may or may not have arrived.
 KEEPALIVE_SECONDS = 4.0
 MAX_ACCOUNTS = 256
-MAX_TARGETS = 256
+# Of each account: files come from addresses that never come again, and are long.
+MAX_TARGETS = 32
 RESOLVER_THREADS = 16
 READING_METHODS = frozenset({"GET", "HEAD"})
 _HEADER_BREAKS = re.compile(r"[\r\n\x00]")

@@ -169,6 +169,7 @@ class Courier:
             await self._claim_until_stopped()
             await self._finish_jobs()
         finally:
+            self.handed.has_room = False
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
@@ -205,6 +206,7 @@ class Courier:
         backoff = 0.1
         while not self._stopping.is_set():
             if self.presence.clock_is_wrong:
+                self.handed.has_room = False
                 await self._pause(WATCH_SECONDS)
                 continue
             self._wake.clear()
@@ -246,10 +248,19 @@ class Courier:
         if not self._fits(waiting):
             self._wake.set()  # to be shared out as everything is when there is much
             return
-        claims = await lanes.claim_these(
-            self.lanes, {one.lane_id for one in waiting}, courier_id=self.presence.courier_id
-        )
-        self._dispatch(claims, ())
+        # Under way from now on, so that who is stopped meanwhile waits for it, and leaves no lane leased.
+        await asyncio.shield(self._begin(self._claim_handed({one.lane_id for one in waiting})))
+
+    async def _claim_handed(self, lane_ids: Collection[int]) -> None:
+        try:
+            claims = await lanes.claim_these(
+                self.lanes, lane_ids, courier_id=self.presence.courier_id
+            )
+        except DATABASE_ERRORS as error:
+            logger.warning("claiming failed error=%s handed=%d", error, len(lane_ids))
+            self._wake.set()  # no bell has rung for them
+        else:
+            self._dispatch(claims, ())
 
     def _fits(self, waiting: Sequence[Waiting]) -> bool:
         """Whether there is a place for each of these, whatever else waits."""
@@ -309,10 +320,11 @@ class Courier:
         if pushes:
             self._begin(self._start_pushes(pushes, counted))
 
-    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
+        return task
 
     # --- Lanes -------------------------------------------------------------------------------
 
@@ -453,7 +465,7 @@ class Courier:
         try:
             error = await courtesies.give(courtesy, await self.clients.of(courtesy.account_id))
         finally:
-            self.courtesies[courtesy.account_id] -= 1
+            self.courtesies -= Counter([courtesy.account_id])  # and forgets who has none left
         if error:
             logger.info("courtesy failed inbox=%d error=%s", courtesy.inbox.id, error)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from contextlib import contextmanager
+from threading import Timer
 
 import psycopg
 import pytest
+import time_machine
 from django.db import connection, transaction
 
 from conversations import services
@@ -17,6 +20,7 @@ from conversations.services import carrying, outbox
 from conversations.services.carrying import Courtesy
 from conversations.services.courtesies import acknowledge
 from conversations.services.outbox import DOORBELL
+from integrations.courier.component import SWEEP_SECONDS
 from integrations.courier.courtesies import may_give
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
@@ -56,8 +60,7 @@ def carried_by(carrier):
 @contextmanager
 def bells(server_url):
     """A function that gives the kinds of lanes for which the bell has rung since it was last asked."""
-    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
-    with psycopg.connect(url, autocommit=True) as listening:
+    with beside(server_url) as listening:
         listening.execute(f"LISTEN {DOORBELL}")
         yield lambda: [bell.payload for bell in listening.notifies(timeout=0.2)]
 
@@ -128,6 +131,66 @@ def test_f_06_what_its_carrier_never_took_up_is_found_by_the_sweep():
             with carried_by(Notebook()), house.inside():  # which dies with what it was told
                 delivery = put(house)
             wait_for(lambda: state_of(delivery) == State.DELIVERED)
+
+
+def test_f_06_what_its_courier_could_not_claim_waits_for_no_sweep(server_url):
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        with courier() as one, beside(server_url) as server:
+            just_swept(one)
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'switchboard courier lanes'"
+            )
+            with carried_by(one.handed), house.inside():
+                delivery = put(house)
+            wait_for(lambda: state_of(delivery) == State.DELIVERED, seconds=SWEEP_SECONDS / 2)
+
+
+def test_dl_52_what_is_being_claimed_when_its_courier_is_stopped_is_done_before_it_ends(server_url):
+    with Server(lambda request: Reply()) as agent:
+        house = make_house(agent.url)
+        with beside(server_url) as server, courier() as one:
+            just_swept(one)
+            with carried_by(Notebook()) as told, house.inside():
+                delivery = put(house)
+            server.execute("BEGIN")
+            server.execute("LOCK TABLE conversations_lane IN EXCLUSIVE MODE")
+            Timer(0.8, server.execute, ["COMMIT"]).start()
+            one.handed.take_up(told.lanes)
+            wait_for(claims_under_way)
+    assert state_of(delivery) == State.DELIVERED
+
+
+def test_f_30_who_finds_its_clock_wrong_keeps_nothing_from_the_others():
+    with courier() as one:
+        wait_for(lambda: one.handed.has_room)
+        with time_machine.travel(time.time() + 3600):
+            wait_for(lambda: not one.handed.has_room)
+
+
+@contextmanager
+def beside(server_url):
+    """A connection that is nobody's."""
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url, autocommit=True) as server:
+        yield server
+
+
+def just_swept(one):
+    """Everything has been looked through a moment ago, so that the next sweep is far."""
+    wait_for(lambda: one.handed.has_room)
+    outbox.ring()
+    time.sleep(0.2)
+
+
+def claims_under_way():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND application_name = 'switchboard courier lanes'"
+        )
+        return cursor.fetchone()[0]
 
 
 def state_of(delivery):

@@ -15,11 +15,13 @@ from integrations.courier.database import KEPT_PLANS
 from integrations.courier.lanes import (
     _OVERTAKING,
     CLAIM,
+    CLAIM_COUNTING,
     CLAIM_THESE,
     GROUPS,
     LOCK,
     RELEASE,
     START,
+    Limit,
     claim_arguments,
 )
 from integrations.courier.results import finish_many
@@ -30,7 +32,7 @@ from tests.integrations.couriers import make_house
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
-LANES, EACH, BATCH = 300, 10, 50
+LANES, EACH, BATCH, MANY = 300, 10, 50, 500
 # Pages read for one lane's head and its attempt; a plan that begins with all that is open reads
 # thousands for each.
 PAGES = 60
@@ -50,6 +52,11 @@ SELECT account_id, id, 'agent', 'live', 'w' || id || '-' || n, '', 'test', 0, n,
 FROM conversations_lane, generate_series(%s::int, %s::int) n WHERE key = 'plan' ORDER BY n, id
 """
 
+_LANES_OF = """
+INSERT INTO conversations_lane
+    (account_id, kind, destination_id, key, due_at, last_sequence, blocked_reason)
+SELECT %s, 'agent', n, gen_random_uuid(), now(), 0, '' FROM generate_series(1, %s) n
+"""
 # Each lane's deliveries are about one conversation, as they are of an endpoint.
 _TELL = """
 UPDATE conversations_delivery delivery SET conversation_id = told.conversation_id, endpoint_id = %s
@@ -171,6 +178,30 @@ def test_dl_94_plans_made_while_the_tables_were_empty_are_good_for_a_backlog(ser
         named = {"lanes": lanes, "tokens": tokens, "waits": [0.0] * BATCH, "reasons": [""] * BATCH}
         for one in statements[1:]:
             assert one.pages(hot, **named) < PAGES * BATCH, one.name
+
+
+@pytest.mark.parametrize("counting", [False, True])
+def test_dl_94_many_accounts_are_not_compared_with_each_other(server_url, counting):
+    """What each holds and bears is looked up, also where rows are joined one by one (database.py)."""
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    accounts = [make_house().account.pk for _ in range(3)]
+    rooms = {group: Room(200, 200) for group in set(GROUPS.values())}
+    with psycopg.connect(url, autocommit=True, options=KEPT_PLANS) as hot:
+        for account in accounts:
+            hot.execute(_LANES_OF, [account, EACH])
+        used = {("live", account): 1 for account in (*accounts, *range(10**6, 10**6 + MANY))}
+        limits = [Limit("agent", endpoint, 5) for endpoint in range(1, MANY)] if counting else ()
+        statement = CLAIM_COUNTING if counting else CLAIM
+        [[[explained]]] = hot.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", claim_arguments(1, rooms, used, limits)
+        ).fetchall()
+    assert compared_in_vain(explained["Plan"]) < MANY
+
+
+def compared_in_vain(node):
+    """How many pairs of rows this node of a plan, and those below it, looked at that did not belong together."""
+    below = sum(compared_in_vain(one) for one in node.get("Plans", ()))
+    return below + node.get("Rows Removed by Join Filter", 0) * node["Actual Loops"]
 
 
 class Kept:
