@@ -12,6 +12,7 @@ from accounts.tenancy import account_context
 from conversations import services
 from conversations.models import Contact, Inbox
 from integrations import routes
+from integrations.models import Receipt
 from tests.factories import make_inbox
 from tests.integrations.chatwoot.api_inbox.conftest import TOKEN, App, make_app, proof
 
@@ -227,6 +228,18 @@ def test_who_was_erased_is_nowhere(app: App) -> None:
         services.erase_contact(ana.conversation().contact, by=app.house.owner)
     assert app.get("contacts/ana").status_code == 404
     assert app.get(ana.messages).status_code == 404
+
+
+@pytest.mark.parametrize("source_id", ["ana", "a" * 250], ids=["short", "long"])
+def test_f_32_of_who_was_erased_no_unheard_word_is_left(app: App, source_id: str) -> None:
+    ana = app.customer(source_id)
+    with app.inside():
+        contact = Contact.objects.get()
+        services.update_contact(contact, by=app.house.owner, blocked=True)
+        assert app.post(ana.messages, {"content": "my illness"}).status_code == 422
+        services.erase_contact(contact, by=app.house.owner)
+        [receipt] = Receipt.objects.all()
+    assert (receipt.state, receipt.body_packed) == (Receipt.State.IGNORED, b"")
 
 
 def test_a_flood_is_slowed_down(app: App) -> None:
