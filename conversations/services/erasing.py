@@ -121,6 +121,8 @@ def _erase_late(pk: int) -> None:
     _forget_addresses(contact)
     _cancel(conversations)
     _wipe(conversations)
+    # A process of an older version knows of no notes.
+    ContactNote.objects.filter(contact=contact).delete()
 
 
 def _forget_addresses(contact: Contact) -> None:
