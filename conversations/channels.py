@@ -7,7 +7,7 @@ HTTP client handed in, so that nothing here ever opens a socket of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -231,10 +231,16 @@ class Field:
     help: str = ""
     # A whole number of this range, where it is one.
     whole: range | None = None
+    # Says in a sentence why a value is refused; empty when it is not. It asks nobody.
+    judge: Callable[[str], str] | None = None
 
     def refusal(self, value: str) -> str:
         """Why a value does not fit, as a sentence; empty when it does."""
-        if self.whole is None or not value.strip():
+        if not value.strip():
+            return ""
+        if self.judge is not None and (sentence := self.judge(value.strip())):
+            return sentence
+        if self.whole is None:
             return ""
         fits = value.strip().isascii() and value.strip().isdigit() and int(value) in self.whole
         least, most = self.whole[0], self.whole[-1]
