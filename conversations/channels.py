@@ -7,7 +7,7 @@ HTTP client handed in, so that nothing here ever opens a socket of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -234,6 +234,8 @@ class Field:
     whole: range | None = None
     # What there is to choose from, and how people call it; the first is meant where nothing is chosen.
     choices: Mapping[str, str] = field(default_factory=dict)
+    # Says in a sentence why a value is refused; empty when it is not. It asks nobody.
+    judge: Callable[[str], str] | None = None
 
     def refusal(self, value: str) -> str:
         """Why a value does not fit, as a sentence; empty when it does."""
@@ -241,6 +243,8 @@ class Field:
             return ""
         if self.choices and value not in self.choices:
             return _("Choose one of: %(values)s.") % {"values": ", ".join(self.choices)}
+        if self.judge is not None and (sentence := self.judge(value.strip())):
+            return sentence
         if self.whole is None:
             return ""
         fits = value.strip().isascii() and value.strip().isdigit() and int(value) in self.whole

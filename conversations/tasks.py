@@ -32,9 +32,11 @@ def wipe_latecomers() -> int:
 
 @shared_task
 def send_transcript(account_id: int, conversation_id: int, to: str, language: str) -> None:
-    """A conversation as a letter (conversations/transcripts.py)."""
+    """A conversation as a letter (conversations/transcripts.py). No transaction is open while a mail
+    server takes it."""
     from conversations import transcripts
 
     with account_context(account_id):
         related = Conversation.objects.select_related("account", "contact")
-        transcripts.send(related.get(pk=conversation_id), to=to, language=language)
+        letter = transcripts.letter(related.get(pk=conversation_id), to=to, language=language)
+    letter.send()

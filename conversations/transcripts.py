@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import transaction
 from django.template.loader import render_to_string
@@ -69,14 +69,14 @@ def send_later(conversation: Conversation, *, to: str, by: Member) -> None:
     transaction.on_commit(lambda: tasks.send_transcript.delay(*job), robust=True)
 
 
-def send(conversation: Conversation, *, to: str, language: str = "") -> None:
-    """The letter, now. Somebody who was erased meanwhile has said nothing."""
+def letter(conversation: Conversation, *, to: str, language: str = "") -> EmailMessage:
+    """As it is now. Somebody who was erased meanwhile has said nothing."""
     names = {"number": conversation.number, "account": conversation.account.name}
     with translation.override(language or translation.get_language()):
         subject = _("Conversation #%(number)d with %(account)s") % names
         lines = list(_lines(conversation))
         body = render_to_string("conversations/letters/transcript.txt", {**names, "lines": lines})
-    send_mail(" ".join(subject.split()), body, None, [to])
+    return EmailMessage(" ".join(subject.split()), body, None, [to])
 
 
 def _lines(conversation: Conversation) -> Iterator[Line]:

@@ -139,6 +139,23 @@ def check_shape(url: str, policy: Policy) -> URL:
     return parsed
 
 
+def shape_problem(url: str) -> str:
+    """What `check_shape` says against an address, by the settings; empty when it is fine."""
+    try:
+        check_shape(url, Policy.from_settings())
+    except RefusedUrlError as error:
+        return str(error)
+    return ""
+
+
+def unreachable() -> str:
+    """The one sentence for whatever is closed, filtered, refused by us or without a valid certificate."""
+    return _(
+        "The address could not be reached. Look at its spelling, whether the server runs and"
+        " may be called from the internet, and at its certificate."
+    )
+
+
 def not_public() -> str:
     return _("This address is not on the public internet, so we do not connect to it.")
 

@@ -15,6 +15,7 @@ from conversations.models import (
     Lane,
     Message,
 )
+from integrations.ledger import lane_key
 from integrations.models import Receipt
 
 State = Receipt.State
@@ -41,7 +42,7 @@ def _lanes_of(contact: Contact) -> list[int]:
     lanes = Lane.objects.filter(
         kind=Lane.Kind.INBOUND,
         destination_id__in=list(names.values_list("inbox_id", flat=True)),
-        key__in=list(names.values_list("value", flat=True)),
+        key__in=[lane_key(name) for name in names.values_list("value", flat=True)],
     )
     in_order = lanes.order_by("kind", "destination_id", "key").select_for_update()
     return list(in_order.values_list("pk", flat=True))

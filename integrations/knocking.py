@@ -26,6 +26,7 @@ from accounts.permissions import Permission
 from accounts.proof import lacks_required_factor
 from accounts.tenancy import account_context
 from agents.views.agents import find_agent
+from integrations.addresses import unreachable
 from integrations.http import Exchange, GuardedClient
 
 PER_ACCOUNT = Limit("knock", capacity=10, per_second=10 / 60)
@@ -46,13 +47,7 @@ def knock(url: str) -> Answer:
     """Call `url` once, without anything in it. Any answer of a web server proves that it is there."""
     status = asyncio.run(_ask(url)).status
     if status is None:
-        return Answer(
-            False,
-            _(
-                "The address could not be reached. Look at its spelling, whether the server runs and"
-                " may be called from the internet, and at its certificate."
-            ),
-        )
+        return Answer(False, unreachable())
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         text = _("A server is there, but it knows nothing at this address (HTTP %(status)d).")
         return Answer(False, text % {"status": status})

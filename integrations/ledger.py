@@ -339,7 +339,7 @@ def _lane_of(item: HookItem) -> tuple[str, str]:
     one, so that two readers never want the same conversation."""
     if item.status:
         return Lane.Kind.STATUS, str(zlib.crc32(item.lane_key.encode()) % STATUS_LANES)
-    return Lane.Kind.INBOUND, _fit(item.lane_key, MAX_LANE_KEY)
+    return Lane.Kind.INBOUND, lane_key(item.lane_key)
 
 
 def _dedupe_key(item: HookItem) -> str:
@@ -348,6 +348,11 @@ def _dedupe_key(item: HookItem) -> str:
         return _fit(item.dedupe_key, MAX_KEY)
     window = f"@{int(time.time() // WEAK_KEY_SECONDS)}"
     return _fit(item.dedupe_key, MAX_KEY - len(window)) + window
+
+
+def lane_key(name: str) -> str:
+    """The key of the lane of whom a platform calls `name`."""
+    return _fit(name, MAX_LANE_KEY)
 
 
 def _fit(key: str, length: int) -> str:

@@ -15,7 +15,7 @@ from conversations.channels import HookItem
 from conversations.models import Inbox, Lane
 from conversations.services import outbox
 from integrations.courier import reading
-from integrations.ledger import INGEST
+from integrations.ledger import INGEST, lane_key
 from integrations.models import Receipt
 from integrations.services import note_health
 
@@ -57,7 +57,7 @@ def _place(inbox: Inbox, item: HookItem) -> outbox.Place:
         account_id=inbox.account_id,
         kind=Lane.Kind.INBOUND,
         destination_id=inbox.pk,
-        key=item.lane_key,
+        key=lane_key(item.lane_key),
     )
 
 

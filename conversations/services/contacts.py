@@ -40,9 +40,9 @@ def update_contact(contact: Contact, *, by: Member | None, **changes: Any) -> Co
     themselves.
 
     Raises `TakenError` for an identifier that somebody else has, `FieldError` for attributes that do not
-    fit.
+    fit, `WrongStateError` for somebody who was erased.
     """
-    contact = lock_contact(contact.pk)
+    contact = lock_present(contact)
     attributes = changes.pop("attributes", None)
     was_blocked = contact.blocked
     _set(contact, changes)

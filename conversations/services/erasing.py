@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -34,7 +33,7 @@ from conversations.models import (
     Message,
     Timer,
 )
-from conversations.services import events, outbox
+from conversations.services import events, media, outbox
 from conversations.services.contacts import current_id, lock_whole
 from conversations.services.giving_way import give_way
 from conversations.services.holding import resolve
@@ -122,6 +121,8 @@ def _erase_late(pk: int) -> None:
     _forget_addresses(contact)
     _cancel(conversations)
     _wipe(conversations)
+    # A process of an older version knows of no notes.
+    ContactNote.objects.filter(contact=contact).delete()
 
 
 def _forget_addresses(contact: Contact) -> None:
@@ -142,7 +143,7 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
     """Texts, files, bodies and excerpts of these conversations."""
     attachments = Attachment.objects.filter(message__conversation__in=conversations)
     paths = [path for path in attachments.values_list("path", flat=True) if path]
-    transaction.on_commit(lambda: _delete_files(paths), robust=True)
+    media.drop(paths)
     # The path stays: a file that a crash spared is deleted with the latecomers.
     attachments.update(filename="", remote_ref="", state=Attachment.State.FAILED, error=ERASED)
     messages = Message.objects.filter(conversation__in=conversations)
@@ -173,8 +174,3 @@ def _wipe_contact(contact: Contact) -> None:
     contact.attributes = {}
     contact.erased_at = timezone.now()
     contact.save()
-
-
-def _delete_files(paths: Sequence[str]) -> None:
-    for path in paths:
-        default_storage.delete(path)

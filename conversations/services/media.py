@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -47,6 +48,12 @@ def store(content: bytes, *, account_id: int) -> str:
     if (paths := _stored.get()) is not None:
         paths.append(path)
     return path
+
+
+def drop(paths: Iterable[str]) -> None:
+    """Delete stored files that nothing names any more, when this transaction is through."""
+    for path in paths:
+        transaction.on_commit(partial(default_storage.delete, path), robust=True)
 
 
 @contextmanager

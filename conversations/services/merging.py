@@ -144,4 +144,5 @@ def _is_late(mergee: Contact) -> bool:
         any(getattr(mergee, name) for name in _COLUMNS)
         or bool(mergee.attributes)
         or Conversation.objects.filter(contact=mergee).exists()
+        or ContactNote.objects.filter(contact=mergee).exists()
     )

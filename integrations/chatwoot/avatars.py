@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.core.signing import BadSignature, Signer
 from django.db import transaction
@@ -84,7 +82,7 @@ def _set(agent: Agent, *, path: str, mime: str) -> None:
     kept.save(update_fields=["avatar_path", "avatar_mime"])
     agent._state.fields_cache["bot_settings"] = kept
     if old:
-        transaction.on_commit(partial(default_storage.delete, old), robust=True)
+        media.drop([old])
 
 
 # --- Showing -------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ import pytest
 from conversations import services
 from conversations.errors import FieldError, WrongStateError
 from conversations.models import ContactNote
+from conversations.services.erasing import erase_latecomers
+from conversations.services.merging import move_latecomers
 from tests.conversations.test_views import HTMX, logged_in
 from tests.factories import make_conversation
 
@@ -58,6 +60,21 @@ def test_notes_go_with_an_erased_customer_and_none_come_after(house: SimpleNames
         services.add_contact_note(contact, text="x", by=house.person)
     with pytest.raises(WrongStateError):
         services.change_contact_note(note, text="y", by=house.person)
+
+
+def test_notes_that_an_older_process_overlooked_follow_their_customer(
+    house: SimpleNamespace,
+) -> None:
+    """It erases and merges without knowing of them, while both run."""
+    erased, mergee = (make_conversation(house.inbox).contact for _ in range(2))
+    base = services.create_contact(by=house.owner, name="Ion")
+    services.erase_contact(erased, by=house.owner)
+    services.merge_contacts(base, mergee, by=house.owner)
+    for contact in (erased, mergee):
+        ContactNote.objects.create(contact=contact, author=house.person, text="x")
+    erase_latecomers()
+    move_latecomers()
+    assert [note.contact for note in ContactNote.objects.all()] == [base]
 
 
 def test_the_newest_stands_first(house: SimpleNamespace) -> None:

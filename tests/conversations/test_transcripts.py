@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import AuditEntry
-from accounts.tenancy import account_context
+from accounts.tenancy import account_context, current_account_id
 from conversations import services, tasks, transcripts
 from conversations.errors import FieldError
 from conversations.messages import Content
@@ -81,6 +85,25 @@ def test_what_is_no_address_and_what_is_too_many(
     with pytest.raises(TooManyLettersError) as refused:
         transcripts.send_later(talk, to=TO, by=house.person)
     assert refused.value.wait > 0
+
+
+class Postman(BaseEmailBackend):
+    """Notes in whose account, and so in whose transaction, a letter is sent."""
+
+    seen: ClassVar[list[int]] = []
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        self.seen.append(current_account_id())
+        return len(email_messages)
+
+
+def test_no_transaction_of_the_account_waits_for_the_mail_server(
+    house: SimpleNamespace, talk: Conversation, settings: Any
+) -> None:
+    settings.EMAIL_BACKEND = f"{__name__}.Postman"
+    with account_context(house.outsider_account):
+        tasks.send_transcript(talk.account_id, talk.pk, TO, "")
+    assert Postman.seen == [house.outsider_account.pk]
 
 
 def test_the_courier_of_another_account_finds_nothing(

@@ -34,6 +34,7 @@ from conversations.channels import (
 from conversations.degrading import degrade
 from conversations.messages import Kind, OutboundMessage, Reading
 from conversations.models import Message
+from integrations.addresses import shape_problem, unreachable
 from integrations.chatwoot.api_inbox import saying
 from integrations.chatwoot.api_inbox.pushing import message_created
 from integrations.chatwoot.signing import webhook_headers
@@ -61,6 +62,7 @@ class ApiChannel(Channel):
             WEBHOOK,
             gettext_noop("Webhook of your app"),
             required=False,
+            judge=shape_problem,
             help=gettext_noop(
                 "Gets what is to be said to a customer. Empty: your app asks for it."
             ),
@@ -140,8 +142,8 @@ class ApiChannel(Channel):
         title = _("Your webhook can be reached")
         try:
             await http.request("HEAD", url)
-        except SendError as error:
-            yield CheckStep("webhook", ok=False, title=title, detail=str(error))
+        except SendError:  # in one sentence: the test is no scanner of other people's ports
+            yield CheckStep("webhook", ok=False, title=title, detail=unreachable())
             return
         signed = bool(inbox.credentials.get(SECRET))
         detail = "" if signed else _("It has no secret, so what it gets is not signed.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conversations.messages import Kind
 from conversations.models import Address, Inbox, Message
+from conversations.services import media
 from conversations.uploads import store
 from integrations.chatwoot.api_inbox.saying import Saying, file_of
 from integrations.chatwoot.compat import params
@@ -37,7 +38,11 @@ def known(inbox: Inbox, name: str) -> Message | None:
 
 def hear(inbox: Inbox, said: Saying) -> Message | ChatwootError:
     """The message that it is. An error that is returned, and not raised, leaves the receipt standing."""
-    receipt = take_in_now(inbox, said.encoded())
+    body = said.encoded()
+    receipt = take_in_now(inbox, body)
+    if receipt.state == Receipt.State.IGNORED or receipt.body != body:
+        # Nobody reads it, or its first copy has files of its own: no row names these.
+        media.drop(file["path"] for file in said.files)
     message = known(inbox, said.id)
     if message is not None:
         return message

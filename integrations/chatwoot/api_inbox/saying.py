@@ -58,7 +58,7 @@ def file_of(kept: OutboundMedia) -> dict[str, Any]:
 
 def split(body: bytes) -> list[HookItem]:
     said = Fields.of(parse_json(body))
-    return [HookItem(f"m:{said.text('id')}", uuid_of(said.text("contact")), body)]
+    return [HookItem(f"m:{said.text('id')}", said.text("contact"), body)]
 
 
 def read(payload: bytes) -> InboundMessage:

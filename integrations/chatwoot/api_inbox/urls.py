@@ -9,7 +9,8 @@ from integrations.chatwoot.api_inbox.view import ClientView
 from integrations.chatwoot.compat.base import Nowhere
 
 PREFIX = r"^public/api/v1/inboxes/(?P<identifier>[^/]+)"
-CONTACT = r"/contacts/(?P<source_id>[^/]+)"
+# No text with a NUL was ever kept, and no database can be asked for one.
+CONTACT = r"/contacts/(?P<source_id>[^/\x00]+)"
 CONVERSATION = rf"{CONTACT}/conversations/(?P<number>\d{{1,18}})"
 
 

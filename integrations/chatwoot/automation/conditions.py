@@ -161,9 +161,9 @@ def _query_operator(one: Json, *, last: bool) -> str:
 
 
 def _condition(one: Json, *, of_message: bool) -> Tree:
-    name, operator = str(one.get("attribute_key", "")), str(one.get("filter_operator", ""))
+    name, operator = _word(one, "attribute_key"), _word(one, "filter_operator")
     values = _values(one)
-    known = key_of(name, str(one.get("custom_attribute_type") or ""))
+    known = key_of(name, _word(one, "custom_attribute_type"))
     operators = known.operators if known is not None else SAME
     if operator not in operators:
         raise _refusal(f"{name} cannot be compared with {operator[:40] or 'nothing'}")
@@ -174,6 +174,13 @@ def _condition(one: Json, *, of_message: bool) -> Tree:
     if known is None:
         return _status(operator, values) if name == STATUS else _message_type(operator, values)
     return _leaf(known, operator, values)
+
+
+def _word(one: Json, name: str) -> str:
+    word = one.get(name)
+    if word is not None and not isinstance(word, str):
+        raise _refusal(f"{name} should be a text")
+    return word or ""
 
 
 def _values(one: Json) -> list[Any]:

@@ -24,6 +24,7 @@ from agents.models import AssignmentRule
 from agents.rules import RuleError
 from conversations.models import AttributeDefinition, Inbox
 from integrations.chatwoot.automation import actions, conditions
+from integrations.chatwoot.compat import params
 from integrations.chatwoot.errors import ChatwootError, invalid
 from integrations.chatwoot.models import RuleWords
 from integrations.chatwoot.shapes.parts import Json
@@ -107,8 +108,8 @@ class Known:
 
     def _check_ids(self, field: str, name: str, values: Any, there: set[int]) -> None:
         for value in values if isinstance(values, list) else [] if not values else [values]:
-            if int(value) not in there:
-                raise invalid(field, f"{name}: there is no {value}")
+            if params.as_number(value) not in there:
+                raise invalid(field, f"{name}: there is no {str(value)[:60]}")
 
 
 # --- Reading -------------------------------------------------------------------------------------

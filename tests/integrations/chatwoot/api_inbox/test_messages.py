@@ -71,6 +71,21 @@ def test_the_same_echo_id_is_said_once(app: App) -> None:
         assert Message.objects.filter(conversation=ana.conversation()).count() == 3
 
 
+def test_files_that_nobody_reads_are_not_kept(
+    app: App, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    ana = app.customer("ana")
+    with app.inside():
+        contact = ana.conversation().contact
+        services.update_contact(contact, by=app.house.owner, blocked=True)
+    for _ in range(2):  # the second one is a copy
+        png = SimpleUploadedFile("cat.png", pictures.png(), "image/png")
+        with django_capture_on_commit_callbacks(execute=True):
+            sent = app.form(ana.messages, {"attachments[]": [png], "echo_id": "e-1"})
+        assert sent.status_code == 422
+        assert [path for path in settings.MEDIA_ROOT.rglob("*") if path.is_file()] == []
+
+
 def test_files_are_checked_and_kept(app: App) -> None:
     ana = app.customer("ana")
     png = SimpleUploadedFile("cat.png", pictures.png(), "image/png")

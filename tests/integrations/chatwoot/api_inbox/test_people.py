@@ -10,8 +10,11 @@ import pytest
 from accounts.models import RateBucket
 from accounts.tenancy import account_context
 from conversations import services
+from conversations.errors import WrongStateError
 from conversations.models import Contact, Inbox
 from integrations import routes
+from integrations.chatwoot.api_inbox import people
+from integrations.models import Receipt
 from tests.factories import make_inbox
 from tests.integrations.chatwoot.api_inbox.conftest import TOKEN, App, make_app, proof
 
@@ -204,6 +207,9 @@ def test_a_customer_reads_their_own_thread_only(app: App, house: SimpleNamespace
     for act in ("toggle_status", "toggle_typing", "update_last_seen", "messages"):
         assert app.post(f"{mine}/{act}", {"content": "x"}).status_code == 404
     assert app.patch(f"{bo.messages}/{secret['id']}", {}).status_code == 404
+    for path in ("contacts/%00", "contacts/a%00b/conversations"):
+        for method in ("get", "patch", "post"):
+            assert app.client.generic(method.upper(), app.at(path)).status_code == 404
     other = make_app(house)
     assert other.get("contacts/ana").status_code == 404
     assert "my secret" not in app.get("contacts/bo/conversations").content.decode()
@@ -227,6 +233,31 @@ def test_who_was_erased_is_nowhere(app: App) -> None:
         services.erase_contact(ana.conversation().contact, by=app.house.owner)
     assert app.get("contacts/ana").status_code == 404
     assert app.get(ana.messages).status_code == 404
+
+
+@pytest.mark.parametrize("source_id", ["ana", "a" * 250], ids=["short", "long"])
+def test_f_32_of_who_was_erased_no_unheard_word_is_left(app: App, source_id: str) -> None:
+    ana = app.customer(source_id)
+    with app.inside():
+        contact = Contact.objects.get()
+        services.update_contact(contact, by=app.house.owner, blocked=True)
+        assert app.post(ana.messages, {"content": "my illness"}).status_code == 422
+        services.erase_contact(contact, by=app.house.owner)
+        [receipt] = Receipt.objects.all()
+    assert (receipt.state, receipt.body_packed) == (Receipt.State.IGNORED, b"")
+
+
+def test_f_32_what_an_app_says_while_its_customer_is_erased_is_not_kept(app: App) -> None:
+    """It was found a moment before, and waited for the erasing."""
+    app.customer("ana", name="Ana")
+    with app.inside():
+        found = people.find(app.inbox, "ana")
+        assert found is not None
+        services.erase_contact(Contact.objects.get(), by=app.house.owner)
+        with pytest.raises(WrongStateError):
+            people.describe(found, {"name": "Ana again", "email": "ana@example.test"})
+        erased = Contact.objects.get()
+    assert (erased.name, erased.email) == ("", "")
 
 
 def test_a_flood_is_slowed_down(app: App) -> None:

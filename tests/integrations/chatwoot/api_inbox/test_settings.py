@@ -15,6 +15,7 @@ from conversations.models import Conversation, Inbox, Message
 from integrations.chatwoot.api_inbox.channel import ApiChannel
 from integrations.http import GuardedClient
 from tests.accounts.test_entry import logged_in
+from tests.api import caller
 from tests.factories import make_agent, make_conversation
 from tests.integrations.chatwoot.api_inbox.conftest import App, make_app, proof
 from tests.integrations.chatwoot.api_inbox.test_messages import answers
@@ -206,4 +207,26 @@ def test_the_connection_test_looks_whether_somebody_answers(
         assert (step.ok, step.detail) == (True, "")
     [step] = check(make_app(house, webhook_url="http://127.0.0.1:9/"))
     assert not step.ok
-    assert step.detail
+    assert "could not be reached" in step.detail
+    settings.OUTBOUND_ALLOW = []
+    [refused] = check(make_app(house, webhook_url="http://127.0.0.1:9/"))
+    assert refused == step  # it does not tell what is closed from what we do not call
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://app.example/", "https://127.0.0.1/", "https://me:secret@app.example/", "javascript:x"],
+    ids=["open", "inside", "password", "script"],
+)
+def test_an_address_that_we_would_not_call_is_not_kept(house: SimpleNamespace, url: str) -> None:
+    """Bad inputs 43 and 47, wherever an inbox is connected or changed."""
+    admin, connect = logged_in(house.admin), reverse("connect_inbox", args=["api"])
+    assert admin.post(connect, {"name": "App", "webhook_url": url}).status_code == 422
+    inbox = make_app(house).inbox
+    change = reverse("change_inbox", args=[inbox.public_id])
+    assert admin.post(change, {"name": "App", "webhook_url": url}).status_code == 422
+    rest = caller(house.admin)
+    made = {"platform": "api", "name": "App", "fields": {"webhook_url": url}}
+    assert rest.post("/v1/inboxes/", made).status_code == 400
+    changed = {"fields": {"webhook_url": url}}
+    assert rest.patch(f"/v1/inboxes/{inbox.public_id}/", changed).status_code == 400

@@ -265,6 +265,7 @@ def test_attributes_are_asked_by_their_definition(woot: SimpleNamespace) -> None
 
 # --- What cannot be said -------------------------------------------------------------------------
 
+HAS = row("vip", "is_present", kind="contact_attribute")
 CANNOT: list[tuple[str, dict[str, Any], str, str]] = [
     ("an event", {"event_name": "conversation_opened"}, "event_name", "conversation_opened"),
     ("no event", {"event_name": ""}, "event_name", "not supported"),
@@ -293,6 +294,14 @@ CANNOT: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "words where nothing is said",
         {"event_name": "conversation_created"}, "conditions", "message_created only",
+    ),
+    ("somebody called abc", {"conditions": [row("assignee_id", "is_present", "abc")]}, "conditions", "abc"),
+    ("a key of no words", {"conditions": [{**HAS, "attribute_key": ["a"]}]}, "conditions", "attribute_key"),
+    ("a numbered key", {"conditions": [{**HAS, "attribute_key": 5}]}, "conditions", "attribute_key"),
+    (
+        "a type of no words",
+        {"conditions": [{**row("content", "contains", "a"), "custom_attribute_type": ["x"]}]},
+        "conditions", "custom_attribute_type",
     ),
     ("no list", {"conditions": "all"}, "conditions", "list"),
     ("too many", {"conditions": [row("labels", "is_present", then="AND")] * 61}, "conditions", "60"),
