@@ -21,6 +21,7 @@ class Waiting(NamedTuple):
     lane_id: int
     account_id: int
     kind: str
+    destination_id: int
 
 
 class Courtesy(NamedTuple):

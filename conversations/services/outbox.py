@@ -102,7 +102,10 @@ def take_places(
         )
         opened = {LaneName(*row[:3]): row[3:6] for row in cursor.fetchall()}
     if carrier is not None:
-        lanes = [Waiting(row[0], account_id, name.kind) for name, row in opened.items()]
+        lanes = [
+            Waiting(row[0], account_id, name.kind, name.destination_id)
+            for name, row in opened.items()
+        ]
         transaction.on_commit(partial(carrier.take_up, lanes), robust=True)
     left = Counter(names)
     places = []

@@ -71,6 +71,8 @@ STATUS_SLOTS = 64
 TOGETHER = 50
 # What broke inside of us is tried again, but not at once.
 ABANDONED_WAIT = 5.0
+# Until a lane is looked at again whose endpoint is still being called.
+CALLING_SECONDS = 1.0
 # The longest attempt (60 s) and the writing of its result.
 STOP_SECONDS = 75.0
 # Lanes due later than this are found by the sweep.
@@ -135,6 +137,9 @@ class Courier:
         # How many are being given that no lane knows of, by account.
         self.courtesies: Counter[int] = Counter()
         self._held: set[UUID] = set()
+        # Lanes whose endpoints are called just now. A server that crashed may have lost that one is ours, for
+        # that waits for no disk (lanes.py); it is not called a second time meanwhile.
+        self._calling: set[int] = set()
         # Whether the last claim may have left something due where it was, for want of a place.
         self._crowded = False
         self._wake = asyncio.Event()
@@ -229,8 +234,9 @@ class Courier:
             metrics.mark(measures.SWEEP)
             self._swept.set()
             left_out = any(claim.left_out for claim in claims)
-            self._crowded = left_out or bool(limits) or self._is_full(rooms)
-            self.handed.has_room = not (self._crowded or self._stopping.is_set())
+            full = left_out or self._is_full(rooms)
+            self._crowded = full or bool(limits)
+            self.handed.has_room = not (full or self._stopping.is_set())
             self._dispatch(claims, {limit.endpoint_id for limit in limits})
             # What is limited may have stood in front of what is not.
             if not (claims and limits) and not (left_out and not self._is_full(self._rooms())):
@@ -245,11 +251,14 @@ class Courier:
                 self._begin(self._give(courtesy))
         if not waiting or self._stopping.is_set() or self.presence.clock_is_wrong:
             return
-        if not self._fits(waiting):
-            self._wake.set()  # to be shared out as everything is when there is much
+        limited = {(one.kind, one.endpoint_id) for one in self.gate.limits(self.presence.couriers)}
+        free = [one for one in waiting if (one.kind, one.destination_id) not in limited]
+        if len(free) < len(waiting) or not self._fits(free):
+            self._wake.set()  # to be counted, or shared out as everything is when there is much
+        if not free or not self._fits(free):
             return
         # Under way from now on, so that who is stopped meanwhile waits for it, and leaves no lane leased.
-        await asyncio.shield(self._begin(self._claim_handed({one.lane_id for one in waiting})))
+        await asyncio.shield(self._begin(self._claim_handed({one.lane_id for one in free})))
 
     async def _claim_handed(self, lane_ids: Collection[int]) -> None:
         try:
@@ -267,10 +276,8 @@ class Courier:
         wanted = Counter((GROUPS[one.kind], one.account_id) for one in waiting)
         groups = Counter(GROUPS[one.kind] for one in waiting)
         rooms = self._rooms()
-        return (
-            not self.gate.limits(self.presence.couriers)
-            and all(n <= rooms[group].free for group, n in groups.items())
-            and all(n + self.used[key] <= rooms[key[0]].per_account for key, n in wanted.items())
+        return all(n <= rooms[group].free for group, n in groups.items()) and all(
+            n + self.used[key] <= rooms[key[0]].per_account for key, n in wanted.items()
         )
 
     def _rooms(self) -> dict[str, Room]:
@@ -298,6 +305,9 @@ class Courier:
     def _dispatch(self, claims: Sequence[Claim], counted: Collection[int]) -> None:
         pushes = []
         for claim in claims:
+            if claim.lane_id in self._calling:
+                self._begin(self._abandon([claim], wait=CALLING_SECONDS))
+                continue
             self.used[GROUPS[claim.kind], claim.account_id] += 1
             self._held.add(claim.token)
             self.gate.take(claim)
@@ -397,9 +407,13 @@ class Courier:
         claim, probe = one.job.claim, await self.gate.may_probe(self.pool, one)
         if one.is_shut and not probe and not claim.is_test:
             return Pushed(one, pushing.BREAKER_OPEN, {})
-        with self.gate.calling(claim) as under_way:
-            pushed = await push(one, await self._client(claim))
-            in_flight = under_way()
+        self._calling.add(claim.lane_id)
+        try:
+            with self.gate.calling(claim) as under_way:
+                pushed = await push(one, await self._client(claim))
+                in_flight = under_way()
+        finally:
+            self._calling.discard(claim.lane_id)
         if pushed.exchange.outcome in pushing.NOT_CALLED or one.target is None:
             return pushed
         if one.is_notice:
@@ -484,11 +498,11 @@ class Courier:
             await self._abandon([claim])
             self._free(claim)
 
-    async def _abandon(self, claims: Sequence[Claim]) -> None:
+    async def _abandon(self, claims: Sequence[Claim], *, wait: float = ABANDONED_WAIT) -> None:
         backoff = 0.1
         while True:
             try:
-                await lanes.reclaim(self.pool, abandoned=claims, wait=ABANDONED_WAIT)
+                await lanes.reclaim(self.pool, abandoned=claims, wait=wait)
             except DATABASE_ERRORS:
                 await asyncio.sleep(backoff)
                 backoff = min(backoff * 2, MAX_BACKOFF)

@@ -12,7 +12,9 @@ import psycopg
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.utils import timezone
 
+from accounts.tenancy import account_context
 from conversations import services
 from conversations.channels import InboxConfig
 from conversations.models import Conversation, Delivery, Endpoint, Lane, Message
@@ -112,7 +114,8 @@ def test_the_bell_is_silent_where_a_carrier_has_room_and_rings_where_it_has_none
             delivery = put(house)
             assert carrier.lanes == []  # nothing is said before the commit
         assert rung() == []
-    assert carrier.lanes == [(delivery.lane_id, house.account.pk, "agent")]
+    [waiting] = carrier.lanes
+    assert waiting == (delivery.lane_id, house.account.pk, "agent", house.agent.endpoint_id)
 
 
 def test_what_is_rolled_back_is_handed_to_nobody():
@@ -211,6 +214,43 @@ def test_dl_90_where_places_are_counted_everything_is_shared_out_as_before():
                     services.receive(house.inbox, factories.said("hi", visitor=visitor))
             wait_for(lambda: len(sent(house)) == 6)
         assert agent.most_at_once == 1
+
+
+def test_dl_90_an_endpoint_whose_places_are_counted_takes_nobody_elses_short_way():
+    with Server(takes) as channel, Server(lambda r: Reply(body=says("ok"))) as agent:
+        counted, free = make_house(agent.url, channel.url), make_house(agent.url, channel.url)
+        with counted.inside():
+            Endpoint.objects.filter(pk=counted.agent.endpoint_id).update(max_in_flight=1)
+        with courier() as one:
+            for house in (counted, free):
+                house.talk()
+                with house.inside():
+                    services.receive(house.inbox, factories.said("hi", visitor="ana"))
+            wait_for(lambda: sent(counted) and sent(free))
+            wait_for(lambda: one.gate.limits(1) and one.handed.has_room)
+
+
+def test_dl_20_an_agent_is_not_called_twice_at_once_when_the_server_has_lost_the_first_start():
+    with Server(lambda request: Reply(after=0.5)) as agent:
+        house = make_house(agent.url)
+        with courier():
+            with house.inside():
+                delivery = put(house)
+            wait_for(lambda: agent.requests)
+            forget(delivery)
+            wait_for(lambda: state_of(delivery) == State.DELIVERED)
+    assert agent.most_at_once == 1
+    assert len(agent.requests) == 2  # under one id, as after any crash
+
+
+def forget(delivery):
+    """As the server does that crashes before what it was told about the lane is on disk."""
+    lane, attempts = Lane.all_accounts.filter(pk=delivery.lane_id), delivery.attempt_log
+    with account_context(delivery.account_id):
+        attempts.all().delete()
+        Delivery.objects.filter(pk=delivery.pk).update(state=State.PENDING, attempts=0)
+        lane.update(lease_token=None, lease_until=None, courier_id=None, due_at=timezone.now())
+        outbox.ring()
 
 
 # --- Courtesies ----------------------------------------------------------------------------------
