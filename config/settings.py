@@ -290,6 +290,8 @@ if EMAIL_URL:
     vars().update(env.email_url("EMAIL_URL"))
 else:
     EMAIL_BACKEND = "accounts.mailbox.LocalMailboxBackend"
+# A mail server that hangs holds nobody up for long; letters of jobs are tried again.
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=20.0)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="Switchboard <desk@localhost>")
 
 # --- Language and time ---------------------------------------------------------------------------

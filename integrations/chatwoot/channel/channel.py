@@ -40,6 +40,7 @@ from conversations.channels import (
 )
 from conversations.degrading import degrade, quoting_once, within
 from conversations.messages import Act, Kind, Media, OutboundMessage, Reading
+from integrations.addresses import shape_problem
 from integrations.chatwoot.channel import acting, errors, naming, reading, sending, splitting
 from integrations.chatwoot.channel.checking import Check, leave
 from integrations.chatwoot.channel.client import ChatwootClient
@@ -84,6 +85,7 @@ class ChatwootChannel(Channel):
             "base_url",
             gettext_noop("Address of Chatwoot"),
             help=gettext_noop("For example https://app.chatwoot.com"),
+            judge=shape_problem,
         ),
         Field(
             "account_number",

@@ -19,11 +19,16 @@ from conversations.channels import (
     Learnt,
     SendError,
 )
+from integrations.addresses import unreachable
 from integrations.chatwoot.channel.client import ChatwootClient
 from integrations.chatwoot.channel.naming import is_number
 
 BOT_NAME = "Switchboard"
 MOST_NAMED = 50
+# How a call ends that nobody answered (integrations/http.py).
+NO_ANSWER = frozenset(
+    {"timeout_connect", "timeout_read", "dns", "tls", "refused", "disconnected", "blocked_address"}
+)
 Found = Mapping[str, Any]
 
 
@@ -69,7 +74,7 @@ class Check:
             try:
                 detail = await step()
             except (SendError, StepFailedError) as error:
-                yield CheckStep(name, ok=False, title=title, detail=str(error))
+                yield CheckStep(name, ok=False, title=title, detail=_why(error))
                 return
             if name == "bot":
                 yield self.learnt()  # before the first event can come
@@ -266,3 +271,9 @@ def _list(value: Any) -> list[Any]:
 def _text(found: Found, key: str) -> str:
     value = found.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _why(error: SendError | StepFailedError) -> str:
+    """Where nothing answered, in one sentence whatever the reason: the test is no scanner of ports."""
+    silent = isinstance(error, SendError) and error.code in NO_ANSWER
+    return unreachable() if silent else str(error)

@@ -16,6 +16,7 @@ from accounts.tenancy import account_context
 from conversations.channels import CheckStep, InboxConfig, Learnt
 from conversations.models import Inbox
 from integrations import routes, services, tasks
+from integrations.addresses import unreachable
 from integrations.chatwoot.channel.acting import people_are_theirs
 from integrations.chatwoot.channel.channel import ChatwootChannel
 from tests.integrations.chatwoot.channel.conftest import Desk
@@ -276,3 +277,16 @@ def test_the_page_lets_people_choose_where_they_answer(
     assert '<option value="desk" selected>' in client.get(address).content.decode()
     client.post(address, {**said, "people": "elsewhere"})
     assert Inbox.objects.get(pk=inbox.pk).config["people"] == "desk"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9", "http://127.0.0.1:22", "http://x.invalid"]
+)
+def test_bad_input_47_the_test_tells_nothing_of_ports(desk: Desk, address: str) -> None:
+    assert failed(check(desk, new(desk, base_url=address))).detail == unreachable()
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "https://a:b@example.com", "x"])
+def test_bad_input_43_an_address_that_is_none_is_not_kept(address: str) -> None:
+    [field] = [one for one in channel.fields if one.name == "base_url"]
+    assert field.refusal(address)
