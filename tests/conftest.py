@@ -13,9 +13,18 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.utils import translation
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 
 from accounts.tenancy import account_context
+
+# How fast a machine is that has other work says nothing about what is tested; a new checkout begins with
+# a second of making tables of letters.
+hypothesis_settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("house")
 
 APP_ROLE, OWNER_ROLE = "switchboard_app", "switchboard_owner"
 

@@ -343,7 +343,9 @@ def test_the_figures_for_connections_are_those_of_the_code() -> None:
     """docs/scaling.md adds them up; whoever changes one of them changes the sum there."""
     live_stream, door = 2, WRITERS + 1 + 1
     web = DJANGO_THREADS + live_stream + door
-    alone = component.CONNECTIONS + 1 + 1 + 2 * settings.COURIER_THREADS
+    alone = (
+        component.CONNECTIONS + component.LANE_CONNECTIONS + 1 + 1 + 2 * settings.COURIER_THREADS
+    )
     worker = alone + settings.WORKER_THREADS
     guide = (ROOT / "docs" / "scaling.md").read_text()
     assert f"| web | {web} |" in guide
