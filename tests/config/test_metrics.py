@@ -548,6 +548,7 @@ def test_lanes_that_are_taken_back_are_counted_and_lost_attempts_logged(
             delivery = Delivery.objects.create(
                 lane=lane, kind=kind, schedule="send", wire_id=f"wire-{key}", sequence=1, due_at=now,
                 state="in_flight", attempts=2, conversation=conversation,
+                message=conversation.messages.first(), part="abc".index(key),
                 provider_message_id="known" if key == "c" else "",
             )  # fmt: skip
             Attempt.objects.create(delivery=delivery, n=2, started_at=now)
