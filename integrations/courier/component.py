@@ -253,12 +253,12 @@ class Courier:
             return
         limited = {(one.kind, one.endpoint_id) for one in self.gate.limits(self.presence.couriers)}
         free = [one for one in waiting if (one.kind, one.destination_id) not in limited]
-        if len(free) < len(waiting) or not self._fits(free):
+        fit = free if self._fits(free) else []
+        if len(fit) < len(waiting):
             self._wake.set()  # to be counted, or shared out as everything is when there is much
-        if not free or not self._fits(free):
-            return
-        # Under way from now on, so that who is stopped meanwhile waits for it, and leaves no lane leased.
-        await asyncio.shield(self._begin(self._claim_handed({one.lane_id for one in free})))
+        if fit:
+            # Under way from now on, so that who is stopped meanwhile waits for it, and leaves no lane leased.
+            await asyncio.shield(self._begin(self._claim_handed({one.lane_id for one in fit})))
 
     async def _claim_handed(self, lane_ids: Collection[int]) -> None:
         try:
