@@ -6,6 +6,7 @@ by beat. The default broker is PGMQ on our own PostgreSQL; `CELERY_BROKER_URL` n
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -13,13 +14,16 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import celeryd_init, worker_init
+from celery.signals import beat_init, celeryd_init, worker_init
+from kombu.exceptions import OperationalError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.conf import settings
 
 from config import broker
+
+logger = logging.getLogger(__name__)
 
 QUEUE = "celery"
 
@@ -102,6 +106,17 @@ def keep_silent(sender: Any, **kwargs: Any) -> None:
     as switches of the command line only; here they hold for a worker that somebody starts by hand.
     """
     sender.options |= dict.fromkeys(("without_heartbeat", "without_gossip", "without_mingle"), True)
+
+
+@beat_init.connect
+def connect_at_once(**kwargs: Any) -> None:
+    """Beat needs its broker every five minutes. What it loads for that it loads at the start, so that it is
+    then as large as it will be; and who starts it hears at once that the broker is away."""
+    with app.producer_or_acquire() as producer:
+        try:
+            producer.connection.ensure_connection(max_retries=1, interval_start=0.2)
+        except (OperationalError, *producer.connection.connection_errors) as error:
+            logger.warning("broker away error=%s", type(error).__name__)
 
 
 @worker_init.connect
