@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -101,8 +102,13 @@ def test_one_address_posts_sixty_a_minute_whoever_it_says_it_is(inbox: Inbox, to
         bad = [await post("not a name") for _ in range(40)]
         return bad + [await post(f"v{n % 5}") for n in range(30)]
 
+    began = time.monotonic()
     answers = posts(token, steps)
-    assert answers == [200] * 60 + [429] * 10
+    refilled = int(time.monotonic() - began)  # one a second, on a machine that takes so long
+    assert answers[:60] == [200] * 60
+    assert set(answers[60:]) <= {200, 429}
+    assert answers[60:].count(200) <= refilled
+    assert refilled >= 10 or answers[-1] == 429
     assert stored(inbox) <= 60
 
 
