@@ -108,7 +108,7 @@ def test_one_address_posts_sixty_a_minute_whoever_it_says_it_is(inbox: Inbox, to
     assert answers[:60] == [200] * 60
     assert set(answers[60:]) <= {200, 429}
     assert answers[60:].count(200) <= refilled
-    assert refilled >= 10 or answers[-1] == 429
+    assert refilled >= 10 or 429 in answers[60:]
     assert stored(inbox) <= 60
 
 
