@@ -84,7 +84,7 @@ async def replies(bench: Bench) -> None:
         made = [_reply(bench, repliers[n % REPLIERS], n) for n in range(int(REPLIES_AT * SECONDS))]
         await wire.at_rate(bench.stack.url, made, REPLIES_AT, answered)
         before = bench.stack.cpu_seconds("config.web", "postgres")
-        accepted = await _reply_flood(bench, repliers)
+        accepted = await _reply_flood(bench, repliers, refused)
         used = bench.stack.cpu_seconds("config.web", "postgres") - before
     calm.sort()
     words = ", ".join(f"{n} answered {status}" for status, n in sorted(refused.items()))
@@ -105,8 +105,8 @@ def _reply(bench: Bench, replier: dict[str, str], n: int) -> bytes:
     )
 
 
-async def _reply_flood(bench: Bench, repliers: list[dict[str, str]]) -> int:
-    """How many were accepted from clients that each wait for their answer."""
+async def _reply_flood(bench: Bench, repliers: list[dict[str, str]], refused: Counter[int]) -> int:
+    """How many were accepted from clients that each wait for their answer; counts what was not."""
     stop, numbers, accepted = time.perf_counter() + SECONDS, itertools.count(), 0
 
     async def client() -> None:
@@ -114,7 +114,11 @@ async def _reply_flood(bench: Bench, repliers: list[dict[str, str]]) -> int:
         line = wire.Line(bench.stack.url)
         while time.perf_counter() < stop:
             n = next(numbers)
-            accepted += await line.post(_reply(bench, repliers[n % REPLIERS], n)) in ACCEPTED
+            status = await line.post(_reply(bench, repliers[n % REPLIERS], n))
+            if status in ACCEPTED:
+                accepted += 1
+            else:
+                refused[status] += 1
         line.close()
 
     await asyncio.gather(*(client() for _ in range(REPLY_CLIENTS)))
