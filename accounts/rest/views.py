@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NoReturn
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -29,7 +29,7 @@ from accounts.limits import Limit, Taken
 from accounts.models import Account, ApiToken, Member
 from accounts.permissions import Permission
 from accounts.proof import lacks_required_factor
-from accounts.rest import idempotency
+from accounts.rest import idempotency, kept
 from accounts.rest.pages import CursorPages
 from accounts.rest.parsing import check_text
 from accounts.sessions import is_fresh
@@ -164,11 +164,14 @@ class AccountViewSet(GenericViewSet[Any]):
         if rows is None:
             rows = self.filter_queryset(self.get_queryset())
         found = self.paginate_queryset(rows)
-        return self.get_paginated_response(self.get_serializer(found, many=True).data)
+        return self.get_paginated_response(self.shown(found or []))
 
     def shape(self, serializer: type[BaseSerializer[Any]], **kwargs: Any) -> dict[str, Any]:
         """The validated request body."""
-        read = serializer(data=self.request.data, context=self.get_serializer_context(), **kwargs)
+        data, context = self.request.data, self.get_serializer_context()
+        if not kwargs:
+            return kept.read(serializer, data, context)
+        read = serializer(data=data, context=context, **kwargs)
         read.is_valid(raise_exception=True)
         values: dict[str, Any] = read.validated_data
         return values
@@ -177,7 +180,10 @@ class AccountViewSet(GenericViewSet[Any]):
         self, row: Any, *, status: int = 200, headers: dict[str, str] | None = None
     ) -> Response:
         """The row as this view's serializer shows it."""
-        return Response(self.get_serializer(row).data, status=status, headers=headers)
+        return Response(self.shown([row])[0], status=status, headers=headers)
+
+    def shown(self, rows: Iterable[Any]) -> list[dict[str, Any]]:
+        return kept.show(self.get_serializer_class(), rows, self.get_serializer_context())
 
     def before_transaction(self, request: Request) -> None:
         """For what may wait on others (a name's address) and must not hold a transaction."""

@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from accounts.ids import decode
 from accounts.models import Member, Team
 from accounts.permissions import Permission
+from accounts.prepared import KEY, prepared
 from accounts.rest.filters import RefFilter, SinceFilter, search_words
 from accounts.rest.views import AccountViewSet
 from conversations import services
@@ -304,12 +305,12 @@ def to_change(view: AccountViewSet, public_id: str) -> Conversation:
 
 
 def to_speak_in(view: AccountViewSet, public_id: str) -> Conversation:
-    """The conversation a caller wants to say something in: of an AI agent also one that it held once, for
-    whether it may still speak there is the act's to decide. 404 for others."""
-    try:
-        return to_change(view, public_id)
-    except NotHolderError:
-        return lost_by(view, public_id)
+    """The conversation a caller wants to say something in, of which nothing is read yet: of an AI agent also
+    one that it held once, for whether it may still speak there is the act's to decide. 404 for others."""
+    if view.member.is_agent:
+        return _held(view, public_id) or lost_by(view, public_id)
+    found: Conversation = view.find(conversations_of(view.member).only("pk"), public_id)
+    return found
 
 
 def lost_by(view: AccountViewSet, public_id: str) -> Conversation:
@@ -317,3 +318,17 @@ def lost_by(view: AccountViewSet, public_id: str) -> Conversation:
     held = Conversation.objects.filter(assignments__member=view.member).distinct()
     conversation: Conversation = view.find(held, public_id)
     return conversation
+
+
+def _held(view: AccountViewSet, public_id: str) -> Conversation | None:
+    try:
+        pk = decode(Conversation.public_id, public_id)
+    except ValueError:
+        raise NotFound from None
+    return next(iter(_held_by(view.member.pk, pk)), None)
+
+
+@prepared(KEY, KEY)
+def _held_by(agent: int, pk: int) -> QuerySet[Conversation]:
+    """What `conversations_of` says of an AI agent, for the one act that agents do all day."""
+    return Conversation.objects.filter(assignee_id=agent, pk=pk).only("pk")

@@ -14,13 +14,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
+from accounts.prepared import KEY, prepared
 from accounts.rest.parsing import StrictJSONParser, check_text
 from accounts.rest.views import AccountViewSet
 from conversations import services
 from conversations.api.conversations import conversations_of, lost_by, to_speak_in
 from conversations.errors import NotHolderError, WrongStateError
 from conversations.messages import Content
-from conversations.models import Conversation, Message
+from conversations.models import Attachment, Conversation, Message
 from conversations.serializers import (
     MessageSerializer,
     NewMessageSerializer,
@@ -156,9 +157,14 @@ class MessageViewSet(AccountViewSet):
         return message
 
     def _whole(self, message: Message) -> Message:
-        """As it reads, with its files."""
-        rows = Message.objects.select_related("author").prefetch_related("attachments")
-        return rows.get(pk=message.pk)
+        """With its files."""
+        vars(message)["_prefetched_objects_cache"] = {"attachments": _files_of(message.pk)}
+        return message
+
+
+@prepared(KEY)
+def _files_of(message_id: int) -> QuerySet[Attachment]:
+    return Attachment.objects.filter(message_id=message_id).order_by("id")
 
 
 def _seen_by_agents(member_id: int) -> Q:
