@@ -37,6 +37,7 @@ Converter = tuple[int, Callable[[Any], Any]]
 
 # Larger than any key, and text that nobody writes.
 _ACCOUNT = 2**62
+_LARGEST = 2**31 - 1
 
 
 class Kind(Protocol):
@@ -53,6 +54,11 @@ def KEY(n: int) -> int:  # noqa: N802 - reads as the constant that it is to its 
 def KEYS(n: int) -> list[int]:  # noqa: N802
     """Numbers, for `among`."""
     return [_ACCOUNT + n]
+
+
+def NUMBER(n: int) -> int:  # noqa: N802
+    """One number that a column of 32 bits holds."""
+    return _LARGEST - n
 
 
 def WORD(n: int) -> str:  # noqa: N802
@@ -76,7 +82,7 @@ class _Written(Generic[T_co]):
         places = {repr(value): place for place, value in enumerate(values)}
         # For each parameter the place of its value, -1 for the account, or itself.
         self._params = [
-            (-1, None) if param == _ACCOUNT else (places.get(repr(param), -2), param)
+            (-1, None) if param == _ACCOUNT else (places.get(_plain(param), -2), param)
             for param in params
         ]
         self._in_account = any(place == -1 for place, _param in self._params)
@@ -147,6 +153,11 @@ class _Shape(NamedTuple):
         for place, convert in self.converters:
             values[place] = convert(values[place])
         return self.model.from_db(connection.alias, self.names, values)
+
+
+def _plain(param: Any) -> str:
+    """A value as it was given: fields of some sizes wrap their numbers for psycopg."""
+    return repr(int(param)) if isinstance(param, int) else repr(param)
 
 
 @cache

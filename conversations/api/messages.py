@@ -14,20 +14,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
-from accounts.prepared import KEY, prepared
 from accounts.rest.parsing import StrictJSONParser, check_text
 from accounts.rest.views import AccountViewSet
 from conversations import services
 from conversations.api.conversations import conversations_of, lost_by, to_speak_in
 from conversations.errors import NotHolderError, WrongStateError
 from conversations.messages import Content
-from conversations.models import Attachment, Conversation, Message
+from conversations.models import Conversation, Message
 from conversations.serializers import (
     MessageSerializer,
     NewMessageSerializer,
     NothingSerializer,
     content_of,
 )
+from conversations.services.media import with_files
 from conversations.services.outbound import discard_draft
 from conversations.uploads import keep
 
@@ -90,14 +90,14 @@ class MessageViewSet(AccountViewSet):
             message = self._say(given, conversation_id)
         except NotHolderError:
             return self._keep(given, conversation_id)
-        return self.answer(self._whole(message), status=201)
+        return self.answer(with_files(message), status=201)
 
     @extend_schema(request=NothingSerializer, responses={201: MessageSerializer})
     @action(detail=True, methods=["post"])
     def use(self, request: Request, conversation_id: str, id: str) -> Response:  # noqa: A002
         """Send a kept draft as one's own words."""
         message = services.use_draft(self._draft(), by=self.member)
-        return self.answer(self._whole(message), status=201)
+        return self.answer(with_files(message), status=201)
 
     @extend_schema(request=NothingSerializer, responses={204: None})
     @action(detail=True, methods=["post"])
@@ -155,16 +155,6 @@ class MessageViewSet(AccountViewSet):
         if message.direction != Direction.DRAFT or message.deleted_at:
             raise WrongStateError(_("This draft has been used or discarded already."))
         return message
-
-    def _whole(self, message: Message) -> Message:
-        """With its files."""
-        vars(message)["_prefetched_objects_cache"] = {"attachments": _files_of(message.pk)}
-        return message
-
-
-@prepared(KEY)
-def _files_of(message_id: int) -> QuerySet[Attachment]:
-    return Attachment.objects.filter(message_id=message_id).order_by("id")
 
 
 def _seen_by_agents(member_id: int) -> Q:

@@ -12,8 +12,10 @@ from functools import partial
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.db.models import QuerySet
 
-from conversations.models import Attachment, Conversation, Delivery, Lane
+from accounts.prepared import KEY, prepared
+from conversations.models import Attachment, Conversation, Delivery, Lane, Message
 from conversations.services import events, outbox
 from conversations.services.locking import lock
 
@@ -39,6 +41,17 @@ def fetch_later(attachment: Attachment, conversation: Conversation) -> None:
         message_id=attachment.message_id,
         body=json.dumps({"attachment": attachment.pk}).encode(),
     )
+
+
+def with_files(message: Message) -> Message:
+    """The message with its files, as if they had been prefetched."""
+    vars(message)["_prefetched_objects_cache"] = {"attachments": _files_of(message.pk)}
+    return message
+
+
+@prepared(KEY)
+def _files_of(message_id: int) -> QuerySet[Attachment]:
+    return Attachment.objects.filter(message_id=message_id).order_by("id")
 
 
 def store(content: bytes, *, account_id: int) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import Member, TeamMembership
+from accounts.prepared import KEY, prepared
 from conversations.models import Conversation, Message
+from conversations.services.media import with_files
 from integrations.chatwoot.shapes.conversations import LastWords, conversation_json
 from integrations.chatwoot.shapes.messages import message_json
 from integrations.chatwoot.shapes.parts import Json
@@ -28,8 +30,11 @@ def shown_to(member: Member) -> Q:
 
 
 def whole_messages(rows: QuerySet[Message]) -> QuerySet[Message]:
-    authors = rows.select_related("author__agent__bot_settings", "reply_to")
-    return authors.prefetch_related("attachments")
+    return _with_author(rows).prefetch_related("attachments")
+
+
+def _with_author(rows: QuerySet[Message]) -> QuerySet[Message]:
+    return rows.select_related("author__agent__bot_settings", "reply_to")
 
 
 def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation]:
@@ -73,8 +78,13 @@ def shown(conversation: Conversation, member: Member) -> Json:
 
 def shown_message(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
     """One message as it is now, with its files."""
-    found = whole_messages(Message.objects.filter(pk=message.pk)).get()
-    return message_json(found, conversation, echo_id=echo_id)
+    [found] = _message(message.pk)
+    return message_json(with_files(found), conversation, echo_id=echo_id)
+
+
+@prepared(KEY)
+def _message(pk: int) -> QuerySet[Message]:
+    return _with_author(Message.objects.filter(pk=pk))
 
 
 def teams_of(member: Member) -> frozenset[int]:

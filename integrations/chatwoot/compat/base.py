@@ -18,6 +18,7 @@ from accounts.audit import called_by
 from accounts.auth import request_allows
 from accounts.models import Account, ApiToken, Member
 from accounts.permissions import Permission
+from accounts.prepared import KEY, NUMBER, prepared
 from accounts.rest import idempotency
 from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
@@ -91,22 +92,20 @@ class CompatView(TheirView):
         if not self.member.is_agent:
             rows: QuerySet[Conversation] = Conversation.objects.visible_to(self.member)
             return rows
-        attached = AgentInbox.objects.filter(agent__member=self.member).values("inbox")
-        return Conversation.objects.filter(Q(assignee=self.member) | Q(inbox__in=attached))
+        return _of_bot(self.member.pk)
 
     def conversation(self, number: str) -> Conversation:
         """The conversation of the path. Raises `NotFound`; for a bot, `PermissionDenied` where there is
         one that is none of its business."""
-        found: Conversation | None = self.conversations().filter(number=int(number)).first()
-        if found is not None:
-            return found
-        if self.member.is_agent:
-            other = Conversation.objects.filter(number=int(number)).first()
-            if other is not None and gave_away(other, self.member):
-                return other
-            if other is not None:
-                raise PermissionDenied
-        raise NotFound
+        if not self.member.is_agent:
+            person_sees: Conversation = self.find(self.conversations(), number=int(number))
+            return person_sees
+        if found := _numbered(self.member.pk, int(number)):
+            return found[0]
+        other: Conversation = self.find(Conversation.objects.all(), number=int(number))
+        if gave_away(other, self.member):
+            return other
+        raise PermissionDenied
 
     def contacts(self) -> QuerySet[Contact]:
         """Whom this caller may see. A bot: those of the conversations it may see."""
@@ -171,6 +170,16 @@ class CompatView(TheirView):
             self.throttled(request, taken.wait)
         if str(request.method).lower() in self.piling and self.account.overloaded_since is not None:
             self.throttled(request, OVERLOADED_SECONDS)
+
+
+def _of_bot(member_id: int) -> QuerySet[Conversation]:
+    attached = AgentInbox.objects.filter(agent__member_id=member_id).values("inbox")
+    return Conversation.objects.filter(Q(assignee_id=member_id) | Q(inbox__in=attached))
+
+
+@prepared(KEY, NUMBER)
+def _numbered(member_id: int, number: int) -> QuerySet[Conversation]:
+    return _of_bot(member_id).filter(number=number)
 
 
 class Nowhere(CompatView):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -14,12 +14,12 @@ from rest_framework.response import Response
 
 from accounts.models import Member
 from accounts.permissions import Permission
+from accounts.prepared import KEY, prepared
 from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
-from conversations.services.locking import lock
 from integrations.chatwoot import reading
 from integrations.chatwoot.api_inbox import listening
 from integrations.chatwoot.api_inbox.saying import name_of
@@ -93,16 +93,15 @@ class Messages(CompatView):
         if params.text(self.params, "source_id"):
             raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
         conversation = self._conversation(number)
+        self._check_pace(conversation)
         # Files are stored before anything is locked.
         content = content_of(self.params, account_id=self.account.pk)
-        conversation = lock(conversation)
-        self._check_pace(conversation)
         try:
             message = self._say(conversation, content)
         except NotHolderError:
             return self._keep(conversation, content)
         echo_id = params.text(self.params, "echo_id")
-        return Response(reading.shown_message(message, conversation, echo_id=echo_id))
+        return Response(reading.shown_message(message, message.conversation, echo_id=echo_id))
 
     def _hear(self, conversation: Conversation) -> Response | APIException:
         """The customer says it, in an app that speaks for them; a `source_id` is said once. No bot's
@@ -183,9 +182,8 @@ class Messages(CompatView):
 
     def _check_pace(self, conversation: Conversation) -> None:
         """At most 200 in a minute, whoever says them: two bots that answer each other end here."""
-        thread = Message.objects.filter(conversation=conversation).order_by("-pk")
-        earlier = thread.values_list("created_at", flat=True)[PER_MINUTE - 1 : PER_MINUTE].first()
-        if earlier is not None and earlier > timezone.now() - timedelta(minutes=1):
+        minute_ago = timezone.now() - timedelta(minutes=1)
+        if any(said_at > minute_ago for (said_at,) in _oldest_of_a_minute(conversation.pk)):
             raise unprocessable(TOO_MANY)
 
 
@@ -255,6 +253,13 @@ def _meta(conversation: Conversation) -> dict[str, Any]:
     if assignee is not None:
         shown["assignee"] = member_push(assignee)
     return shown | {"agent_last_seen_at": iso(None), "assignee_last_seen_at": iso(None)}
+
+
+@prepared(KEY)
+def _oldest_of_a_minute(conversation_id: int) -> QuerySet[Message, tuple[datetime]]:
+    """When the message was said that is as many back as there may be in a minute; or nothing."""
+    thread = Message.objects.filter(conversation_id=conversation_id).order_by("-pk")
+    return thread.values_list("created_at")[PER_MINUTE - 1 : PER_MINUTE]
 
 
 def _is_name(value: Any) -> bool:
