@@ -33,6 +33,7 @@ STEPS: Mapping[str, Step] = {
     "P7": fairness.quiet,
     "DL-92": fairness.noisy_tenant,
     "P8": crowds.replies,
+    "CW": crowds.beside_bare,
     "P5": statuses.sustained,
     "P11": kills.any_process,
     "P10": crowds.behind,

@@ -1,4 +1,4 @@
-"""P6, P8, P10, DL-94: many at once, many answers, much behind."""
+"""P6, P8, P10, CW, DL-94: many at once, many answers, much behind."""
 
 from __future__ import annotations
 
@@ -94,6 +94,21 @@ async def replies(bench: Bench) -> None:
         f"{accepted / max(used, 0.01):.0f}/s; {percentile(calm, 0.99):.0f} ms",
         aim="≥ 700/s; ≤ 15 ms",
         floor=f"{bench.report.insert_floor}; p50 {percentile(calm, 0.5):.0f} ms",
+    )
+
+
+async def beside_bare(bench: Bench) -> None:
+    """Saying something by Chatwoot's API, beside a DRF view that inserts one row."""
+    with bench.stack.standing("worker"):
+        rates = await asyncio.to_thread(
+            bench.stack.run, "-m", "tests.bench.bare", str(int(SECONDS * 2))
+        )
+    bench.report.line(
+        "CW",
+        "Chatwoot's messages create, one thread",
+        f"{rates['ours']:.0f}/s, {rates['ours'] / rates['bare']:.2f} × bare",
+        aim="≥ 0.6 × bare",
+        floor=f"a bare DRF view that inserts one row {rates['bare']:.0f}/s",
     )
 
 

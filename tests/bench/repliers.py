@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -16,10 +17,10 @@ def main(n: int) -> None:
     import django
 
     django.setup()
-    sys.stdout.write(json.dumps([_replier(f"replier-{time.time_ns()}") for _ in range(n)]))
+    sys.stdout.write(json.dumps([replier(f"replier-{time.time_ns()}") for _ in range(n)]))
 
 
-def _replier(slug: str) -> dict[str, str]:
+def replier(slug: str) -> dict[str, Any]:
     from accounts.models import Account
     from accounts.tenancy import account_context
     from accounts.tokens import create_token
@@ -32,7 +33,12 @@ def _replier(slug: str) -> dict[str, str]:
     with account_context(account):
         services.assign(conversation, to=agent.member, by=None)
         _row, token = create_token(agent.member, kind="agt", name="bench")
-    return {"token": token, "conversation": conversation.public_id}
+    return {
+        "token": token,
+        "account": account.pk,
+        "conversation": conversation.public_id,
+        "number": conversation.number,
+    }
 
 
 if __name__ == "__main__":
