@@ -27,6 +27,7 @@ class Desk:
     `carrier`'s."""
 
     def __init__(self, threads: int, name: str, carrier: Carrier | None = None) -> None:
+        self.size = threads
         self._carrier = carrier
         self._connections: list[BaseDatabaseWrapper] = []
         self._threads = ThreadPoolExecutor(

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
@@ -28,9 +28,24 @@ EXPECTED = (IntegrityError, DeskError, StaleError)
 AWAY = (OperationalError, InterfaceError)
 
 
+# So much at most in one go.
+MOST = 50
+
+
+class OfAccount(Protocol):
+    """What belongs to an account."""
+
+    @property
+    def account_id(self) -> int: ...
+
+
+A = TypeVar("A", bound=OfAccount)
+
+
 class Together(Generic[K, I, O]):
     """Awaited with one thing; does what waits by then and has the same key in one go, on a thread of
-    `desk`. The key names an account at least: nobody waits for what others do.
+    `desk`, of which as many at once as it has threads. The key names an account at least: nobody waits for
+    what others do.
 
     `work` takes a key and its things, and returns a result or an exception for each, in their order.
     """
@@ -41,11 +56,9 @@ class Together(Generic[K, I, O]):
         work: Callable[[K, Sequence[I]], Sequence[O | Exception]],
         *,
         key_of: Callable[[I], K],
-        most: int,
-        at_once: int,
+        most: int = MOST,
     ) -> None:
-        self._desk, self._work, self._key_of = desk, work, key_of
-        self._most, self._at_once = most, at_once
+        self._desk, self._work, self._key_of, self._most = desk, work, key_of, most
         self._waiting: deque[tuple[I, asyncio.Future[O]]] = deque()
         self._runs: set[asyncio.Task[None]] = set()
 
@@ -63,7 +76,7 @@ class Together(Generic[K, I, O]):
     def _put(self, thing: I) -> asyncio.Future[O]:
         result: asyncio.Future[O] = asyncio.get_running_loop().create_future()
         self._waiting.append((thing, result))
-        if len(self._runs) < self._at_once:
+        if len(self._runs) < self._desk.size:
             self._runs.add(asyncio.create_task(self._run()))
         return result
 
@@ -96,6 +109,13 @@ class Together(Generic[K, I, O]):
             results = [error] * len(batch)
         for (_thing, waiting), result in zip(batch, results, strict=True):
             _settle(waiting, result)
+
+
+def by_account(
+    desk: Desk, work: Callable[[int, Sequence[A]], Sequence[O | Exception]]
+) -> Together[int, A, O]:
+    """Whose batches are what one account has waiting."""
+    return Together(desk, work, key_of=lambda thing: thing.account_id)
 
 
 def _settle(waiting: asyncio.Future[O], result: O | Exception) -> None:

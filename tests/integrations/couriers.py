@@ -18,8 +18,9 @@ from agents.models import Agent
 from conversations import services
 from conversations.models import Conversation, Inbox
 from integrations.addresses import Policy
-from integrations.courier.component import Courier, Options
+from integrations.courier.component import Courier
 from integrations.courier.loop import run
+from integrations.courier.slots import Options
 from integrations.registry import Platform, register
 from tests import factories
 from tests.integrations.channel import DayPaperChannel, PaperChannel

@@ -32,7 +32,7 @@ def together(work, things, *, most=50):
     """The results of all things, given one after the other while the first is under way."""
 
     async def run(desk):
-        ask = Together(desk, work, key_of=lambda thing: 1, most=most, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: 1, most=most)
         asked = []
         for thing in things:
             asked.append(asyncio.create_task(ask(thing)))
@@ -80,7 +80,7 @@ def test_work_that_breaks_as_a_whole_breaks_for_everybody_in_it_and_for_nobody_a
         return list(things)
 
     async def run(desk):
-        ask = Together(desk, work, key_of=lambda thing: 1, most=1, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: 1, most=1)
         return await asyncio.gather(ask(1), ask(2), return_exceptions=True)
 
     first, second = at_a_desk(run)
@@ -96,7 +96,7 @@ def test_while_the_database_is_away_it_is_asked_again():
         return [OperationalError("away")] if len(tries) < 3 else list(things)
 
     async def run(desk):
-        return await Together(desk, work, key_of=lambda thing: 1, most=5, at_once=1)(7)
+        return await Together(desk, work, key_of=lambda thing: 1, most=5)(7)
 
     assert at_a_desk(run) == 7
     assert len(tries) == 3
@@ -106,7 +106,7 @@ def test_accounts_go_each_in_a_batch_of_their_own_and_the_one_that_waits_longest
     work = Work()
 
     async def run(desk):
-        ask = Together(desk, work, key_of=lambda thing: thing // 10, most=5, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: thing // 10, most=5)
         asked = [asyncio.create_task(ask(thing)) for thing in (11, 21, 12, 31, 22)]
         work.go_on.set()
         return await asyncio.gather(*asked)
@@ -120,7 +120,7 @@ def test_what_comes_just_when_a_run_has_ended_is_not_forgotten():
     work.go_on.set()
 
     async def run(desk):
-        ask = Together(desk, work, key_of=lambda thing: 1, most=5, at_once=1)
+        ask = Together(desk, work, key_of=lambda thing: 1, most=5)
         # Each asks in the very turn of the loop in which the one before has its answer.
         for thing in range(200):
             async with asyncio.timeout(2):

@@ -25,7 +25,8 @@ from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import outbox
 from integrations import attention, retention
 from integrations.courier.breaker import IN_A_ROW, SHUT
-from integrations.courier.component import Courier, Options
+from integrations.courier.component import Courier
+from integrations.courier.slots import Options
 from integrations.models import Measure
 from integrations.subscribers import services as subscribers
 from tests import factories
@@ -503,7 +504,7 @@ def test_dl_91_slow_subscribers_leave_every_slot_of_the_agents_free():
 @pytest.mark.parametrize(("slots", "theirs"), [(2000, 500), (8, 2), (3, 1), (1, 1)])
 def test_dl_91_subscribers_always_have_a_slot_for_four_of_the_others(slots, theirs):
     one = Courier(Options(slots=slots, threads=1, policy=LOCAL))
-    rooms = one._rooms()
+    rooms = one.slots.rooms()
     assert (rooms["subscribers"].free, rooms["live"].free) == (theirs, slots)
 
 
