@@ -94,7 +94,7 @@ def test_an_answer_and_its_send_go_on_without_a_bell(server_url):
             with house.inside():
                 services.receive(house.inbox, factories.said("hi", visitor="ana"))
             assert set(rung()) == {"agent", "signal"}  # by this process, where nobody carries
-            wait_for(lambda: sent(house) == ["hello"])
+            wait_for(lambda: "hello" in sent(house))  # to `talk`, and soon to this
             assert rung() == []
 
 
@@ -276,7 +276,7 @@ def test_a_courier_gives_a_courtesy_once_and_keeps_nothing_of_it(house, status):
         with courier() as one:
             wait_for(lambda: one.handed.has_room)
             bring(house, {"id": "m1", "from": "ana", "text": "hi"})
-            wait_for(lambda: sent(house) == ["hello"])
+            wait_for(lambda: "hello" in sent(house))  # to `talk`, and soon to this
             wait_for(lambda: given(channel))
         assert given(channel) == [{"id": "m1", "typing": True}]
     assert not Delivery.all_accounts.filter(kind=Lane.Kind.SIGNAL).exists()
