@@ -21,7 +21,7 @@ from django.utils.translation import gettext_noop
 from accounts.tenancy import ENTER
 from conversations.models import Endpoint
 from integrations.courier.database import Pool
-from integrations.courier.lanes import Bearing, host_of
+from integrations.courier.starting import Bearing, host_of
 from integrations.http import Exchange
 
 Breaker = Endpoint.Breaker
@@ -100,7 +100,7 @@ def must_open(note: Note) -> bool:
 
 
 def bearing_of(endpoint: Endpoint, now: datetime) -> Bearing:
-    """What the endpoint bears, as `lanes.read_bearings` would read it."""
+    """What the endpoint bears, as `starting.read_bearings` would read it."""
     limit = endpoint.in_flight_limit
     most = endpoint.max_in_flight
     shut_for = None

@@ -8,15 +8,15 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from conversations.models import Lane
-from integrations.courier import breaker, health, lanes, notifying, pushing
+from integrations.courier import breaker, health, notifying, pushing, starting
 from integrations.courier.database import DATABASE_ERRORS, Pool
 from integrations.courier.desk import Desk
 from integrations.courier.gate import Gate
 from integrations.courier.jobs import Jobs
-from integrations.courier.lanes import Push
 from integrations.courier.presence import Presence
 from integrations.courier.pushing import Pushed
 from integrations.courier.returning import Returning
+from integrations.courier.starting import Push
 from integrations.courier.together import Together, by_account
 from integrations.courier.work import Claim, Release, Rested, Result
 from integrations.http import Clients, GuardedClient
@@ -52,7 +52,7 @@ class Calling:
         self._notes = health.Notes()
         self._urgent = asyncio.Event()
         # Lanes whose endpoints are called just now. A server that crashed may have lost that one is ours, for
-        # that waits for no disk (lanes.py); it is not called a second time meanwhile.
+        # that waits for no disk (starting.py); it is not called a second time meanwhile.
         self._called: set[int] = set()
 
     def is_calling(self, claim: Claim) -> bool:
@@ -63,7 +63,7 @@ class Calling:
         claimed."""
         try:
             claims = await self._let_through(claims, counted)
-            started = await lanes.start_pushes(
+            started = await starting.start_pushes(
                 self._lane_pool, claims, courier_id=self._presence.courier_id
             )
         except Exception as error:

@@ -11,7 +11,7 @@ from accounts import metrics
 from conversations.models import Lane
 from conversations.services.outbox import DOORBELL
 from integrations import measures
-from integrations.courier import lanes, overload, timing, watching
+from integrations.courier import claiming, lanes, overload, timing, watching
 from integrations.courier.calling import Calling
 from integrations.courier.database import DATABASE_ERRORS, KEPT_PLANS, Pool, connect
 from integrations.courier.desk import Desk
@@ -133,7 +133,7 @@ class Courier:
             limits, rooms = self.gate.limits(self.presence.couriers), self.slots.rooms()
             self._crowded = True  # what ends meanwhile rings: its place was not known to be free
             try:
-                claims = await lanes.claim(
+                claims = await claiming.claim(
                     self.lanes,
                     courier_id=self.presence.courier_id,
                     rooms=rooms,
@@ -178,7 +178,7 @@ class Courier:
 
     async def _claim_handed(self, lane_ids: Collection[int]) -> None:
         try:
-            claims = await lanes.claim_these(
+            claims = await claiming.claim_these(
                 self.lanes, lane_ids, courier_id=self.presence.courier_id
             )
         except DATABASE_ERRORS as error:

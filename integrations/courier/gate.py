@@ -13,10 +13,11 @@ from uuid import UUID
 
 from conversations.models import Lane
 from conversations.services import shares
-from integrations.courier import lanes
+from integrations.courier import claiming, starting
 from integrations.courier.breaker import PROBE_SECONDS, SHUT, spread, take_probe
+from integrations.courier.claiming import Limit
 from integrations.courier.database import Pool
-from integrations.courier.lanes import Bearing, Limit, Push
+from integrations.courier.starting import Bearing, Push
 from integrations.courier.work import Claim, Release
 
 ENDPOINT_KINDS = frozenset({Lane.Kind.AGENT, Lane.Kind.SUBSCRIBER})
@@ -149,7 +150,7 @@ class Gate:
         return limits
 
     def _is_nearly_full(self, endpoint_id: int, known: Known, couriers: int) -> bool:
-        return self._held[endpoint_id] * couriers + lanes.BATCH > known.limit
+        return self._held[endpoint_id] * couriers + claiming.BATCH > known.limit
 
     def _load(self) -> Counter[Host]:
         """How many lanes are leased here for endpoints of each host."""
@@ -196,7 +197,7 @@ class Gate:
     async def _look(self, pool: Pool, claims: Sequence[Claim]) -> None:
         """Read the endpoints of these claims."""
         by_endpoint = {claim.destination_id: claim for claim in claims}
-        for endpoint_id, bearing in (await lanes.read_bearings(pool, claims)).items():
+        for endpoint_id, bearing in (await starting.read_bearings(pool, claims)).items():
             self._remember(by_endpoint[endpoint_id], bearing)
 
     def _waits(self, claim: Claim) -> bool:
@@ -207,7 +208,7 @@ class Gate:
     def _may_be_full(self, claim: Claim, couriers: int) -> bool:
         """Whether so many couriers, each with as many of its lanes as we, could go over its limit."""
         known = self._known.get(claim.destination_id)
-        held = self._held[claim.destination_id] + lanes.BATCH
+        held = self._held[claim.destination_id] + claiming.BATCH
         return known is not None and held * couriers > known.limit
 
     async def _over_limit(self, pool: Pool, claims: Sequence[Claim]) -> list[Release]:
@@ -215,7 +216,7 @@ class Gate:
         if not claims:
             return []
         over = []
-        leased = await lanes.leased(pool, list({claim.destination_id for claim in claims}))
+        leased = await claiming.leased(pool, list({claim.destination_id for claim in claims}))
         for endpoint_id, n in leased.items():
             known = self._known.get(endpoint_id)
             if known is None or n <= known.limit:
@@ -242,7 +243,7 @@ class Gate:
         """All of one shut endpoint's, but that which has won the right to try it."""
         wait = (self._known[claims[0].destination_id].shut_until or 0) - self._clock()
         if wait <= 0:
-            probe = await lanes.oldest(pool, claims)
+            probe = await claiming.oldest(pool, claims)
             if await take_probe(pool, probe.account_id, probe.destination_id):
                 self._probes.add(probe.token)
                 claims = [claim for claim in claims if claim is not probe]

@@ -23,7 +23,7 @@ from conversations.models import Endpoint, Lane
 from conversations.services import endpoints, outbox
 from integrations.courier import breaker
 from integrations.courier.breaker import Change, Note
-from integrations.courier.lanes import Bearing
+from integrations.courier.starting import Bearing
 from integrations.http import Exchange
 from integrations.subscribers import services as subscribers
 

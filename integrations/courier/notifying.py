@@ -14,7 +14,6 @@ from conversations.models import Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from conversations.services.outbox import LaneName
 from integrations.courier import pushing, recording
-from integrations.courier.lanes import Push
 from integrations.courier.pushing import (
     BREAKER_OPEN,
     GONE,
@@ -26,6 +25,7 @@ from integrations.courier.pushing import (
     wait_for_probe,
 )
 from integrations.courier.schedule import Failure, next_due, read_retry_after
+from integrations.courier.starting import Push
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Result
 from integrations.http import Exchange, GuardedClient

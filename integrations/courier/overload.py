@@ -25,7 +25,7 @@ FEW = 100
 # Over as soon as this part of the limit is reached again from above, so that it does not flicker.
 RELIEF = 0.8
 
-# Whose receipts are being read or wait for it, found by jumping through the index as in lanes.py.
+# Whose receipts are being read or wait for it, found by jumping through the index as in claiming.py.
 _BUSY: LiteralString = """
 WITH RECURSIVE pair AS (
     (SELECT kind, account_id FROM conversations_lane WHERE due_at IS NOT NULL

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from conversations.models import Courier
 from integrations.courier import lanes
+from integrations.courier.claiming import LEASE_SECONDS
 from integrations.courier.database import DATABASE_ERRORS, Connection, Pool, connect
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Presence:
             self._compare(clock, asked)
             await connection.execute(
                 _PROLONG,
-                {"id": self.courier_id, "lease": lanes.LEASE_SECONDS, "held": list(held)},
+                {"id": self.courier_id, "lease": LEASE_SECONDS, "held": list(held)},
             )
 
     async def watch(self) -> int:

@@ -21,10 +21,10 @@ from conversations.services import outbox
 from conversations.services.locking import lock_bare, lock_many
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
 from integrations.courier import breaker, recording
-from integrations.courier.lanes import Push, is_enabled
 from integrations.courier.recording import StaleError
 from integrations.courier.schedule import HOPELESS_LIVE, Failure, next_due, read_retry_after
 from integrations.courier.signing import push_headers
+from integrations.courier.starting import Push, is_enabled
 from integrations.courier.together import together_or_alone
 from integrations.courier.work import Outcome, Rested, Result
 from integrations.http import Exchange, GuardedClient

@@ -12,7 +12,7 @@ from django.conf import settings
 from conversations.services import shares
 from conversations.services.carrying import Waiting
 from integrations.addresses import Policy
-from integrations.courier.lanes import GROUPS
+from integrations.courier.claiming import GROUPS
 from integrations.courier.together import MOST
 from integrations.courier.work import Claim, Room
 

@@ -20,17 +20,17 @@ WHERE id = ANY(%s)
 
 
 async def measure(rounds: int) -> list[float]:
-    from integrations.courier import lanes
+    from integrations.courier import claiming
     from integrations.courier.database import Pool
     from integrations.courier.work import Room
 
     pool = Pool(1, "bench claims")
-    rooms = {group: Room(1000, 1000) for group in set(lanes.GROUPS.values())}
+    rooms = {group: Room(1000, 1000) for group in set(claiming.GROUPS.values())}
     samples = []
     try:
         for _ in range(rounds):
             started = time.perf_counter()
-            claims = await lanes.claim(pool, courier_id=NOBODY, rooms=rooms, used=Counter())
+            claims = await claiming.claim(pool, courier_id=NOBODY, rooms=rooms, used=Counter())
             samples.append((time.perf_counter() - started) * 1000)
             async with pool.connection() as connection:
                 await connection.execute(GIVE_BACK, [[claim.lane_id for claim in claims]])

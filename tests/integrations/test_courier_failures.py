@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from conversations import services
 from conversations.models import Attempt, Delivery, Lane
-from integrations.courier import lanes, notifying, pushing
+from integrations.courier import claiming, notifying, pushing, starting
 from integrations.courier.database import Pool
 from integrations.courier.pushing import Pushed
 from integrations.courier.work import Room
@@ -25,7 +25,7 @@ from tests.integrations.test_courier import put, states
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 State = Delivery.State
-ROOMS = dict.fromkeys(lanes.GROUPS.values(), Room(200, 200))
+ROOMS = dict.fromkeys(claiming.GROUPS.values(), Room(200, 200))
 REFUSED = Exchange("refused", error="nobody listens there")
 GONE = Exchange("http_error", 410)
 
@@ -36,8 +36,8 @@ def start_all():
     async def run():
         pool = Pool(1, "test")
         try:
-            claims = await lanes.claim(pool, courier_id=1, rooms=ROOMS, used=Counter())
-            return await lanes.start_pushes(pool, claims, courier_id=1)
+            claims = await claiming.claim(pool, courier_id=1, rooms=ROOMS, used=Counter())
+            return await starting.start_pushes(pool, claims, courier_id=1)
         finally:
             await pool.close()
 

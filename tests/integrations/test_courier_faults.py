@@ -24,7 +24,7 @@ from django.utils import timezone
 from conversations import services
 from conversations.messages import Content, DeliveryStatus, StatusUpdate
 from conversations.models import Attempt, Courier, Delivery, Inbox, Lane, Message, Timer
-from integrations.courier import lanes, sending
+from integrations.courier import claiming, lanes, sending, starting
 from integrations.courier.component import WATCH_SECONDS
 from integrations.courier.database import Pool, connect
 from integrations.courier.presence import Presence
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 
 State = Delivery.State
 ROOT = Path(__file__).parents[2]
-ROOMS = dict.fromkeys(lanes.GROUPS.values(), Room(100, 50))
+ROOMS = dict.fromkeys(claiming.GROUPS.values(), Room(100, 50))
 
 
 def start_process(*command, broker=""):
@@ -70,8 +70,8 @@ def claim_everything():
     async def run():
         pool = Pool(1, "test")
         try:
-            claims = await lanes.claim(pool, courier_id=4711, rooms=ROOMS, used=Counter())
-            return claims, await lanes.start_pushes(pool, claims, courier_id=4711)
+            claims = await claiming.claim(pool, courier_id=4711, rooms=ROOMS, used=Counter())
+            return claims, await starting.start_pushes(pool, claims, courier_id=4711)
         finally:
             await pool.close()
 
@@ -302,7 +302,7 @@ def test_a_start_whose_answer_was_lost_is_handled_like_a_crash():
     async def run():
         pool = Pool(1, "test")
         try:
-            claims = await lanes.claim(pool, courier_id=4711, rooms=ROOMS, used=Counter())
+            claims = await claiming.claim(pool, courier_id=4711, rooms=ROOMS, used=Counter())
             (claim,) = [one for one in claims if one.kind == "send"]
             await asyncio.to_thread(begin, claim)
             again = await asyncio.to_thread(begin, claim)
@@ -402,7 +402,7 @@ def test_dl_94_claiming_stays_fast_with_a_long_queue():
         try:
             for _ in range(20):
                 started = time.perf_counter()
-                claims += await lanes.claim(pool, courier_id=1, rooms=ROOMS, used=Counter())
+                claims += await claiming.claim(pool, courier_id=1, rooms=ROOMS, used=Counter())
                 times.append(time.perf_counter() - started)
             async with pool.connection() as connection:
                 plan = await (

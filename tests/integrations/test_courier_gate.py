@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from conversations.models import Delivery, Endpoint, Lane
+from integrations.courier.claiming import Limit
 from integrations.courier.database import Pool
 from integrations.courier.gate import FULL_SECONDS, KNOWN_SECONDS, Gate
-from integrations.courier.lanes import Limit, host_of
+from integrations.courier.starting import host_of
 from integrations.courier.work import Claim
 from tests import factories
 from tests.bench.sinks import black_hole

@@ -11,15 +11,15 @@ import pytest
 from django.db import connection
 
 from conversations.models import Lane
-from integrations.courier import lanes
+from integrations.courier import claiming
+from integrations.courier.claiming import CLAIM, CLAIM_COUNTING, Limit, claim_arguments
 from integrations.courier.database import Pool
-from integrations.courier.lanes import CLAIM, CLAIM_COUNTING, Limit, claim_arguments
 from integrations.courier.work import Room
 from tests.integrations.couriers import make_house
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
-ROOMS = dict.fromkeys(lanes.GROUPS.values(), Room(2000, 1000))
+ROOMS = dict.fromkeys(claiming.GROUPS.values(), Room(2000, 1000))
 ENDPOINT, OTHER = 11, 12
 
 _LANES = """
@@ -51,7 +51,7 @@ def claimed(*limits, couriers=1, rooms=ROOMS):
         try:
             found = await asyncio.gather(
                 *(
-                    lanes.claim(pool, courier_id=n, rooms=rooms, used=Counter(), limits=limits)
+                    claiming.claim(pool, courier_id=n, rooms=rooms, used=Counter(), limits=limits)
                     for n, pool in enumerate(pools)
                 )
             )
@@ -85,7 +85,7 @@ def test_dl_90_the_same_number_of_an_inbox_is_not_limited_with_it():
 def test_a_full_endpoint_does_not_stand_in_the_way_of_its_account():
     """Its backlog is longer than what is looked at in one go."""
     house = make_house()
-    put_lanes(house.account, ENDPOINT, 2 * lanes.BATCH)
+    put_lanes(house.account, ENDPOINT, 2 * claiming.BATCH)
     put_lanes(house.account, OTHER, 1)
     Lane.all_accounts.filter(destination_id=OTHER).update(due_at="2126-01-01T00:00Z")
     assert claimed(Limit("agent", ENDPOINT, 1)) == {ENDPOINT: 1}

@@ -11,21 +11,19 @@ import pytest
 from django.db import connection
 from psycopg import sql
 
-from integrations.courier.database import KEPT_PLANS
-from integrations.courier.lanes import (
-    _OVERTAKING,
+from integrations.courier.claiming import (
     CLAIM,
     CLAIM_COUNTING,
     CLAIM_THESE,
     GROUPS,
-    LOCK,
-    RELEASE,
-    START,
     Limit,
     claim_arguments,
 )
+from integrations.courier.database import KEPT_PLANS
+from integrations.courier.lanes import LOCK, RELEASE, START
 from integrations.courier.results import finish_many
 from integrations.courier.sending import _HEADS
+from integrations.courier.starting import _OVERTAKING
 from integrations.courier.work import Claim, Job, Outcome, Result, Room
 from tests import factories
 from tests.integrations.couriers import make_house
