@@ -43,10 +43,12 @@ def new_secret() -> str:
 
 
 def add_secret(endpoint: Endpoint, clear: str = "") -> str:
-    """A signing secret: a new one, unless it is given."""
+    """A signing secret: a new one, unless it is given. Of a hidden endpoint's nothing is told."""
     clear = clear or new_secret()
     secret = EndpointSecret(endpoint=endpoint)
     secret.value = clear
+    if endpoint.hidden:
+        secret.hint = ""
     secret.save()
     return clear
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from rest_framework.exceptions import NotFound
 
 from accounts.tenancy import account_context
 from conversations.channels import HttpAnswer, SendError
@@ -43,10 +45,11 @@ def _fetch_for_system(number: int, url: str) -> str:
     if isinstance(picture, str):
         return picture
     with media.kept_together(), transaction.atomic():
-        bot = PlatformBot.objects.select_for_update(of=("self",)).filter(number=number).first()
+        bot = PlatformBot.objects.filter(number=number).first()
         if bot is None:
             return "no_agent"
-        system_bots.set_picture(bot, picture)
+        with suppress(NotFound):  # deleted just now
+            system_bots.set_picture(bot, picture)
     return "kept"
 
 

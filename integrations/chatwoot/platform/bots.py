@@ -63,9 +63,13 @@ def change(bot: PlatformBot, **changes: Any) -> None:
 def set_picture(bot: PlatformBot, picture: CheckedFile | None) -> None:
     """Its picture from now on, or that it has none. Raises `NotFound`."""
     if bot.account_id is None:
-        definition = _definition(bot)
-        avatars.keep_of_system(bot, picture)
-        system.touch(definition)
+        # Locks the definition, as every other change of it does first; the row may have changed before.
+        system.touch(_definition(bot))
+        present = PlatformBot.objects.filter(pk=bot.pk).first()
+        if present is None:
+            raise NotFound
+        avatars.keep_of_system(present, picture)
+        bot.avatar_path, bot.avatar_mime = present.avatar_path, present.avatar_mime
         return
     with account_context(bot.account_id):
         agent = _agent(bot)

@@ -342,6 +342,7 @@ def test_rest_shows_no_address_and_refuses_with_a_sentence(
     owner, path = caller(woot.house.owner), f"/v1/agents/{agent.public_id}/"
     shown = owner.get(path).json()
     assert (shown["name"], shown["url"]) == (everybodys.name, "")
+    assert [one["ends_in"] for one in shown["secrets"]] == [""]
     for name, value in (
         ("name", "Mine"), ("url", "https://93.184.215.15/x"), ("description", "x"),
         ("dialect", "native"),
