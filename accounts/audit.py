@@ -16,10 +16,12 @@ from accounts.origin import client_ip, ip_prefix
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """By which way the acts of a request come: from which network, and with which token."""
+    """By which way the acts of a request come: from which network, and with which token. `program` is one
+    of the installation's that acts in accounts without being a member of any."""
 
     network: str = ""
     token: ApiToken | None = None
+    program: str = ""
 
 
 _UNKNOWN = Caller()
@@ -30,6 +32,16 @@ _caller: ContextVar[Caller] = ContextVar("caller", default=_UNKNOWN)
 def called_by(request: HttpRequest, token: ApiToken | None = None) -> Iterator[None]:
     """What members do inside this block is noted with the request's network and token."""
     reset = _caller.set(Caller(ip_prefix(client_ip(request)), token))
+    try:
+        yield
+    finally:
+        _caller.reset(reset)
+
+
+@contextmanager
+def called_by_program(name: str, network: str = "") -> Iterator[None]:
+    """What nobody's member does inside this block is noted as this program's."""
+    reset = _caller.set(Caller(network, program=name))
     try:
         yield
     finally:
@@ -48,7 +60,9 @@ def audit(
     ip: str = "",
 ) -> AuditEntry:
     """Write one entry in the account's context. Secrets in `changes` are given as "changed"."""
-    caller = _caller.get() if by is not None else _UNKNOWN
+    caller = _caller.get()
+    if by is None and not caller.program:
+        caller = _UNKNOWN
     return AuditEntry.objects.create(
         actor_kind=actor_kind or _kind(by, caller),
         actor_name=actor_name or _name(by, caller),
@@ -71,7 +85,7 @@ def _title(target: Any) -> str:
 
 def _kind(by: Member | None, caller: Caller) -> str:
     if by is None:
-        return "system"
+        return "program" if caller.program else "system"
     if by.is_agent:
         return "agent"
     return "token" if caller.token else "user"
@@ -80,7 +94,7 @@ def _kind(by: Member | None, caller: Caller) -> str:
 def _name(by: Member | None, caller: Caller) -> str:
     """The member's, and with which of their keys they acted."""
     if by is None:
-        return ""
+        return caller.program
     if by.is_agent or caller.token is None:
         return by.name
     return f"{by.name} ({caller.token.name})"[:250]

@@ -289,7 +289,8 @@ class AuditEntry(AccountModel):
     """What somebody did; append-only (the app role may insert and read, a trigger refuses the rest)."""
 
     at = models.DateTimeField(default=timezone.now)
-    actor_kind = models.CharField(max_length=12)  # user, token, agent, system, support, stranger
+    # user, token, agent, system, support, stranger, program
+    actor_kind = models.CharField(max_length=12)
     actor_name = models.CharField(max_length=250, blank=True)
     member = models.ForeignKey(
         Member, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False

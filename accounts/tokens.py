@@ -7,6 +7,7 @@ import re
 import secrets
 import zlib
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -15,8 +16,37 @@ from accounts.models import ApiToken, Member
 from accounts.prepared import WORD, prepared
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-_SHAPE = re.compile(r"sb_(pat|int|agt)_([a-z2-9]{8})_([A-Za-z0-9_-]{43})([0-9a-f]{6})")
+_SHAPE = re.compile(r"sb_([a-z]{3})_([a-z2-9]{8})_([A-Za-z0-9_-]{43})([0-9a-f]{6})")
 DEFAULT_LIFE = timedelta(days=365)
+
+
+class Minted(NamedTuple):
+    """A new token, and what is kept of it: the clear text is stored nowhere."""
+
+    clear: str
+    key_id: str
+    sha256: bytes
+
+
+def mint(kind: str) -> Minted:
+    """A new token of a kind of three letters."""
+    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    head = f"sb_{kind}_{key_id}_{secrets.token_urlsafe(32)}"
+    clear = head + _checksum(head)
+    return Minted(clear, key_id, hashlib.sha256(clear.encode()).digest())
+
+
+def key_of(clear: str, *kinds: str) -> str | None:
+    """The key id of a well-formed token of one of these kinds (SX-32)."""
+    shape = _SHAPE.fullmatch(clear)
+    if shape is None or shape[1] not in kinds or shape[4] != _checksum(clear[:-6]):
+        return None
+    return shape[2]
+
+
+def proves(clear: str, sha256: bytes | memoryview[int]) -> bool:
+    """Whether this is the token of which the hash was kept."""
+    return secrets.compare_digest(bytes(sha256), hashlib.sha256(clear.encode()).digest())
 
 
 def create_token(
@@ -29,21 +59,19 @@ def create_token(
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """A new token and its clear text, which is shown once and stored nowhere."""
-    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-    head = f"sb_{kind}_{key_id}_{secrets.token_urlsafe(32)}"
-    clear = head + _checksum(head)
+    minted = mint(kind)
     token = ApiToken.objects.create(
         account=member.account,
         member=member,
         kind=kind,
         name=name,
-        key_id=key_id,
-        sha256=hashlib.sha256(clear.encode()).digest(),
+        key_id=minted.key_id,
+        sha256=minted.sha256,
         scopes=scopes or [],
         created_by=created_by,
         expires_at=expires_at,
     )
-    return token, clear
+    return token, minted.clear
 
 
 def find_token(clear: str) -> ApiToken | None:
@@ -52,14 +80,13 @@ def find_token(clear: str) -> ApiToken | None:
     Also None: revoked, expired, its member or their login switched off, or its creator gone (agent
     tokens excepted, SX-22).
     """
-    shape = _SHAPE.fullmatch(clear)
-    if shape is None or shape[4] != _checksum(clear[:-6]):
+    key_id = key_of(clear, *ApiToken.Kind.values)
+    if key_id is None:
         return None
-    token = next(iter(_by_key(shape[2])), None)
+    token = next(iter(_by_key(key_id)), None)
     if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
         return None
-    digest = hashlib.sha256(clear.encode()).digest()
-    if not secrets.compare_digest(bytes(token.sha256), digest) or not _alive(token):
+    if not proves(clear, token.sha256) or not _alive(token):
         return None
     return token
 

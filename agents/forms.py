@@ -11,6 +11,7 @@ from accounts.models import Team
 from agents import dialects
 from agents.addresses import AddressForm
 from agents.models import Agent
+from agents.services import OF_DEFINITION
 from conversations.models import Inbox
 
 
@@ -90,6 +91,9 @@ class AgentForm(AddressForm):
                 "stale_gate": "on" if agent.stale_gate else "off",
                 "inboxes": list(agent.inboxes.values_list("pk", flat=True)),
             }
+        if agent is not None and agent.system_id is not None:
+            for name in OF_DEFINITION & self.fields.keys():
+                del self.fields[name]
 
     def _offer(self, name: str, rows: Any) -> None:
         self.fields[name].queryset = rows  # type: ignore[attr-defined]  # a model choice field

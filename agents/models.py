@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -11,8 +12,53 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Member, Team
+from accounts.sealing import seal, unseal
 from accounts.tenancy import AccountModel, account_key
 from conversations.models import Conversation, Endpoint, Inbox
+
+
+class SystemAgent(models.Model):
+    """An AI agent of the installation, which every account may take into its service.
+
+    Nothing but a definition: an account that wants it has an `Agent` of its own which is made, and kept,
+    as this says (agents/system.py). So nothing that happens in an account leaves it. It belongs to no
+    account and stands outside their walls; it holds hashes and a sealed secret.
+    """
+
+    # Of the same sequence as agents' ids: where both go by a number, none is ever the other's.
+    id = models.BigIntegerField(primary_key=True)
+    name = models.CharField(_("name"), max_length=120)
+    description = models.CharField(_("description"), max_length=250, blank=True)
+    dialect = models.CharField(max_length=30)
+    url = models.CharField(_("address"), max_length=2000)
+    row_key = models.UUIDField(default=uuid.uuid4, editable=False)
+    sealed = models.BinaryField(editable=False)
+    # Its token opens the accounts that it works in.
+    key_id = models.CharField(max_length=8, unique=True)
+    sha256 = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    # Rises with every change; `followed` is up to which one every account's agent is known to be like it.
+    version = models.PositiveIntegerField(default=1)
+    followed = models.PositiveIntegerField(default=1)
+
+    public_id = PublicId("sys")
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def secret(self) -> str:
+        """The clear signing secret."""
+        return unseal(self.sealed, context=self._seal_context).decode()
+
+    @secret.setter
+    def secret(self, clear: str) -> None:
+        self.sealed = seal(clear.encode(), context=self._seal_context)
+
+    @property
+    def _seal_context(self) -> str:
+        return f"systemagent.secret:{self.row_key}"
 
 
 class Agent(AccountModel):
@@ -28,6 +74,10 @@ class Agent(AccountModel):
         DELETED = "deleted", _("deleted")
 
     member = models.OneToOneField(Member, on_delete=models.CASCADE, related_name="agent")
+    # What it is made and kept after; without, the account's own.
+    system = models.ForeignKey(
+        SystemAgent, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     endpoint = models.OneToOneField(Endpoint, on_delete=models.PROTECT, related_name="agent")
     dialect = models.CharField(max_length=30, default="native")
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
@@ -50,6 +100,11 @@ class Agent(AccountModel):
     created_at = models.DateTimeField(auto_now_add=True)
 
     public_id = PublicId("agn")
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["account", "system"], name="agent_of_system_once")
+        ]
 
     def __str__(self) -> str:
         return self.member.name

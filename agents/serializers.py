@@ -38,7 +38,7 @@ class AgentSerializer(serializers.ModelSerializer[Agent]):
     id = PublicIdField()
     member = RefField(Member, read_only=True)
     name = serializers.CharField(read_only=True)
-    url = serializers.CharField(source="endpoint.url", read_only=True)
+    url = serializers.CharField(source="endpoint.shown_url", read_only=True)
     timeout_s = serializers.IntegerField(source="endpoint.timeout_s", read_only=True)
     endpoint = RefField(Endpoint, read_only=True)
     fallback_team = RefField(Team, read_only=True, allow_null=True)

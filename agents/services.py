@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.audit import audit
 from accounts.models import Account, ApiToken, Member, Team
@@ -27,7 +28,7 @@ from agents.answers import (
     settle_many,
     switch_off,
 )
-from agents.models import Agent, AgentInbox
+from agents.models import Agent, AgentInbox, SystemAgent
 from agents.pushing import tell_anew
 from conversations.errors import FieldError
 from conversations.models import Endpoint, Inbox
@@ -58,6 +59,11 @@ __all__ = [
     "undo_delete",
 ]
 
+# What a system agent has of its definition, and the account's people may not change.
+OF_DEFINITION = frozenset({"name", "url", "dialect", "description", "secret", "token"})
+NOT_YOURS = gettext_lazy(
+    "This agent belongs to the installation: name, description, address and keys are kept by who runs it."
+)
 PATIENCE = range(10, 1801)
 TIMEOUT = range(5, 61)
 
@@ -92,11 +98,13 @@ def create_agent(
     fallback_text: str = "",
     inboxes: Iterable[Inbox] = (),
     stale_gate: bool | None = None,
+    system: SystemAgent | None = None,
 ) -> NewAgent:
     """Make an agent with its member, endpoint, signing secret and API token.
 
     Called in the account's context. No inbox: it may serve every inbox. `stale_gate` is as its dialect
-    says, unless given. Raises `AgentError`.
+    says, unless given. `system` is what it is made after: it signs with that one's secret, and its address
+    is hidden. Raises `AgentError`.
     """
     spoken = _dialect(dialect)
     timeout_s = timeout_s if timeout_s is not None else spoken.default_timeout_s
@@ -110,9 +118,11 @@ def create_agent(
         url=url.strip(),
         timeout_s=timeout_s,
         follows=spoken.follows,
+        hidden=system is not None,
     )
     agent = Agent.objects.create(
         member=member,
+        system=system,
         endpoint=endpoint,
         dialect=dialect,
         description=description,
@@ -122,20 +132,29 @@ def create_agent(
         stale_gate=spoken.stale_gate if stale_gate is None else stale_gate,
     )
     attach(agent, inboxes)
-    secret = endpoints.add_secret(endpoint)
+    secret = endpoints.add_secret(endpoint, system.secret if system is not None else "")
     _token, clear = create_token(member, kind=ApiToken.Kind.AGENT, name=name, created_by=by)
-    audit("agent.created", by=by, target=agent, changes={"url": told(url), "dialect": dialect})
+    changes = {"url": told(endpoint.shown_url), "dialect": dialect}
+    audit("agent.created", by=by, target=agent, changes=changes)
     return NewAgent(agent, secret, clear)
 
 
 @transaction.atomic
 def change_agent(
-    agent: Agent, *, by: Member | None, inboxes: Iterable[Inbox] | None = None, **changes: Any
+    agent: Agent,
+    *,
+    by: Member | None,
+    inboxes: Iterable[Inbox] | None = None,
+    as_defined: bool = False,
+    **changes: Any,
 ) -> Agent:
     """Change name, url, dialect, description, patience_s, timeout_s, fallback_team, fallback_text,
     stale_gate or the inboxes it serves. A `stale_gate` of None is as the dialect says; with a new dialect
-    come its own gate and time limit where they were as the old one says. Raises `AgentError`."""
+    come its own gate and time limit where they were as the old one says. What its definition says of a
+    system agent changes only with that (`as_defined`). Raises `AgentError`."""
     agent = _locked(agent)
+    if not as_defined:
+        _check_own(agent, *changes)
     places = {"name": agent.member, "url": agent.endpoint, "timeout_s": agent.endpoint}
     plain = (
         "dialect", "description", "patience_s", "fallback_team", "fallback_text", "stale_gate",
@@ -151,7 +170,9 @@ def change_agent(
             raise TypeError(f"an agent has no {key} to change")
         owner = places.get(key, agent)
         if getattr(owner, key) != value:
-            noted[key] = {"from": told(getattr(owner, key)), "to": told(value)}
+            hidden = key == "url" and agent.endpoint.hidden
+            old = getattr(owner, key)
+            noted[key] = "changed" if hidden else {"from": told(old), "to": told(value)}
             setattr(owner, key, value)
     # The rest is the courier's.
     agent.endpoint.save(update_fields=["url", "timeout_s", "dialect", "follows"])
@@ -193,6 +214,7 @@ def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) 
     A grace of zero ends them at once. At most three secrets live. Raises `FieldError`.
     """
     agent = _locked(agent)
+    _check_own(agent, "secret")
     secret = endpoints.rotate_secret(agent.endpoint, grace=grace)
     hours = int(grace.total_seconds() // 3600)
     audit(
@@ -208,6 +230,7 @@ def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) 
 def rotate_token(agent: Agent, *, by: Member | None) -> str:
     """A new API token, shown once; the old ones end now."""
     agent = _locked(agent)
+    _check_own(agent, "token")
     _living_tokens(agent).update(revoked_at=timezone.now())
     _token, clear = create_token(
         agent.member, kind=ApiToken.Kind.AGENT, name=agent.name, created_by=by
@@ -312,8 +335,11 @@ def delete_agent(agent: Agent, *, by: Member | None) -> int:
 
 @transaction.atomic
 def undo_delete(agent: Agent, *, by: Member | None) -> int:
-    """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations."""
+    """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations. Raises
+    `AgentError` for a system agent that there is no more."""
     agent = _locked(agent)
+    if agent.system is not None and agent.system.deleted_at is not None:
+        raise AgentError("name", _("This agent of the installation was deleted by who runs it."))
     if agent.state != Agent.State.DELETED:
         return moving.follow([agent], by=by)
     ended_at = agent.endpoint.disabled_at
@@ -336,9 +362,16 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
 def _locked(agent: Agent) -> Agent:
     return (
         Agent.objects.select_for_update(of=("self",))
-        .select_related("member", "endpoint", "fallback_team", "account")
+        .select_related("member", "endpoint", "fallback_team", "account", "system")
         .get(pk=agent.pk)
     )
+
+
+def _check_own(agent: Agent, *fields: str) -> None:
+    """What a system agent is, the account does not change. Raises `AgentError`."""
+    field = next((one for one in fields if one in OF_DEFINITION), None)
+    if agent.system_id is not None and field is not None:
+        raise AgentError(field, str(NOT_YOURS))
 
 
 def _locked_account(account: Account) -> Account:
@@ -367,6 +400,11 @@ _CHECKS: dict[str, Any] = {
     "patience_s": endpoints.check_seconds(PATIENCE),
     "timeout_s": endpoints.check_seconds(TIMEOUT),
 }
+
+
+def check_definition(**values: Any) -> None:
+    """What a system agent may be, as for every agent. Raises `AgentError`."""
+    _check(**{key: value for key, value in values.items() if key in _CHECKS})
 
 
 def _check(**values: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from accounts.models import Account
-from agents import moving
+from agents import moving, system
 
 
 @shared_task
@@ -19,3 +19,15 @@ def move_leftovers() -> int:
     """The same in every account, for a job that was lost; beat starts it now and then."""
     accounts = Account.objects.order_by("pk").values_list("pk", flat=True)
     return sum(moving.move_rest(account_id) for account_id in accounts.iterator())
+
+
+@shared_task
+def follow_system_agent(system_id: int) -> int:
+    """What became of an agent of the installation becomes of those that accounts have of it."""
+    return system.follow(system_id)
+
+
+@shared_task
+def follow_leftovers() -> int:
+    """The same for a job that was lost; beat starts it now and then."""
+    return system.follow_leftovers()

@@ -80,6 +80,10 @@ app.conf.beat_schedule = {
         "task": "agents.tasks.move_leftovers",
         "schedule": crontab(minute="*/10"),
     },
+    "follow-system-agents": {
+        "task": "agents.tasks.follow_leftovers",
+        "schedule": crontab(minute="*/10"),
+    },
     "wipe-latecomers": {
         "task": "conversations.tasks.wipe_latecomers",
         "schedule": crontab(minute="*/10"),

@@ -40,6 +40,7 @@ from conversations.models import (
     Replay,
 )
 from integrations import routes
+from integrations.chatwoot.models import PlatformBot
 from tests import factories
 
 CANARY = "kanarienvogel"
@@ -66,9 +67,12 @@ WITHOUT_ROW_SECURITY = {
     "conversations_delivery",
     "conversations_attempt",
     "conversations_timer",
+    "chatwoot_platformbot",
 }
 # Of those, the ones that are found before the account is known have a plain manager.
-BEFORE_THE_ACCOUNT = {Member, ApiToken, Invitation, SupportSession, InboxRoute, CallbackToken}
+BEFORE_THE_ACCOUNT = {
+    Member, ApiToken, Invitation, SupportSession, InboxRoute, CallbackToken, PlatformBot,
+}  # fmt: skip
 # Who may look past wall 1, and why it must.
 CALLERS_OF_ALL_ACCOUNTS = {
     "accounts/rest/views.py",  # the schema of an empty queryset
@@ -122,7 +126,7 @@ def existing(model: type[models.Model], account: Account) -> models.Model:
         return found
     row = model()
     for field in model._meta.concrete_fields:
-        if not field.primary_key or isinstance(field, models.CharField):
+        if not isinstance(field, models.AutoField):
             fill(row, field, account)
     row.save(force_insert=True)
     return row

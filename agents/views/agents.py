@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.auth import MemberRequest, can, member_required
-from accounts.pages import done, find, show
+from accounts.pages import done, find, refused, show
 from accounts.permissions import Permission
 from agents import addresses, checklist, dialects, health, replaying, rules, services
 from agents.forms import AgentForm, NewAgentForm
@@ -108,7 +108,7 @@ def agent(request: MemberRequest, public_id: str) -> HttpResponse:
         "job": replaying.running(found.endpoint),
         "missed": offers_missed(request, found.endpoint),
     }
-    return show(request, "agents/agent.html", context)
+    return show(request, "agents/agent.html", context | {"not_yours": services.NOT_YOURS})
 
 
 @judges_address
@@ -124,21 +124,30 @@ def change(request: MemberRequest, public_id: str, *, objection: str) -> HttpRes
             form.add_error(error.field if error.field in form.fields else None, error.message)
         else:
             return done(request, _("Saved."), "agent", public_id)
-    return show(request, "agents/agent_form.html", {"agent": found}, form=form)
+    context = {"agent": found, "not_yours": services.NOT_YOURS}
+    return show(request, "agents/agent_form.html", context, form=form)
 
 
 @member_required(Permission.AGENTS_WRITE, fresh=True)
 @require_POST
 def rotate_secret(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
-    return _shown_once(request, found, secret=services.rotate_secret(found, by=request.member))
+    try:
+        secret = services.rotate_secret(found, by=request.member)
+    except AgentError as error:
+        return refused(request, error.message, "agent", public_id)
+    return _shown_once(request, found, secret=secret)
 
 
 @member_required(Permission.AGENTS_WRITE, fresh=True)
 @require_POST
 def rotate_token(request: MemberRequest, public_id: str) -> HttpResponse:
     found = find_agent(public_id)
-    return _shown_once(request, found, token=services.rotate_token(found, by=request.member))
+    try:
+        token = services.rotate_token(found, by=request.member)
+    except AgentError as error:
+        return refused(request, error.message, "agent", public_id)
+    return _shown_once(request, found, token=token)
 
 
 @member_required(Permission.AGENTS_WRITE)
@@ -188,7 +197,10 @@ def delete(request: MemberRequest, public_id: str) -> HttpResponse:
 def restore(request: MemberRequest, public_id: str) -> HttpResponse:
     """Take a deletion back."""
     found = find(Agent.objects.select_related("member", "endpoint"), "agn", public_id)
-    number = services.undo_delete(found, by=request.member)
+    try:
+        number = services.undo_delete(found, by=request.member)
+    except AgentError as error:
+        return refused(request, error.message, "agents")
     return done(request, moved(_("%(name)s is back.") % {"name": found.name}, number), "agents")
 
 

@@ -182,7 +182,7 @@ def _readable(body: bytes) -> str:
 
 def curl(delivery: Delivery, attempt: Attempt | None) -> str:
     """The same request for a terminal, with what is secret left out."""
-    if delivery.endpoint is None or not delivery.body:
+    if delivery.endpoint is None or delivery.endpoint.hidden or not delivery.body:
         return ""
     headers: dict[str, Any] = dict(attempt.request_headers) if attempt else {}
     headers.setdefault("Content-Type", delivery.content_type)

@@ -70,6 +70,8 @@ class Endpoint(AccountModel):
     event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     # An agent's that hears of everything in the inboxes it is attached to, whoever holds the conversation.
     follows = models.BooleanField(default=False, db_default=False)
+    # The installation's own (agents/system.py): where it leads is nothing for the account.
+    hidden = models.BooleanField(default=False, db_default=False)
     # A subscriber that rather waits than sees a later event first (DL-23).
     strict_order = models.BooleanField(default=False, db_default=False)
     # The circuit breaker (delivery.md 7). `probe_at` is when the next probe may go; `breaker_wait_s` is the
@@ -107,9 +109,16 @@ class Endpoint(AccountModel):
 
     @property
     def place(self) -> str:
-        """The address without its query and user part, which may hold a secret."""
+        """The address without its query and user part, which may hold a secret; empty for a hidden one."""
+        if self.hidden:
+            return ""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def shown_url(self) -> str:
+        """The address for whom it belongs to; empty where the account may not know it."""
+        return "" if self.hidden else self.url
 
     def forgive(self) -> None:
         """A clean sheet: nothing of its failures is held against it any more. Saves nothing."""

@@ -37,11 +37,18 @@ Check = Callable[[Any], str]
 # --- Secrets -------------------------------------------------------------------------------------
 
 
-def add_secret(endpoint: Endpoint) -> str:
-    """A new signing secret in Standard Webhooks' form: `whsec_` and 32 random bytes (DL-72)."""
-    clear = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+def new_secret() -> str:
+    """In Standard Webhooks' form: `whsec_` and 32 random bytes (DL-72)."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def add_secret(endpoint: Endpoint, clear: str = "") -> str:
+    """A signing secret: a new one, unless it is given. Of a hidden endpoint's nothing is told."""
+    clear = clear or new_secret()
     secret = EndpointSecret(endpoint=endpoint)
     secret.value = clear
+    if endpoint.hidden:
+        secret.hint = ""
     secret.save()
     return clear
 
@@ -96,7 +103,12 @@ def tell_owners(endpoint: Endpoint, letter: str, *, path: str) -> None:
     """A letter about an endpoint that fails (`FAILING`) or was switched off (`OFF`), to the owners of the
     account in context; `path` is the page about it."""
     error = endpoint.disabled_reason or endpoint.last_error
-    values = {"who": name_of(endpoint), "url": told(endpoint.url), "error": error, "path": path}
+    values = {
+        "who": name_of(endpoint),
+        "url": told(endpoint.shown_url),
+        "error": error,
+        "path": path,
+    }
     job = (endpoint.account_id, letter, values)
     # Not a failure of the act when no broker answers: the page says the same.
     transaction.on_commit(lambda: send_owners_letter.delay(*job), robust=True)
@@ -105,7 +117,7 @@ def tell_owners(endpoint: Endpoint, letter: str, *, path: str) -> None:
 def name_of(endpoint: Endpoint) -> str:
     """What people call it: a subscriber's own name, or its agent's."""
     agent = getattr(endpoint, "agent", None)
-    return endpoint.name or (agent.name if agent is not None else endpoint.url)
+    return endpoint.name or (agent.name if agent is not None else endpoint.shown_url)
 
 
 def cancel_queue(endpoint_id: int, *, reason: str) -> int:

@@ -17,17 +17,19 @@ from django.views.decorators.http import require_safe
 from accounts import ids
 from accounts.models import Account
 from accounts.tenancy import account_context
-from agents.models import Agent
+from agents.models import Agent, SystemAgent
 from conversations.file_serving import answer_with
 from conversations.files import CheckedFile, RefusedFileError, check_size, check_upload
 from conversations.messages import Kind
 from conversations.models import Attachment
 from conversations.services import media
 from integrations.chatwoot.errors import ChatwootError, invalid
-from integrations.chatwoot.models import BotSettings
+from integrations.chatwoot.models import BotSettings, PlatformBot
 
 ROUTE = "api-bot-avatar"
 NOT_A_PICTURE = "Avatar filetype not supported"
+# The folder of what belongs to the installation.
+NO_ACCOUNT = 0
 _signer = Signer(salt="chatwoot.avatar", sep=".")
 
 
@@ -42,15 +44,14 @@ def picture_of(content: bytes, *, filename: str = "", claimed: str = "") -> Chec
     return checked
 
 
-def keep_upload(agent: Agent, upload: UploadedFile[Any]) -> None:
+def read_upload(upload: UploadedFile[Any]) -> CheckedFile:
     """Raises `ChatwootError` (422)."""
     try:
         check_size(upload.size or 0)
         name, claimed = upload.name or "", upload.content_type or ""
-        picture = picture_of(upload.read(), filename=name, claimed=claimed)
+        return picture_of(upload.read(), filename=name, claimed=claimed)
     except RefusedFileError as error:
         raise refusal(error.message) from error
-    keep(agent, picture)
 
 
 def refusal(sentence: str) -> ChatwootError:
@@ -85,6 +86,24 @@ def _set(agent: Agent, *, path: str, mime: str) -> None:
         media.drop([old])
 
 
+def keep_of_system(bot: PlatformBot, picture: CheckedFile | None) -> None:
+    """A system bot's picture, or that it has none; the one before it is deleted. Accounts' agents of it
+    show the same file (`share`)."""
+    old = bot.avatar_path
+    bot.avatar_path = media.store(picture.content, account_id=NO_ACCOUNT) if picture else ""
+    bot.avatar_mime = picture.mime if picture else ""
+    bot.save(update_fields=["avatar_path", "avatar_mime"])
+    if old:
+        media.drop([old])
+
+
+def share(bot: PlatformBot, agent: Agent) -> None:
+    """An account's agent of a system bot shows that one's picture."""
+    shown = {"avatar_path": bot.avatar_path, "avatar_mime": bot.avatar_mime}
+    if not BotSettings.objects.filter(agent=agent).update(**shown) and bot.avatar_path:
+        BotSettings.objects.create(agent=agent, **shown)
+
+
 # --- Showing -------------------------------------------------------------------------------------
 
 
@@ -98,6 +117,16 @@ def address_of(agent: Agent) -> str:
     return settings.PUBLIC_URL + reverse(ROUTE, args=[signed])
 
 
+def address_of_system(bot: PlatformBot) -> str:
+    """The same for a system bot, outside of every account."""
+    if not bot.avatar_path:
+        return ""
+    number = ids.encode(SystemAgent.public_id, bot.number)
+    return settings.PUBLIC_URL + reverse(
+        ROUTE, args=[_signer.sign(f"{number}.{_version(bot.avatar_path)}")]
+    )
+
+
 @require_safe
 def serve(request: HttpRequest, signed: str) -> HttpResponseBase:
     """The picture at such an address, for pages of every origin."""
@@ -109,21 +138,34 @@ def serve(request: HttpRequest, signed: str) -> HttpResponseBase:
 def _found(signed: str) -> Attachment | None:
     """The picture as a file; None where the address is none of ours, or of an older picture."""
     try:
-        bot, account, version = _signer.unsign(signed).split(".")
+        parts = _signer.unsign(signed).split(".")
+        if len(parts) == 2:
+            return _of_system(*parts)
+        bot, account, version = parts
         agent_id, account_id = ids.decode("agn", bot), ids.decode("acc", account)
     except (BadSignature, ValueError):
         return None
     with account_context(account_id):
-        kept = BotSettings.objects.filter(agent=agent_id).exclude(avatar_path="").first()
-        if kept is None or _version(kept.avatar_path) != version:
-            return None
-        return Attachment(
-            kind=Kind.IMAGE,
-            mime=kept.avatar_mime,
-            path=kept.avatar_path,
-            filename="avatar",
-            state=Attachment.State.READY,
-        )
+        return _picture(BotSettings.objects.filter(agent=agent_id).first(), version)
+
+
+def _of_system(bot: str, version: str) -> Attachment | None:
+    """Raises `ValueError`."""
+    number = ids.decode(SystemAgent.public_id, bot)
+    return _picture(PlatformBot.objects.filter(number=number).first(), version)
+
+
+def _picture(kept: BotSettings | PlatformBot | None, version: str) -> Attachment | None:
+    if kept is None or not kept.avatar_path or _version(kept.avatar_path) != version:
+        return None
+    return Attachment(
+        account_id=NO_ACCOUNT,  # it is saved nowhere
+        kind=Kind.IMAGE,
+        mime=kept.avatar_mime,
+        path=kept.avatar_path,
+        filename="avatar",
+        state=Attachment.State.READY,
+    )
 
 
 def _version(path: str) -> str:

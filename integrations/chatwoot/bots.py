@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.models import Member
-from agents import rules
+from agents import rules, system
 from agents.models import Agent, AgentInbox, AssignmentRule
 from conversations.models import Conversation, Inbox
 from integrations.chatwoot.models import BotSettings
@@ -26,9 +27,30 @@ EVENT = "message.created"
 
 def living() -> Any:
     """The account's agents, with what is shown of one."""
-    related = ("member", "endpoint", "account", "fallback_team", "bot_settings")
+    related = ("member", "endpoint", "account", "fallback_team", "bot_settings", "system")
     rows = Agent.objects.select_related(*related)
     return rows.exclude(state=Agent.State.DELETED)
+
+
+def of_account() -> Any:
+    """Those that are the account's own, and its to change."""
+    return living().filter(system__isnull=True)
+
+
+def numbered(number: int) -> Agent | None:
+    """The account's bot of this number: its own, or its agent of a system bot."""
+    own = Q(pk=number, system__isnull=True)
+    agent: Agent | None = living().filter(own | Q(system=number)).first()
+    return agent
+
+
+def taken_in(number: int, *, by: Member) -> Agent | None:
+    """The same; a system bot that has not worked in this account yet gets its agent here and now."""
+    agent = numbered(number)
+    if agent is None and (definition := system.living().filter(pk=number).first()) is not None:
+        system.agent_of(definition, by=by)
+        agent = numbered(number)
+    return agent
 
 
 def keep_config(agent: Agent, config: Mapping[str, Any]) -> None:
@@ -70,7 +92,7 @@ def detach(inbox: Inbox, *, by: Member) -> None:
 
 
 @transaction.atomic
-def detach_everywhere(agent: Agent, *, by: Member) -> None:
+def detach_everywhere(agent: Agent, *, by: Member | None) -> None:
     """The agent goes: it is no inbox's bot any more."""
     AgentInbox.objects.filter(agent=agent).delete()
     for rule in rules_naming(agent):

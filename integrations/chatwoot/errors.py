@@ -36,6 +36,8 @@ NOT_FOUND = {"error": "Resource could not be found"}
 REFUSED = {"error": "You are not authorized to do this action"}
 NOT_FOR_BOTS = {"error": "Access to this endpoint is not authorized for bots"}
 FOREIGN_BOT = {"error": "Bot is not authorized to access this account"}
+NO_PLATFORM_APP = {"error": "Invalid access_token"}
+NOT_ITS_OWN = {"error": "Non permissible resource"}
 FOREIGN_USER = {"error": "You are not authorized to access this account"}
 BROKEN = {"error": "Something went wrong on our side"}
 

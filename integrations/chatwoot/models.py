@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Member
+from accounts.models import Account, Member
 from accounts.tenancy import AccountModel
 from agents.models import Agent, AssignmentRule
 
@@ -57,3 +58,43 @@ class CustomFilter(AccountModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PlatformApp(models.Model):
+    """A program that makes bots over their platform API. It belongs to the installation and to no account,
+    and touches nothing but the bots it made, in accounts that it was named for."""
+
+    name = models.CharField(_("name"), max_length=120, unique=True)
+    key_id = models.CharField(max_length=8, unique=True)
+    sha256 = models.BinaryField(max_length=32)
+    accounts: models.ManyToManyField[Account, Any] = models.ManyToManyField(
+        Account, blank=True, related_name="+", verbose_name=_("accounts")
+    )
+    active = models.BooleanField(_("active"), default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("platform app")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PlatformBot(models.Model):
+    """Which app made a bot: an account's, or (`account` null) a system bot, whose picture stands here.
+
+    Outside the walls, because it says behind which one the bot is; it holds numbers, and no content.
+    """
+
+    # The agent's, or the system agent's: both are numbered by one sequence.
+    number = models.BigIntegerField(primary_key=True)
+    app = models.ForeignKey(PlatformApp, on_delete=models.CASCADE, related_name="bots")
+    account = models.ForeignKey(
+        Account, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    avatar_path = models.CharField(max_length=250, blank=True)
+    avatar_mime = models.CharField(max_length=60, blank=True)
+
+    def __str__(self) -> str:
+        return f"bot {self.number} of {self.app}"

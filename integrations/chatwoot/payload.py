@@ -29,7 +29,13 @@ from integrations.chatwoot.shapes.messages import (
     unread_of,
 )
 from integrations.chatwoot.shapes.parts import Json, iso, seconds
-from integrations.chatwoot.shapes.people import assignee_type, bot_push, person_id, user_push
+from integrations.chatwoot.shapes.people import (
+    assignee_type,
+    bot_id,
+    bot_push,
+    person_id,
+    user_push,
+)
 from integrations.chatwoot.shown import Shown
 from integrations.chatwoot.signing import uuid_of
 
@@ -168,7 +174,7 @@ def sender(message: Message, conversation: Conversation, shown: Shown) -> Json |
         return contact_webhook(conversation.contact, conversation.account)
     author, agent = message.author, shown.agent_of(message.author)
     if agent is not None:
-        return {"id": agent.pk, "name": agent.name, "type": "agent_bot"}
+        return {"id": bot_id(agent), "name": agent.name, "type": "agent_bot"}
     if author is None:
         return None
     email = author.user.email if author.user is not None else None

@@ -43,6 +43,7 @@ def at(below: str, view: type[CompatView], **options: object) -> URLPattern:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("integrations.chatwoot.api_inbox.urls")),
+    path("", include("integrations.chatwoot.platform.urls")),
     re_path(r"^api/v1/profile/?$", Profile.as_view()),
     at("conversations", listing.Conversations),
     at("conversations/meta", listing.Meta),
@@ -111,5 +112,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
-    re_path(r"^platform/api/v1(?:/.*)?$", Nowhere.as_view()),
 ]

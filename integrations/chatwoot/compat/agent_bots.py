@@ -4,62 +4,43 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import Permission
-from agents import addresses, services
+from agents import services, system
 from agents.models import Agent
 from conversations.models import Inbox
 from integrations.chatwoot import avatars, bots
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
+from integrations.chatwoot.compat.bot_params import DIALECT, MAX_URL, BotParams
 from integrations.chatwoot.errors import invalid, missing
+from integrations.chatwoot.platform import bots as system_bots
 from integrations.chatwoot.shapes.people import bot_json
 from integrations.chatwoot.tasks import fetch_avatar
 
-DIALECT = "chatwoot"
-MAX_URL = 2048
 MAX_CONFIG = 20_000
-# Their names of what ours are called otherwise.
-FIELDS = {"outgoing_url": "url", "name": "name", "description": "description"}
 
 
-class BotView(CompatView):
+class BotView(BotParams, CompatView):
     """A view that takes or shows bots."""
 
-    judges_address = False
-
-    def before_transaction(self) -> None:
-        """A name server takes its time, so an address is judged before the transaction opens."""
-        method = str(self.request.method).lower()
-        if not self.judges_address or method not in ("post", "patch", "put"):
-            return
-        for name in ("outgoing_url", "avatar_url"):
-            url = self.given(name, most=MAX_URL)
-            if url and not url.startswith(("http://", "https://")):
-                words = name.replace("_", " ").capitalize()
-                raise invalid(name, f"{words} must start with http:// or https://")
-            if url and (sentence := addresses.problem(url)):
-                raise invalid(name, sentence)
-
     def bot(self, pk: str) -> Agent:
-        agent: Agent = self.find(bots.living(), pk=int(pk))
+        """One of the account's own: system bots are not changed here, as with theirs."""
+        agent: Agent = self.find(bots.of_account(), pk=int(pk))
         return agent
 
-    def given(self, name: str, *, most: int = 250) -> str:
-        """A parameter, bare or inside `agent_bot`, as their server wraps it."""
-        return params.text(self.fields, name, most=most).strip()
-
-    @property
-    def fields(self) -> params.Params:
-        return params.inside(self.params, "agent_bot")
+    def bot_to_attach(self, number: int) -> Agent:
+        """One of the account's own, or a system bot, which begins to work in the account."""
+        agent = bots.taken_in(number, by=self.member)
+        if agent is None:
+            raise NotFound
+        return agent
 
     def keep_config(self, agent: Agent) -> None:
         """`bot_config`, where the request says one."""
@@ -72,19 +53,11 @@ class BotView(CompatView):
 
     def keep_avatar(self, agent: Agent) -> None:
         """`avatar`, a file; or `avatar_url`, which is fetched afterwards."""
-        given = self.fields.get("avatar")
-        if isinstance(given, UploadedFile):
-            avatars.keep_upload(agent, given)
-        elif given:
-            raise avatars.refusal(_("Send the avatar as a file of multipart/form-data."))
+        if picture := self.picture():
+            avatars.keep(agent, picture)
         elif url := self.given("avatar_url", most=MAX_URL):
             job = (agent.account_id, agent.pk, url)
             transaction.on_commit(lambda: fetch_avatar.delay(*job), robust=True)
-
-    def check_type(self) -> None:
-        """Only `webhook`, or its number."""
-        if self.fields.get("bot_type") not in (None, "", "webhook", 0, "0"):
-            raise invalid("bot_type", "Bot type can only be webhook")
 
 
 class Bots(BotView):
@@ -97,7 +70,8 @@ class Bots(BotView):
     judges_address = True
 
     def get(self, request: Request) -> Response:
-        return Response([bot_json(agent) for agent in bots.living().order_by("pk")])
+        own = [bot_json(agent) for agent in bots.of_account().order_by("pk")]
+        return Response([*own, *system_bots.shown(system.living())])
 
     def post(self, request: Request) -> Response:
         """A new bot, with its token and its secret: they are shown this once."""
@@ -128,19 +102,15 @@ class Bot(BotView):
     judges_address = True
 
     def get(self, request: Request, bot_id: str) -> Response:
+        """A system bot too, whether it works here or not."""
+        if (shown := system_bots.shown(system.living().filter(pk=int(bot_id)))) != []:
+            return Response(shown[0])
         return Response(bot_json(self.bot(bot_id)))
 
     def patch(self, request: Request, bot_id: str) -> Response:
         self.check_type()
         agent = self.bot(bot_id)
-        changes: dict[str, Any] = {
-            ours: self.given(theirs, most=MAX_URL)
-            for theirs, ours in FIELDS.items()
-            if theirs in self.fields
-        }
-        if len(changes.get("description", "")) > 250:
-            raise invalid("description", "Description is too long (maximum is 250 characters)")
-        services.change_agent(agent, by=self.member, **changes)
+        services.change_agent(agent, by=self.member, **self.changes())
         self.keep_config(agent)
         self.keep_avatar(agent)
         return Response(bot_json(self.bot(bot_id)))
@@ -195,15 +165,15 @@ class BotInboxes(BotView):
 
     def post(self, request: Request, bot_id: str) -> Response:
         self.require(P.RULES_WRITE)
-        agent = self.bot(bot_id)
+        number = int(bot_id)
         inbox: Inbox = self.find(
             Inbox.objects.all(), pk=params.required_number(self.params, "inbox_id")
         )
-        rule = bots.attach(agent, inbox, by=self.member)
+        rule = bots.attach(self.bot_to_attach(number), inbox, by=self.member)
         return Response(
             {
                 "id": rule.pk,
-                "agent_bot_id": agent.pk,
+                "agent_bot_id": number,
                 "inbox_id": inbox.pk,
                 "account_id": self.account.pk,
                 "status": "active",
@@ -241,5 +211,5 @@ class SetInboxBot(BotView):
         pk = params.as_number(wanted)
         if pk is None:
             raise NotFound
-        bots.attach(self.bot(str(pk)), inbox, by=self.member)
+        bots.attach(self.bot_to_attach(pk), inbox, by=self.member)
         return nothing()

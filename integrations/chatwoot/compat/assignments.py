@@ -51,8 +51,8 @@ class Assignments(CompatView):
         return Null()
 
     def _to_bot(self, conversation: Conversation) -> Json | None:
-        pk = params.as_number(self.params.get("assignee_id"))
-        agent: Agent | None = bots.living().filter(pk=pk).first() if pk else None
+        number = params.as_number(self.params.get("assignee_id"))
+        agent = self._bot(number) if number else None
         if agent is None:
             return None
         if conversation.assignee_id != agent.member_id:
@@ -60,8 +60,14 @@ class Assignments(CompatView):
         services.assign(conversation, to=agent.member, by=self.member)
         shown = slim_bot(agent)
         if self.member.is_agent and agent.member_id != self.member.pk:
-            del shown["outgoing_url"]  # where others are reached is nothing for a bot
+            shown.pop("outgoing_url", None)  # where others are reached is nothing for a bot
         return shown
+
+    def _bot(self, number: int) -> Agent | None:
+        """Whoever may make AI agents may take a system bot into the account's service."""
+        if self.may(P.AGENTS_WRITE):
+            return bots.taken_in(number, by=self.member)
+        return bots.numbered(number)
 
     def _check_may_give_to(self, agent: Agent) -> None:
         if not self.member.is_agent:

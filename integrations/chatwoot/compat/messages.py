@@ -8,19 +8,18 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.exceptions import APIException, NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Member
 from accounts.permissions import Permission
 from accounts.prepared import KEY, prepared
-from agents.models import Agent
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
-from integrations.chatwoot import reading
+from integrations.chatwoot import bots, reading
 from integrations.chatwoot.api_inbox import listening
 from integrations.chatwoot.api_inbox.saying import name_of
 from integrations.chatwoot.api_inbox.settings import is_api
@@ -136,9 +135,9 @@ class Messages(CompatView):
         """The caller; a person may speak for a bot of the account, while it has the conversation."""
         if self.params.get("sender_type") != "AgentBot" or self.member.is_agent:
             return self.member
-        pk = params.required_number(self.params, "sender_id")
-        living = Agent.objects.exclude(state=Agent.State.DELETED).select_related("member")
-        agent: Agent = self.find(living, pk=pk)
+        agent = bots.numbered(params.required_number(self.params, "sender_id"))
+        if agent is None:
+            raise NotFound
         return agent.member
 
     def _reply_to(self, conversation: Conversation) -> Message | None:

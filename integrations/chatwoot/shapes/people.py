@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Member, Team
 from accounts.permissions import Role
-from agents.models import Agent
+from agents.models import Agent, SystemAgent
 from integrations.chatwoot import avatars
 from integrations.chatwoot.models import BotSettings
 from integrations.chatwoot.shapes.parts import Json, iso
@@ -100,9 +100,15 @@ def user_push(member: Member) -> Json:
     }
 
 
+def bot_id(agent: Agent) -> int:
+    """By which number they know it: an account's agent of a system bot goes by that one's in every account.
+    Both are numbered by one sequence."""
+    return agent.system_id or agent.pk
+
+
 def bot_push(agent: Agent, name: str) -> Json:
     picture = avatars.address_of(agent)
-    return {"id": agent.pk, "name": name, "avatar_url": picture, "type": "agent_bot"}
+    return {"id": bot_id(agent), "name": name, "avatar_url": picture, "type": "agent_bot"}
 
 
 def member_push(member: Member) -> Json:
@@ -112,6 +118,8 @@ def member_push(member: Member) -> Json:
 
 def bot_json(agent: Agent, **shown_once: str) -> Json:
     """A bot. `access_token` and `secret` are shown where they are made, and never again (SX-31)."""
+    if agent.system is not None:
+        return system_bot_json(agent.system, avatars.address_of(agent))
     return {
         "id": agent.pk,
         "name": agent.name,
@@ -126,6 +134,21 @@ def bot_json(agent: Agent, **shown_once: str) -> Json:
     }
 
 
+def system_bot_json(system: SystemAgent, picture: str, **shown_to_its_app: str) -> Json:
+    """A bot of the installation, as accounts see it: without where it is reached."""
+    return {
+        "id": system.pk,
+        "name": system.name,
+        "description": system.description,
+        "thumbnail": picture,
+        "bot_type": "webhook",
+        "bot_config": {},
+        "account_id": None,
+        "system_bot": True,
+        **shown_to_its_app,
+    }
+
+
 def config_of(agent: Agent) -> Json:
     kept: BotSettings | None = getattr(agent, "bot_settings", None)
     return dict(kept.config) if kept is not None else {}
@@ -133,14 +156,17 @@ def config_of(agent: Agent) -> Json:
 
 def slim_bot(agent: Agent) -> Json:
     """A bot as an assignee."""
-    return {
-        "id": agent.pk,
+    shown = {
+        "id": bot_id(agent),
         "name": agent.name,
         "description": agent.description,
         "thumbnail": avatars.address_of(agent),
-        "outgoing_url": agent.endpoint.url,
+        "outgoing_url": agent.endpoint.shown_url,
         "bot_type": "webhook",
     }
+    if agent.endpoint.hidden:
+        del shown["outgoing_url"]
+    return shown
 
 
 def team_json(team: Team, mine: Collection[int]) -> Json:

@@ -115,6 +115,8 @@ SLIM_BOT = {
     "id": int, "name": str, "description": str, "thumbnail": str, "outgoing_url": str,
     "bot_type": str,
 }  # fmt: skip
+# A system bot's address is its app's.
+SLIM_SYSTEM_BOT = {name: kind for name, kind in SLIM_BOT.items() if name != "outgoing_url"}
 TEAM = {
     "id": int, "name": str, "description": (str, Null), "allow_auto_assign": bool,
     "account_id": int, "is_member": bool,
@@ -126,7 +128,7 @@ RAW_TEAM = {
 # 6.1
 CONVERSATION = {
     "meta": {
-        "sender": CONTACT, "channel": str, "assignee?": (AGENT, SLIM_BOT), "assignee_type?": str,
+        "sender": CONTACT, "channel": str, "assignee?": (AGENT, SLIM_BOT, SLIM_SYSTEM_BOT), "assignee_type?": str,
         "team?": TEAM, "hmac_verified": bool,
     },
     "id": int, "messages": [MESSAGE_PUSH], "account_id": int, "uuid": str,
@@ -160,6 +162,15 @@ BOT = {
     "id": int, "name": str, "description": str, "thumbnail": str, "outgoing_url": str,
     "bot_type": str, "bot_config": dict, "account_id": int, "access_token?": str, "secret?": str,
     "system_bot": bool,
+}  # fmt: skip
+SYSTEM_BOT = {
+    "id": int, "name": str, "description": str, "thumbnail": str, "bot_type": str,
+    "bot_config": dict, "account_id": Null, "system_bot": bool,
+}  # fmt: skip
+# As the app that made it sees it.
+PLATFORM_BOT = {
+    **SYSTEM_BOT, "outgoing_url": str, "account_id": (int, Null), "access_token?": str,
+    "secret?": str,
 }  # fmt: skip
 INBOX = {
     **SLIM_INBOX, "greeting_enabled": bool, "greeting_message": (str, Null),

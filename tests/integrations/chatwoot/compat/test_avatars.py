@@ -180,8 +180,3 @@ def test_an_address_is_taken_and_asked_later(woot: SimpleNamespace) -> None:
         f"agent_bots/{woot.bot_id}", {"avatar_url": "https://93.184.216.34/bot.png"}
     )
     assert (taken.status_code, taken.json()["thumbnail"]) == (200, "")
-
-
-def test_the_platform_api_is_nowhere(db: None) -> None:
-    answer = Client().get("/platform/api/v1/agent_bots", headers={"api-access-token": "x"})
-    assert (answer.status_code, answer.json()) == (404, {"error": "Resource could not be found"})
