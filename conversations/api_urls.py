@@ -27,8 +27,9 @@ router.register("events", EventViewSet, "api-events")
 router.register("deliveries", DeliveryViewSet, "api-deliveries")
 
 urlpatterns = [
-    re_path(
-        "^v1/reports/summary/?$", ReportViewSet.as_view({"get": "summary"}), name="api-summary"
-    ),
+    *[
+        re_path(f"^v1/reports/{of}/?$", ReportViewSet.as_view({"get": of}), name=f"api-{of}")
+        for of in ("summary", "series", "now")
+    ],
     path("v1/", include(router.urls)),
 ]
