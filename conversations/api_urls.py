@@ -9,16 +9,15 @@ from conversations.api.contacts import ContactViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
 from conversations.api.outbox import DeliveryViewSet, EventViewSet
+from conversations.api.participants import ParticipantViewSet
 from conversations.api.reports import ReportViewSet
 from conversations.api.setup import AttributeDefinitionViewSet, LabelViewSet, SavedReplyViewSet
 
+CONVERSATION = r"conversations/(?P<conversation_id>[A-Za-z0-9_]{1,80})"
+
 router = Router()
 router.register("conversations", ConversationViewSet, "api-conversations")
-router.register(
-    r"conversations/(?P<conversation_id>[A-Za-z0-9_]{1,80})/messages",
-    MessageViewSet,
-    "api-messages",
-)
+router.register(f"{CONVERSATION}/messages", MessageViewSet, "api-messages")
 router.register("contacts", ContactViewSet, "api-contacts")
 router.register("labels", LabelViewSet, "api-labels")
 router.register("attribute_definitions", AttributeDefinitionViewSet, "api-definitions")
@@ -31,5 +30,10 @@ urlpatterns = [
         re_path(f"^v1/reports/{of}/?$", ReportViewSet.as_view({"get": of}), name=f"api-{of}")
         for of in ("summary", "series", "now")
     ],
+    re_path(
+        f"^v1/{CONVERSATION}/participants/?$",
+        ParticipantViewSet.as_view({"get": "participants", "post": "change_participants"}),
+        name="api-participants",
+    ),
     path("v1/", include(router.urls)),
 ]

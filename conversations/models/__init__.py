@@ -12,6 +12,7 @@ from conversations.models.conversation import (
     Assignment,
     Conversation,
     ConversationLabel,
+    Participant,
     in_sight,
     sees_all,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Label",
     "Lane",
     "Message",
+    "Participant",
     "Replay",
     "SavedReply",
     "Timer",

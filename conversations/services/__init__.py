@@ -52,6 +52,11 @@ from conversations.services.outbound import (
     take_back,
     use_draft,
 )
+from conversations.services.participants import (
+    change_participants,
+    participants_of,
+    set_participants,
+)
 from conversations.services.saved_replies import (
     create_saved_reply,
     delete_saved_reply,
@@ -74,6 +79,7 @@ __all__ = [
     "assign",
     "assign_many",
     "change_contact_note",
+    "change_participants",
     "create_contact",
     "create_label",
     "create_saved_reply",
@@ -89,6 +95,7 @@ __all__ = [
     "mark_read",
     "mark_unread",
     "merge_contacts",
+    "participants_of",
     "post_message",
     "post_messages",
     "receive",
@@ -102,6 +109,7 @@ __all__ = [
     "set_attributes",
     "set_contact_labels",
     "set_labels",
+    "set_participants",
     "set_priority",
     "snooze",
     "take_back",
