@@ -12,6 +12,7 @@ from conversations.api.outbox import DeliveryViewSet, EventViewSet
 from conversations.api.participants import ParticipantViewSet
 from conversations.api.reports import ReportViewSet
 from conversations.api.setup import AttributeDefinitionViewSet, LabelViewSet, SavedReplyViewSet
+from conversations.api.unsent import UnsentTextViewSet
 
 CONVERSATION = r"conversations/(?P<conversation_id>[A-Za-z0-9_]{1,80})"
 
@@ -34,6 +35,13 @@ urlpatterns = [
         f"^v1/{CONVERSATION}/participants/?$",
         ParticipantViewSet.as_view({"get": "participants", "post": "change_participants"}),
         name="api-participants",
+    ),
+    re_path(
+        f"^v1/{CONVERSATION}/unsent/?$",
+        UnsentTextViewSet.as_view(
+            {"get": "unsent", "put": "keep_unsent", "delete": "discard_unsent"}
+        ),
+        name="api-unsent",
     ),
     path("v1/", include(router.urls)),
 ]

@@ -19,7 +19,7 @@ from conversations.models.conversation import (
 from conversations.models.event import Event
 from conversations.models.inbox import Inbox, InboxRoute
 from conversations.models.label import Label
-from conversations.models.message import Attachment, Message
+from conversations.models.message import Attachment, Message, UnsentText
 from conversations.models.outbox import (
     Attempt,
     CallbackToken,
@@ -60,6 +60,7 @@ __all__ = [
     "Replay",
     "SavedReply",
     "Timer",
+    "UnsentText",
     "in_sight",
     "sees_all",
 ]

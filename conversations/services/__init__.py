@@ -63,6 +63,7 @@ from conversations.services.saved_replies import (
     update_saved_reply,
 )
 from conversations.services.statuses import receive_statuses
+from conversations.services.unsent import discard_unsent, keep_unsent, unsent_text
 from conversations.services.updates import (
     mark_read,
     mark_unread,
@@ -88,10 +89,12 @@ __all__ = [
     "delete_definition",
     "delete_label",
     "delete_saved_reply",
+    "discard_unsent",
     "erase_contact",
     "give_back",
     "hand_off",
     "keep_draft",
+    "keep_unsent",
     "mark_read",
     "mark_unread",
     "merge_contacts",
@@ -115,6 +118,7 @@ __all__ = [
     "take_back",
     "take_over",
     "unassign",
+    "unsent_text",
     "update_contact",
     "update_definition",
     "update_label",

@@ -138,6 +138,7 @@ CONVERSATION = {
     "priority": (str, Null), "waiting_since": int, "sla_policy_id": (int, Null),
 }  # fmt: skip
 COUNTS = {"mine_count": int, "assigned_count": int, "unassigned_count": int, "all_count": int}
+DRAFT = {"has_draft": bool, "message?": str}
 # 6.3
 MESSAGES = {
     "meta": {
