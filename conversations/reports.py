@@ -26,6 +26,8 @@ from conversations.models import Inbox, Label
 LONGEST = timedelta(days=366)
 # What is shown when nobody says which.
 USUAL = timedelta(days=7)
+# In other years calendars end, a step before or after.
+YEARS = range(1971, 9000)
 N = TypeVar("N")
 
 
@@ -186,9 +188,11 @@ class _Question:
 
 
 def check_period(since: datetime, until: datetime) -> None:
-    """Raises `FieldError` for one that ends before it begins, or is too long to be counted."""
+    """Raises `FieldError` for one that ends before it begins, is too long, or far from our time."""
     if not timedelta(0) < until - since <= LONGEST:
         raise FieldError("since", _("It begins before it ends, and is no longer than a year."))
+    if since.year not in YEARS or until.year not in YEARS:
+        raise FieldError("since", _("Nothing was done then."))
 
 
 def summary(

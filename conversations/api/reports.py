@@ -23,7 +23,7 @@ from accounts.serializers import checked_time_zone
 from accounts.tenancy import current_account_id
 from conversations import reports
 from conversations.models import Conversation, Inbox, Label
-from conversations.reports import MEASURES, USUAL, By, Every, check_period
+from conversations.reports import MEASURES, USUAL, YEARS, By, Every, check_period
 from conversations.standing import standing
 
 # What each role may read, the first one without being asked (security.md 2: A, A, T, own).
@@ -43,8 +43,8 @@ class PeriodSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(choices=[by.value for by in By], required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs.setdefault("until", timezone.now())
-        attrs.setdefault("since", attrs["until"] - USUAL)
+        until = attrs.setdefault("until", timezone.now())
+        attrs.setdefault("since", until - USUAL if until.year in YEARS else until)
         check_period(attrs["since"], attrs["until"])
         return attrs
 

@@ -295,6 +295,7 @@ def test_each_role_reads_what_the_table_says(api: SimpleNamespace) -> None:
         {"since": "yesterday"}, {"type": "agent"}, {"from": "2026-01-01"},
         {"since": "2026-02-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
         {"since": "2024-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+        {"until": "0001-01-01T00:00:00Z"},
     ],
 )  # fmt: skip
 def test_a_period_that_makes_no_sense_is_an_error(
@@ -338,6 +339,8 @@ def test_a_series_over_rest(api: SimpleNamespace) -> None:
         {"of": "conversations", "time_zone": "localtime"},
         {"of": "conversations", "type": "inbox"}, {"of": "conversations", "business_hours": "true"},
         {"of": "conversations", "since": "2024-01-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+        {"of": "conversations", "since": "0001-01-01T00:00:00Z", "until": "0001-01-02T00:00:00Z"},
+        {"of": "conversations", "since": "9999-12-30T00:00:00Z", "until": "9999-12-31T00:00:00Z"},
     ],
     ids=str,
 )  # fmt: skip

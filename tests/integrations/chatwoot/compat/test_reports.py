@@ -156,6 +156,7 @@ def test_what_others_did_is_not_counted(day: SimpleNamespace) -> None:
         {"type": ""}, {"type": "planet"}, {"type": "inbox"}, {"type": "inbox", "id": "x"},
         {"since": ""}, {"until": ""}, {"since": "yesterday"},
         times(START + DAY, START), times(START - 400 * DAY),
+        {"since": "0001-01-01", "until": "0001-01-02"}, {"since": "9999-12-30", "until": "9999-12-31"},
     ],
     ids=str,
 )  # fmt: skip
