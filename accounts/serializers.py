@@ -19,6 +19,13 @@ SCOPES = [permission.value for permission in Permission]
 MAX_SETTINGS = 100
 
 
+def checked_time_zone(value: str) -> str:
+    """Raises `ValidationError`. The machine's own zone is none that the database knows by this name."""
+    if value == "localtime" or value not in zoneinfo.available_timezones():
+        raise serializers.ValidationError(_("There is no such time zone."))
+    return value
+
+
 class AccountSerializer(serializers.ModelSerializer[Account]):
     id = PublicIdField()
 
@@ -51,9 +58,7 @@ class AccountChangeSerializer(StrictSerializer):
     settings = serializers.DictField(child=serializers.JSONField(), required=False)
 
     def validate_time_zone(self, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
-            raise serializers.ValidationError(_("There is no such time zone."))
-        return value
+        return checked_time_zone(value)
 
     def validate_settings(self, value: dict[str, Any]) -> dict[str, Any]:
         if len(value) > MAX_SETTINGS:
@@ -238,9 +243,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
         return super().to_internal_value(data)
 
     def validate_time_zone(self, value: str) -> str:
-        if value and value not in zoneinfo.available_timezones():
-            raise serializers.ValidationError(_("There is no such time zone."))
-        return value
+        return checked_time_zone(value) if value else value
 
 
 class PasswordChangeSerializer(StrictSerializer):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from accounts.tenancy import account_context, current_account_id
-from conversations.models import CallbackToken, Delivery, Endpoint, Lane
+from conversations.models import CallbackToken, Delivery, Endpoint, Lane, UnsentText
 from conversations.services.outbox import PARKED
 from integrations.models import Receipt
 from integrations.subscribers.forgetting import forget_rest
@@ -20,6 +20,8 @@ DELIVERED_BODY = timedelta(days=7)
 FINISHED_DELIVERY = timedelta(days=30)
 # A reply address that is over is known for a while, so that it is told from one that never was (410).
 EXPIRED_CALLBACK = timedelta(days=7)
+# Nobody comes back to what they began so long ago.
+UNSENT_TEXT = timedelta(days=30)
 BATCH = 2000
 
 State = Delivery.State
@@ -33,6 +35,7 @@ def prune() -> dict[str, int]:
         "deliveries": 0,
         "lanes": 0,
         "callbacks": 0,
+        "unsent_texts": 0,
         "webhooks": 0,
     }
     now = timezone.now()
@@ -43,6 +46,7 @@ def prune() -> dict[str, int]:
             ("deliveries", _delete_deliveries),
             ("lanes", _delete_lanes),
             ("callbacks", _delete_callbacks),
+            ("unsent_texts", _delete_unsent_texts),
         ):
             while True:
                 with account_context(account_id):
@@ -101,4 +105,11 @@ def _delete_callbacks(now: datetime) -> int:
     )
     pks = list(over.values_list("pk", flat=True)[:BATCH])
     CallbackToken.objects.filter(pk__in=pks).delete()
+    return len(pks)
+
+
+def _delete_unsent_texts(now: datetime) -> int:
+    old = UnsentText.objects.filter(updated_at__lt=now - UNSENT_TEXT)
+    pks = list(old.values_list("pk", flat=True)[:BATCH])
+    UnsentText.objects.filter(pk__in=pks).delete()
     return len(pks)

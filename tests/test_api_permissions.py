@@ -34,7 +34,9 @@ ROLES = {
 }  # fmt: skip
 # What the table allows to a role and the act itself refuses: people's acts, agents' acts.
 REFUSED_LATER = {
-    "agent": {"take_over", "give_back", "read", "use", "discard", "create_contact"},
+    "agent": {"take_over", "give_back", "read", "use", "discard", "create_contact", "participants",
+        "change_participants", "unsent", "keep_unsent", "discard_unsent",
+    },
     "person": {"answer"}, "supervisor": {"answer"}, "admin": {"answer"}, "owner": {"answer"},
 }  # fmt: skip
 

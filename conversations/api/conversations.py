@@ -79,6 +79,7 @@ class ConversationFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
     team = RefFilter(Team, field_name="team_id")
     inbox = RefFilter(Inbox, field_name="inbox_id")
     contact = ContactRefFilter(Contact, field_name="contact_id")
+    participant = filters.CharFilter(method="followed")
     label = filters.CharFilter(method="labelled")
     priority = filters.ChoiceFilter(choices=Conversation.Priority.choices)
     q = filters.CharFilter(method="search")
@@ -95,6 +96,13 @@ class ConversationFilter(filters.FilterSet):  # type: ignore[misc]  # untyped
             return rows.filter(assignee_id=decode("mem", value))
         except ValueError as error:
             raise ValidationError({name: _("A member's id, none, people or ai.")}) from error
+
+    def followed(self, rows: Any, name: str, value: str) -> Any:
+        """By a member, by id."""
+        try:
+            return rows.followed_by(decode("mem", value))
+        except ValueError as error:
+            raise ValidationError({name: _("A member's id.")}) from error
 
     def labelled(self, rows: Any, name: str, value: str) -> Any:
         return rows.filter(labels__name=value[:60])

@@ -12,13 +12,14 @@ from conversations.models.conversation import (
     Assignment,
     Conversation,
     ConversationLabel,
+    Participant,
     in_sight,
     sees_all,
 )
 from conversations.models.event import Event
 from conversations.models.inbox import Inbox, InboxRoute
 from conversations.models.label import Label
-from conversations.models.message import Attachment, Message
+from conversations.models.message import Attachment, Message, UnsentText
 from conversations.models.outbox import (
     Attempt,
     CallbackToken,
@@ -55,9 +56,11 @@ __all__ = [
     "Label",
     "Lane",
     "Message",
+    "Participant",
     "Replay",
     "SavedReply",
     "Timer",
+    "UnsentText",
     "in_sight",
     "sees_all",
 ]

@@ -30,6 +30,9 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
         """Nobody in person has it: no assignee; a team may be named."""
         return self.filter(assignee__isnull=True)
 
+    def followed_by(self, member: Member | int) -> ConversationQuerySet:
+        return self.filter(pk__in=Participant.objects.filter(member=member).values("conversation"))
+
     def with_ai(self) -> ConversationQuerySet:
         return self.filter(assignee__kind=Member.Kind.AGENT)
 
@@ -250,3 +253,24 @@ class Assignment(AccountModel):
 
     def __str__(self) -> str:
         return f"{self.member or self.team or 'nobody'} (epoch {self.epoch})"
+
+
+class Participant(AccountModel):
+    """A person who follows a conversation, whoever has it. It opens nothing to them that they do not see
+    without it."""
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="participants"
+    )
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="participations")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "conversation", "member"], name="participant_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} follows {self.conversation_id}"

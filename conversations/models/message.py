@@ -142,3 +142,25 @@ class Attachment(AccountModel):
 
     def __str__(self) -> str:
         return self.filename or self.kind
+
+
+class UnsentText(AccountModel):
+    """What a person has begun to write in a conversation and not sent yet; nobody else reads it. An AI
+    agent's late answer is a message, and another matter (`Message.Direction.DRAFT`)."""
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.CASCADE, related_name="unsent_texts"
+    )
+    member = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="unsent_texts")
+    text = models.TextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta(AccountModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "conversation", "member"], name="unsent_text_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"unsent text of {self.member_id} in {self.conversation_id}"

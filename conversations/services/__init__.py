@@ -52,12 +52,18 @@ from conversations.services.outbound import (
     take_back,
     use_draft,
 )
+from conversations.services.participants import (
+    change_participants,
+    participants_of,
+    set_participants,
+)
 from conversations.services.saved_replies import (
     create_saved_reply,
     delete_saved_reply,
     update_saved_reply,
 )
 from conversations.services.statuses import receive_statuses
+from conversations.services.unsent import discard_unsent, keep_unsent, unsent_text
 from conversations.services.updates import (
     mark_read,
     mark_unread,
@@ -74,6 +80,7 @@ __all__ = [
     "assign",
     "assign_many",
     "change_contact_note",
+    "change_participants",
     "create_contact",
     "create_label",
     "create_saved_reply",
@@ -82,13 +89,16 @@ __all__ = [
     "delete_definition",
     "delete_label",
     "delete_saved_reply",
+    "discard_unsent",
     "erase_contact",
     "give_back",
     "hand_off",
     "keep_draft",
+    "keep_unsent",
     "mark_read",
     "mark_unread",
     "merge_contacts",
+    "participants_of",
     "post_message",
     "post_messages",
     "receive",
@@ -102,11 +112,13 @@ __all__ = [
     "set_attributes",
     "set_contact_labels",
     "set_labels",
+    "set_participants",
     "set_priority",
     "snooze",
     "take_back",
     "take_over",
     "unassign",
+    "unsent_text",
     "update_contact",
     "update_definition",
     "update_label",

@@ -32,6 +32,7 @@ from conversations.models import (
     Delivery,
     Message,
     Timer,
+    UnsentText,
 )
 from conversations.services import events, media, outbox
 from conversations.services.contacts import current_id, lock_whole
@@ -149,6 +150,7 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
     messages = Message.objects.filter(conversation__in=conversations)
     spoken = messages.exclude(direction=Message.Direction.SYSTEM)
     spoken.update(text="", content={}, error_text="", deleted_at=timezone.now())
+    UnsentText.objects.filter(conversation__in=conversations).delete()
     _spoken(conversations).update(body_sealed=b"")
     Attempt.objects.filter(delivery__conversation__in=conversations).update(
         response_body="", error="", request_headers={}, response_headers={}

@@ -32,6 +32,7 @@ STATUSES: dict[str, Q] = {
     "snoozed": Q(status=Status.SNOOZED),
     "all": Q(),
 }
+CONVERSATION_TYPES = ("unattended", "participating")
 ASSIGNEE_TYPES = ("me", "unassigned", "assigned", "all")
 _RANK = Case(
     *[
@@ -62,7 +63,7 @@ _SORT_NAMES = {"latest": "last_activity_at_desc", "sort_on_priority": "priority_
 # --- Query parameters ----------------------------------------------------------------------------
 
 
-def narrowed(rows: Rows, given: Params) -> Rows:
+def narrowed(rows: Rows, given: Params, member: Member) -> Rows:
     """By everything but whose they are."""
     rows = rows.filter(STATUSES[params.choice(given, "status", STATUSES, "open")])
     for name in ("inbox_id", "team_id"):
@@ -74,8 +75,11 @@ def narrowed(rows: Rows, given: Params) -> Rows:
         rows = rows.filter(matches(words))
     if source_id := params.text(given, "source_id"):
         rows = rows.filter(address__in=_known_as(source_id))
-    if kind := params.choice(given, "conversation_type", ("unattended",)):
-        rows = rows.filter(waiting_since__isnull=False) if kind else rows
+    match params.choice(given, "conversation_type", CONVERSATION_TYPES):
+        case "unattended":
+            rows = rows.filter(waiting_since__isnull=False)
+        case "participating":
+            rows = rows.filter(pk__in=Conversation.objects.followed_by(member).values("pk"))
     if (age := params.number(given, "updated_within")) is not None:
         rows = rows.filter(updated_at__gte=timezone.now() - timedelta(seconds=min(age, 10**9)))
     return rows

@@ -16,9 +16,12 @@ from integrations.chatwoot.compat import (
     contacts,
     conversations,
     custom_filters,
+    draft_messages,
     listing,
     messages,
+    participants,
     people,
+    reports,
     settings,
     webhooks,
 )
@@ -35,9 +38,9 @@ RULE = rf"automation_rules/(?P<rule_id>{ID})"
 TEAM = rf"teams/(?P<team_id>{ID})"
 
 
-def at(below: str, view: type[CompatView], **options: object) -> URLPattern:
+def at(below: str, view: type[CompatView], *, version: int = 1, **options: object) -> URLPattern:
     """An address below an account."""
-    route = rf"^api/v1/accounts/(?P<account_id>{ID})/{below}/?$"
+    route = rf"^api/v{version}/accounts/(?P<account_id>{ID})/{below}/?$"
     return re_path(route, view.as_view(**options))
 
 
@@ -62,6 +65,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at(f"{CONVERSATION}/transcript", conversations.Transcript),
     at(f"{CONVERSATION}/mute", conversations.Muting),
     at(f"{CONVERSATION}/unmute", conversations.Muting, blocked=False),
+    at(f"{CONVERSATION}/participants", participants.Participants),
+    at(f"{CONVERSATION}/draft_messages", draft_messages.DraftMessages),
     at(f"{CONVERSATION}/messages", messages.Messages),
     at(f"{CONVERSATION}/attachments", messages.Attachments),
     at(rf"{CONVERSATION}/messages/(?P<message_id>{ID})", messages.OneMessage),
@@ -109,7 +114,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at(rf"custom_filters/(?P<filter_id>{ID})", custom_filters.OneCustomFilter),
     at("webhooks", webhooks.Webhooks),
     at(rf"webhooks/(?P<webhook_id>{ID})", webhooks.OneWebhook),
+    at("reports", reports.Series, version=2),
+    at("reports/summary", reports.Summary, version=2),
+    at("reports/conversations", reports.Standings, version=2),
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
-    # What is not above is not there, in their words; other platforms have other `/api/v1/` paths.
+    # What is not above is not there, in their words; other platforms have other `/api/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
+    re_path(r"^api/v2/accounts(?:/.*)?$", Nowhere.as_view()),
 ]

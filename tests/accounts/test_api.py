@@ -349,7 +349,14 @@ def test_the_owner_renames_the_account_and_it_is_written_down(api: SimpleNamespa
 
 
 @pytest.mark.parametrize(
-    "body", [{"time_zone": "Mars/Base"}, {"slug": "x"}, {"country": "xx"}, {"languages": ["!"]}]
+    "body",
+    [
+        {"time_zone": "Mars/Base"},
+        {"time_zone": "localtime"},
+        {"slug": "x"},
+        {"country": "xx"},
+        {"languages": ["!"]},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(api: SimpleNamespace, body: dict) -> None:
     assert api.owner.patch("/v1/account/", body).status_code == 400

@@ -130,6 +130,7 @@ def test_sx_101_nothing_of_what_was_said_is_left_anywhere_and_the_numbers_stay(d
             conversation, by=None, detail=f"because {SECRET}", summary=f"she said {SECRET}"
         )
         services.add_note(conversation, text=f"note {SECRET}", author=None)
+        services.keep_unsent(conversation, text=SECRET, by=desk.agent.member)
         path = default_storage.save("erasing/file.txt", ContentFile(SECRET.encode()))
         message = Message.objects.filter(conversation=conversation)[0]
         Attachment.objects.create(
@@ -147,6 +148,7 @@ def test_sx_101_nothing_of_what_was_said_is_left_anywhere_and_the_numbers_stay(d
             "agents_decision",
             "conversations_attachment",
             "conversations_assignment",
+            "conversations_unsenttext",
         }
 
         services.erase_contact(conversation.contact, by=desk.agent.member)

@@ -11,7 +11,7 @@ from accounts.tenancy import account_context
 from agents import replaying
 from conversations import services
 from conversations.messages import Content
-from conversations.models import Attempt, Delivery, Lane
+from conversations.models import Attempt, Delivery, Lane, UnsentText
 from integrations.models import Receipt
 from integrations.tasks import prune
 from tests import factories
@@ -124,3 +124,18 @@ def test_the_lane_of_a_bulk_replay_goes_when_it_is_done(inbox):
         Lane.objects.create(kind="replay", destination_id=1, due_at=timezone.now())
         Lane.objects.create(kind="replay", destination_id=2)
     assert prune()["lanes"] == 1
+
+
+def test_what_nobody_sent_is_forgotten_a_month_after_it_was_changed(inbox):
+    conversation = factories.make_conversation(inbox)
+    account = inbox.account
+    with account_context(account):
+        for days in (31, 29):
+            person = factories.make_person(account)
+            services.keep_unsent(conversation, text=f"{days} days", by=person)
+            UnsentText.objects.filter(member=person).update(
+                updated_at=timezone.now() - timedelta(days=days)
+            )
+    assert prune()["unsent_texts"] == 1
+    with account_context(account):
+        assert UnsentText.objects.get().text == "29 days"

@@ -43,7 +43,7 @@ class Conversations(Beginning, ListView):
 
     def get(self, request: Request) -> Response:
         """25 a page; with `updated_within` everything at once."""
-        rows = filters.narrowed(self.conversations(), self.params)
+        rows = filters.narrowed(self.conversations(), self.params, self.member)
         found = filters.ordered(filters.whose(rows, self.params, self.member), self.params)
         most = MOST if self.params.get("updated_within") else PAGE
         payload = self.shown(found, most=most)
@@ -56,7 +56,7 @@ class Meta(ListView):
     permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_READ}
 
     def get(self, request: Request) -> Response:
-        rows = filters.narrowed(self.conversations(), self.params)
+        rows = filters.narrowed(self.conversations(), self.params, self.member)
         return Response({"meta": filters.counts(rows, self.member)})
 
 

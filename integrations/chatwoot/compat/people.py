@@ -29,6 +29,12 @@ class PeopleView(CompatView):
     def shown(self, members: Iterable[Member]) -> list[Json]:
         return [agent_json(member) for member in members]
 
+    def named(self) -> list[Member]:
+        """Those of `user_ids`. Raises `NotFound`, 422."""
+        if "user_ids" not in self.params:
+            raise missing("user_ids")
+        return [self.find(self.people(), pk=pk) for pk in params.numbers(self.params, "user_ids")]
+
 
 class Agents(PeopleView):
     """`/agents`: people, who are agents in their words."""
@@ -142,29 +148,24 @@ class TeamMembers(TeamView):
 
     def post(self, request: Request, team_id: str) -> Response:
         """They too."""
-        team, named = self.team(team_id), self._named()
+        team, named = self.team(team_id), self.named()
         services.change_team_members(team, by=self.member, add=named)
         return Response(self.shown(named))
 
     def patch(self, request: Request, team_id: str) -> Response:
         """They and nobody else."""
-        team, named = self.team(team_id), self._named()
+        team, named = self.team(team_id), self.named()
         services.update_team(team, by=self.member, members=named)
         return Response(self.shown(named))
 
     def delete(self, request: Request, team_id: str) -> Response:
         """Without them."""
-        team, named = self.team(team_id), self._named()
+        team, named = self.team(team_id), self.named()
         services.change_team_members(team, by=self.member, remove=named)
         return nothing()
 
     def _of(self, team: Team) -> QuerySet[Member]:
         return self.people().filter(teams=team)
-
-    def _named(self) -> list[Member]:
-        if "user_ids" not in self.params:
-            raise missing("user_ids")
-        return [self.find(self.people(), pk=pk) for pk in params.numbers(self.params, "user_ids")]
 
 
 def checked_name(name: str | None) -> str:

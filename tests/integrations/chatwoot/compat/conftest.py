@@ -42,14 +42,17 @@ class SilentDialect(Dialect):
 
 
 class Client4(Caller):
-    """A client of theirs: the token stands in `api_access_token`, addresses below the account."""
+    """A client of theirs: the token stands in `api_access_token`, addresses below the account, whose
+    number stands for `<account_id>` in others."""
 
     def __init__(self, token: str, account_id: int) -> None:
         super().__init__()
         self.client = Client(headers={"Api-Access-Token": token} if token else {})
-        self.token, self.base = token, f"/api/v1/accounts/{account_id}"
+        self.token, self.account_id = token, account_id
+        self.base = f"/api/v1/accounts/{account_id}"
 
     def at(self, path: str) -> str:
+        path = path.replace("<account_id>", str(self.account_id))
         return path if path.startswith("/api/") else f"{self.base}/{path}"
 
     def get(self, path: str, **query: Any) -> Any:

@@ -140,6 +140,7 @@ CONVERSATION = {
     "priority": (str, Null), "waiting_since": int, "sla_policy_id": (int, Null),
 }  # fmt: skip
 COUNTS = {"mine_count": int, "assigned_count": int, "unassigned_count": int, "all_count": int}
+DRAFT = {"has_draft": bool, "message?": str}
 # 6.3
 MESSAGES = {
     "meta": {
@@ -213,3 +214,20 @@ CUSTOM_FILTER = {
     "id": int, "name": str, "filter_type": str, "query": {"payload": [dict]}, "created_at": str,
     "updated_at": str,
 }  # fmt: skip
+# Of their source: the contract has no section about reports. A mean of nothing is null in a summary, and 0
+# in a series.
+_MEAN = (float, Null)
+_SUMMARY = {
+    "conversations_count": int, "incoming_messages_count": int, "outgoing_messages_count": int,
+    "resolutions_count": int, "avg_first_response_time": _MEAN, "avg_resolution_time": _MEAN,
+    "reply_time": _MEAN,
+}  # fmt: skip
+SUMMARY = {**_SUMMARY, "previous": _SUMMARY}
+SERIES = [{"value": (int, float), "timestamp": int, "count?": int}]
+STANDING = {"open": int, "unattended": int, "unassigned": int, "pending": int}
+STANDINGS = [
+    {
+        "id": int, "name": str, "email": str, "thumbnail": str, "availability": str,
+        "metric": {"open": int, "unattended": int},
+    }
+]  # fmt: skip
