@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.tenancy import current_account_id
 from conversations.channels import ErrorClass
 from conversations.errors import ConfirmationNeededError, NotReplayableError
-from conversations.messages import DeliveryStatus
+from conversations.messages import DeliveryStatus, Kind
 from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane, Message
 from conversations.services import acting, callbacks, events, outbox
 from conversations.services.erasing import ERASED
@@ -188,7 +188,7 @@ def send_again(delivery: Delivery, *, confirm: bool = False) -> Delivery:
     parts = _latest_parts(delivery)
     if parts[0].state != State.DEAD:
         raise NotReplayableError(_("It was sent again already."))
-    check_can_send(conversation)
+    check_can_send(conversation, delivery.message.kind if delivery.message else Kind.TEXT)
     doubtful = is_doubtful(delivery)
     if doubtful and not confirm:
         raise ConfirmationNeededError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from accounts.models import Account, Member
 from conversations.models import Address, Contact, Conversation, Inbox, Message
+from integrations.chatwoot import templates
 from integrations.chatwoot.shapes.attachments import attachments_of
 from integrations.chatwoot.shapes.contacts import contact_push, source_of
 from integrations.chatwoot.shapes.conversations import (
@@ -141,7 +142,7 @@ def message_json(message: Message, conversation: Conversation, shown: Shown) -> 
     kind = message_type(message)
     body: Json = {
         "account": account_json(conversation.account),
-        "additional_attributes": {},
+        "additional_attributes": templates.additional_attributes(message),
         "content_attributes": content_attributes(message),
         "content_type": content_type(message),
         "content": content_of(message),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +20,7 @@ from conversations.models import Address, Contact, Conversation, Inbox, Label
 from conversations.services.courtesies import acknowledge
 from conversations.services.locking import lock
 from conversations.transcripts import TooManyLettersError
-from integrations.chatwoot import contacts, reading, starting
+from integrations.chatwoot import contacts, reading, starting, templates
 from integrations.chatwoot.compat import params, status
 from integrations.chatwoot.compat.assignments import give
 from integrations.chatwoot.compat.base import CompatView, P, nothing
@@ -310,8 +309,7 @@ class Beginning(CompatView):
 
     def _say(self, conversation: Conversation) -> None:
         said = params.mapping(self.params, "message")
-        if said.get("template_params"):
-            raise unprocessable(_("Templates cannot be sent by this call."))
         text = params.text(said, "content", most=MAX_CONTENT)
-        if text.strip():
-            services.post_message(conversation, content=Content(text=text), author=self.member)
+        content = templates.content_of(said, text) or Content(text=text)
+        if content.template or text.strip():
+            services.post_message(conversation, content=content, author=self.member)
