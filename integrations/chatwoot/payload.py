@@ -9,6 +9,7 @@ docs/platforms/chatwoot.md says what is different.
 from __future__ import annotations
 
 from accounts.models import Account, Member
+from agents.models import Agent
 from conversations.models import Address, Contact, Conversation, Inbox, Message
 from integrations.chatwoot import templates
 from integrations.chatwoot.shapes.attachments import attachments_of
@@ -167,13 +168,16 @@ def sender(message: Message, conversation: Conversation, shown: Shown) -> Json |
     """Who said it, as webhooks show them; nobody for automatic texts."""
     if message.direction == Direction.INBOUND:
         return contact_webhook(conversation.contact, conversation.account)
-    author, agent = message.author, shown.agent_of(message.author)
+    author = message.author
+    return member_webhook(author, shown.agent_of(author)) if author is not None else None
+
+
+def member_webhook(member: Member, agent: Agent | None) -> Json:
+    """A person, or a bot, at the top level of webhooks."""
     if agent is not None:
         return {"id": agent.pk, "name": agent.name, "type": "agent_bot"}
-    if author is None:
-        return None
-    email = author.user.email if author.user is not None else None
-    return {"id": author.pk, "name": author.name, "email": email, "type": "user"}
+    email = member.user.email if member.user is not None else None
+    return {"id": member.pk, "name": member.name, "email": email, "type": "user"}
 
 
 def _brief_sender(by: Json | None) -> Json | None:

@@ -17,7 +17,7 @@ from agents.services import apply_answer
 from conversations import services, transcripts
 from conversations.messages import Content
 from conversations.models import Address, Contact, Conversation, Inbox, Label
-from conversations.services.courtesies import acknowledge
+from conversations.services.courtesies import acknowledge, note_typing
 from conversations.services.locking import lock
 from conversations.transcripts import TooManyLettersError
 from integrations.chatwoot import contacts, reading, starting, templates
@@ -115,9 +115,11 @@ class ToggleTyping(ConversationView):
     def post(self, request: Request, number: str) -> Response:
         """The customer sees it where the channel can say so; what is typed for colleagues shows nowhere."""
         conversation = self.conversation(number)
-        typing = params.choice(self.params, "typing_status", ("on", "off"), "off")
-        if typing == "on" and not params.flag(self.params, "is_private"):
+        on = params.choice(self.params, "typing_status", ("on", "off"), "off") == "on"
+        private = params.flag(self.params, "is_private")
+        if on and not private:
             self._tell(conversation)
+        note_typing(conversation, by=self.member, on=on, private=private)
         return nothing()
 
     def _tell(self, conversation: Conversation) -> None:
