@@ -129,7 +129,7 @@ def _forget_addresses(contact: Contact) -> None:
     """The names the platforms know them by: nothing can be sent there, and nothing leads back."""
     addresses = Address.objects.filter(contact=contact)
     AddressIdentifier.objects.filter(address__in=addresses).delete()
-    addresses.update(last_inbound_external_id="", unreachable_reason=ERASED)
+    addresses.update(last_inbound_external_id="", unreachable_reason=ERASED, proven_identifier="")
 
 
 def _cancel(contact: Contact, conversations: Sequence[Conversation]) -> None:

@@ -75,7 +75,7 @@ def conversation_json(conversation: Conversation, shown: Shown) -> Json:
         "additional_attributes": additional_attributes(conversation),
         "can_reply": can_reply(conversation),
         "channel": channel_of(conversation.inbox),
-        "contact_inbox": contact_inbox_json(conversation.address),
+        "contact_inbox": contact_inbox_json(conversation.address, contact),
         "id": conversation.number,
         "inbox_id": conversation.inbox_id,
         "messages": [] if last is None else [_said(last, conversation, shown)],
@@ -85,7 +85,7 @@ def conversation_json(conversation: Conversation, shown: Shown) -> Json:
             "assignee": member_json(conversation.assignee, shown),
             "assignee_type": assignee_type(conversation.assignee),
             "team": None if team is None else {"id": team.pk, "name": team.name},
-            "hmac_verified": False,
+            "hmac_verified": conversation.address.proves(contact),
         },
         "status": status_of(conversation),
         "custom_attributes": conversation.attributes,
@@ -122,7 +122,7 @@ def brief_conversation(conversation: Conversation) -> Json:
     }
 
 
-def contact_inbox_json(address: Address) -> Json:
+def contact_inbox_json(address: Address, contact: Contact) -> Json:
     return {
         "id": address.pk,
         "contact_id": address.contact_id,
@@ -130,7 +130,7 @@ def contact_inbox_json(address: Address) -> Json:
         "source_id": source_of(address),
         "created_at": iso(address.created_at),
         "updated_at": iso(address.last_inbound_at or address.created_at),
-        "hmac_verified": False,
+        "hmac_verified": address.proves(contact),
         "pubsub_token": uuid_of(address.public_id),
     }
 

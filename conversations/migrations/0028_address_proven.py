@@ -1,0 +1,20 @@
+"""An address says by which identity its contact has proven who they are there."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("conversations", "0027_delivery_contact_index"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="address",
+            name="proven_identifier",
+            field=models.CharField(
+                blank=True, db_default="", default="", editable=False, max_length=250
+            ),
+        ),
+    ]
