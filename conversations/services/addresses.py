@@ -73,12 +73,12 @@ def _make(inbox: Inbox, strangers: Sequence[Person], known: Known) -> dict[Ident
     insert_many([address.contact for address, _identifiers in new])
     insert_many([address for address, _identifiers in new])
     _add_names(inbox, [(address, one) for address, identifiers in new for one in identifiers])
-    strangers_to_us = {address.pk: address.contact for address, _identifiers in new}
+    met = {address.pk: address.contact for address, _identifiers in new}
     for address, faster in _overtaken(inbox, new):
-        del strangers_to_us[address.pk]
+        del met[address.pk]
         address.contact.delete()  # and the address with it: nobody could ever be reached there
         made = {one: faster if other is address else other for one, other in made.items()}
-    tell_new(list(strangers_to_us.values()))
+    tell_new(list(met.values()))
     return made
 
 

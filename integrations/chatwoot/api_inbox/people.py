@@ -24,6 +24,7 @@ from conversations.errors import WrongStateError
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 from conversations.services.addresses import find_or_create_address
+from conversations.services.contacts import lock_contact
 from integrations.chatwoot import contacts, starting
 from integrations.chatwoot.api_inbox.channel import HMAC_TOKEN
 from integrations.chatwoot.api_inbox.saying import KIND
@@ -87,6 +88,8 @@ def enter(inbox: Inbox, given: Params) -> Address:
 def describe(address: Address, given: Params) -> Address:
     """Keep what the app says of its customer. Raises 422 for what cannot be."""
     claims = {name: given[name] for name in CLAIMS if given.get(name) is not None}
+    if claims:  # judged by who they are now, and they are not merged meanwhile
+        address.contact = lock_contact(address.contact_id)
     if claims and not knows_contact(address):
         raise ChatwootError(401, UNPROVEN)
     return _change(address, contacts.changes_of(claims)) if claims else address
@@ -96,13 +99,16 @@ def describe(address: Address, given: Params) -> Address:
 def identify(address: Address, identifier: str) -> Address:
     """Whose address it is, is proven: they are one with the customer who has this identity already.
 
-    Raises `WrongStateError` for somebody with another identity.
+    Raises `WrongStateError` for somebody with another identity, and for one who was merged with others:
+    that whoever writes has an identity does not prove that it is theirs.
     """
     contact = address.contact
     if contact.identifier == identifier:
         return _prove(address, identifier)
     if contact.identifier:
         raise WrongStateError(_("This contact has another identity. Begin with a new source_id."))
+    if address.is_shared:
+        raise WrongStateError(_("This contact was merged. Begin with a new source_id."))
     somebody = _identified(identifier)
     if somebody is None:
         address = _change(address, {"identifier": identifier})

@@ -19,6 +19,7 @@ from integrations import routes
 from integrations.chatwoot import payload
 from integrations.chatwoot.api_inbox import people
 from integrations.chatwoot.api_inbox.view import INBOX_CALLS, INBOX_NEWCOMERS
+from integrations.chatwoot.errors import ChatwootError
 from integrations.chatwoot.shown import gather
 from integrations.models import Receipt
 from tests.factories import make_inbox
@@ -383,6 +384,42 @@ def test_whom_people_merged_a_visitor_with_is_none_of_the_visitors_business(
     # Who proves it, is it.
     assert app.patch("contacts/v-1", {**PROVEN, "name": "Ana P."}).json()["name"] == "Ana P."
     assert app.get("contacts/v-1").json()["email"] == "ana@example.test"
+
+
+def test_whoever_is_merged_in_between_is_not_changed(app: App) -> None:
+    """The visitor was found a moment before."""
+    visitor = app.customer("v-1")
+    with app.inside():
+        found = people.find(app.inbox, "v-1")
+        assert found is not None
+        ana = services.create_contact(by=app.house.owner, name="Ana Pop")
+        services.merge_contacts(ana, visitor.conversation().contact, by=app.house.owner)
+        with pytest.raises(ChatwootError):
+            people.describe(found, {"name": "Mine"})
+        ana.refresh_from_db()
+    assert ana.name == "Ana Pop"
+
+
+def test_to_have_an_identity_proves_nobody_to_be_whom_they_were_merged_with(app: App) -> None:
+    """Somebody talked people into merging, and proves afterwards to be themselves."""
+    visitor = app.customer("v-1")
+    with app.inside():
+        ana = services.create_contact(by=app.house.owner, name="Ana Pop", email="ana@example.test")
+        services.merge_contacts(ana, visitor.conversation().contact, by=app.house.owner)
+        services.create_contact(by=app.house.owner, name="Zed", identifier="shop-7")
+    for identifier in ("shop-7", "shop-9"):  # somebody known, and nobody yet
+        proven = {"identifier": identifier, "identifier_hash": proof(identifier)}
+        refused = [
+            app.patch("contacts/v-1", proven),
+            app.post("contacts", {"source_id": "v-1", **proven}),
+        ]
+        assert [one.status_code for one in refused] == [422, 422]
+        assert "new source_id" in refused[0].json()["error"]
+        assert app.get("contacts/v-1", **proven).status_code == 401
+    assert app.get("contacts/v-1").json()["email"] is None
+    with app.inside():
+        ana.refresh_from_db()
+    assert (ana.identifier, ana.merged_into_id) == ("", None)
 
 
 # --- Guessing ------------------------------------------------------------------------------------
