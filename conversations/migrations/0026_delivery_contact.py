@@ -3,19 +3,23 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+# The table is closed for a moment: rather fail than let everybody queue.
+PATIENTLY = "SET LOCAL lock_timeout = '3s'"
+
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("conversations", "0025_contact_note"),
     ]
 
     operations = [
+        migrations.RunSQL(PATIENTLY, migrations.RunSQL.noop),
         migrations.AddField(
             model_name="delivery",
             name="contact",
             field=models.ForeignKey(
                 blank=True,
+                db_constraint=False,
                 db_index=False,
                 null=True,
                 on_delete=django.db.models.deletion.CASCADE,

@@ -251,6 +251,7 @@ class Delivery(AccountModel):
         blank=True,
         related_name="+",
         db_index=False,  # `delivery_contact` holds the few that have one
+        db_constraint=False,  # checking it would read the whole log, closed to everybody
     )
     part = models.PositiveSmallIntegerField(default=0)
     sequence = models.BigIntegerField()
