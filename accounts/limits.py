@@ -126,6 +126,14 @@ async def take_async(
     return _refused(limit, row, cost)
 
 
+def wait_of(limit: Limit, key: str) -> int:
+    """How many seconds until one can be taken from this bucket; nothing is taken."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT, _values(limit, key, 1))
+        row = cursor.fetchone()
+    return 0 if row is None or row[0] >= 1 else _refused(limit, row, 1).wait
+
+
 def is_known(limit: Limit, key: str) -> bool:
     """Whether anything was taken from this bucket since it was last forgotten (about a day)."""
     with connection.cursor() as cursor:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from agents.actions import Answer
 
 if TYPE_CHECKING:
-    from accounts.models import Member
+    from accounts.models import Account, Member
     from agents.models import Agent
     from conversations.models import Conversation, Event, Message
-    from conversations.signals import Recorded
+    from conversations.signals import ContactChange, Recorded, Typing
 
 
 class UnreadableAnswerError(Exception):
@@ -49,6 +49,13 @@ class Occasion:
 Builder = Callable[[Occasion], bytes | None]
 # The body of the request that an event is told by, under this name.
 News = Callable[["Recorded", str], bytes]
+
+
+class Notice(NamedTuple):
+    """A request that tells webhooks something beside the events of conversations."""
+
+    name: str
+    build: Callable[[], bytes]
 
 
 class Dialect:
@@ -87,6 +94,14 @@ class Dialect:
         """What builds the bodies that webhooks get, for events that are told together; asked once for all
         of them, as `builder` is."""
         raise NotImplementedError
+
+    def contact_news(self, change: ContactChange, account: Account) -> Notice | None:
+        """By which request webhooks hear that a contact is new or has changed; by none."""
+        return None
+
+    def typing_news(self, typing: Typing) -> Notice | None:
+        """By which request webhooks hear that somebody is typing, or has stopped; by none."""
+        return None
 
     def headers(
         self, body: bytes, *, wire_id: str, timestamp: int, secrets: Sequence[str]

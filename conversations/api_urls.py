@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 
 from accounts.rest.routes import Router
+from conversations.api.contact_notes import ContactNoteViewSet
 from conversations.api.contacts import ContactViewSet
 from conversations.api.conversations import ConversationViewSet
 from conversations.api.messages import MessageViewSet
@@ -20,6 +21,11 @@ router = Router()
 router.register("conversations", ConversationViewSet, "api-conversations")
 router.register(f"{CONVERSATION}/messages", MessageViewSet, "api-messages")
 router.register("contacts", ContactViewSet, "api-contacts")
+router.register(
+    r"contacts/(?P<contact_id>[A-Za-z0-9_]{1,80})/notes",
+    ContactNoteViewSet,
+    "api-contact-notes",
+)
 router.register("labels", LabelViewSet, "api-labels")
 router.register("attribute_definitions", AttributeDefinitionViewSet, "api-definitions")
 router.register("saved_replies", SavedReplyViewSet, "api-saved-replies")

@@ -9,6 +9,7 @@ from conversations.messages import (
     MEDIA_KINDS,
     ActionKind,
     Article,
+    ButtonKind,
     Card,
     CardAction,
     CarouselCard,
@@ -22,6 +23,8 @@ from conversations.messages import (
     Location,
     OutboundMedia,
     Section,
+    Template,
+    TemplateButton,
 )
 from conversations.models import Attachment, Message
 
@@ -57,6 +60,8 @@ def content_json(content: Content) -> dict[str, Any]:
             _said(article, "description", title=article.title, link=article.link)
             for article in content.articles
         ]
+    if content.template:
+        data["template"] = template_json(content.template)
     return data
 
 
@@ -109,6 +114,7 @@ def as_content(message: Message) -> Content:
         fields=tuple(_field(field) for field in data.get("fields", ())),
         input=_input(data["input"]) if data.get("input") else None,
         articles=tuple(Article(**article) for article in data.get("articles", ())),
+        template=template_of(data["template"]) if data.get("template") else None,
         attributes=data.get("attributes", {}),
     )
 
@@ -162,6 +168,42 @@ def field_json(field: FormField) -> dict[str, Any]:
     if field.options:
         data["options"] = [choice_json(option) for option in field.options]
     return data
+
+
+def template_json(template: Template) -> dict[str, Any]:
+    """Values as pairs: a JSON object keeps no order in the database."""
+    data = _said(template, "category", name=template.name, language=template.language)
+    for place in ("header", "body"):
+        if values := getattr(template, place):
+            data[place] = [list(pair) for pair in values]
+    if media := template.media:
+        data["media"] = _said(media, "filename", kind=str(media.kind), url=media.url)
+    if template.buttons:
+        data["buttons"] = [
+            {"index": button.index, "kind": str(button.kind), "value": button.value}
+            for button in template.buttons
+        ]
+    return data
+
+
+def template_of(data: Mapping[str, Any]) -> Template:
+    media = data.get("media")
+    return Template(
+        name=data["name"],
+        language=data["language"],
+        category=data.get("category", ""),
+        header=tuple((name, value) for name, value in data.get("header", ())),
+        media=OutboundMedia(
+            Kind(media["kind"]), "", filename=media.get("filename", ""), url=media["url"]
+        )
+        if media
+        else None,
+        body=tuple((name, value) for name, value in data.get("body", ())),
+        buttons=tuple(
+            TemplateButton(item["index"], ButtonKind(item["kind"]), item["value"])
+            for item in data.get("buttons", ())
+        ),
+    )
 
 
 def location_json(location: Location) -> dict[str, Any]:

@@ -146,6 +146,7 @@ def only_words(message: OutboundMessage, text: str | None = None) -> OutboundMes
         fields=(),
         input=None,
         articles=(),
+        template=None,
     )
 
 
@@ -206,6 +207,12 @@ def _without_articles(message: OutboundMessage) -> str:
     return "" if whole else _("Every article needs a title and a link.")
 
 
+def _without_template(message: OutboundMessage) -> str:
+    template = message.template
+    named = template is not None and bool(template.name.strip() and template.language.strip())
+    return "" if named else _("A template needs its name and its language.")
+
+
 def _without_target(message: OutboundMessage) -> str:
     return "" if message.target_external_id else _("A reaction needs the message it is about.")
 
@@ -218,6 +225,7 @@ NEEDED: Mapping[Kind, Callable[[OutboundMessage], str]] = {
     Kind.FORM: _without_questions,
     Kind.INPUT: _without_question,
     Kind.ARTICLES: _without_articles,
+    Kind.TEMPLATE: _without_template,
     Kind.LOCATION: _without_place,
     Kind.CONTACTS: _without_names,
     Kind.REACTION: _without_target,

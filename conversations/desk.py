@@ -124,6 +124,7 @@ ICONS = {
     "contacts": "identification", "order": "shopping-bag", "unsupported": "question-mark-circle",
     "carousel": "squares-2x2", "form": "clipboard-document-list", "input": "pencil-square",
     "articles": "document-text", "form_reply": "clipboard-document-check",
+    "template": "document-text",
 }  # fmt: skip
 
 

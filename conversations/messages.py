@@ -33,6 +33,7 @@ class Kind(StrEnum):
     FORM = "form"
     INPUT = "input"
     ARTICLES = "articles"
+    TEMPLATE = "template"
 
     BUTTON_REPLY = "button_reply"
     LIST_REPLY = "list_reply"
@@ -47,6 +48,10 @@ class Kind(StrEnum):
 MEDIA_KINDS = frozenset(
     {Kind.IMAGE, Kind.AUDIO, Kind.VOICE, Kind.VIDEO, Kind.DOCUMENT, Kind.STICKER}
 )
+
+
+# What a channel takes also after its reply window has closed.
+OUTSIDE_WINDOW = frozenset({Kind.TEMPLATE})
 
 
 class DeliveryStatus(StrEnum):
@@ -330,6 +335,39 @@ class OutboundMedia:
     size: int | None = None
 
 
+class ButtonKind(StrEnum):
+    """What a template's button does: opens an address, comes back as a choice, has a code to copy."""
+
+    URL = "url"
+    QUICK_REPLY = "quick_reply"
+    COPY_CODE = "copy_code"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateButton:
+    """What fills in one button of a template, counted from 0."""
+
+    index: int
+    kind: ButtonKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text that the platform has approved, and what fills it in.
+
+    Values have the names of their places: numbers ("1", "2"), or words where the template has those.
+    """
+
+    name: str
+    language: str
+    category: str = ""
+    header: tuple[tuple[str, str], ...] = ()
+    media: OutboundMedia | None = None
+    body: tuple[tuple[str, str], ...] = ()
+    buttons: tuple[TemplateButton, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """What somebody wants said to the customer, before it is a row."""
@@ -349,6 +387,8 @@ class Content:
     fields: tuple[FormField, ...] = ()
     input: Input | None = None
     articles: tuple[Article, ...] = ()
+    # `text` is then what it reads like, as far as its author knows.
+    template: Template | None = None
     # What the author's own program keeps with it. No customer sees that, and of the channels only one at
     # whose other end is an app of the business.
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -376,6 +416,7 @@ class OutboundMessage:
     fields: tuple[FormField, ...] = ()
     input: Input | None = None
     articles: tuple[Article, ...] = ()
+    template: Template | None = None
     # Numbered-text fallback: "1" → the choice it stands for (channels.md 10).
     options: tuple[tuple[str, Choice], ...] = ()
     # What the channel asked for beside it (`Channel.context_of`); nothing of it is kept.

@@ -29,6 +29,7 @@ from conversations.models import (
     Attachment,
     Attempt,
     Contact,
+    ContactNote,
     Conversation,
     Delivery,
     Endpoint,
@@ -45,6 +46,7 @@ from conversations.rich_serializers import (
     check_source,
     form_field_of,
 )
+from conversations.services.contact_notes import MAX_TEXT as MAX_NOTE
 
 MAX_TEXT = 10_000
 MAX_FILES = 10
@@ -243,6 +245,21 @@ class ContactChangeSerializer(StrictSerializer):
     )
     attributes = AttributesField(required=False, help_text="Merged; null removes.")
     blocked = serializers.BooleanField(required=False)
+
+
+class ContactNoteSerializer(serializers.ModelSerializer[ContactNote]):
+    id = PublicIdField()
+    contact = RefField(Contact, read_only=True)
+    author = MemberBriefSerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = ContactNote
+        fields = ["id", "contact", "text", "author", "created_at", "updated_at"]
+        read_only_fields = fields
+
+
+class ContactNoteChangeSerializer(StrictSerializer):
+    text = serializers.CharField(max_length=MAX_NOTE, trim_whitespace=False)
 
 
 class MergeSerializer(StrictSerializer):

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.dispatch import Signal
 
 if TYPE_CHECKING:
-    from conversations.models import Conversation, Event, Message
+    from collections.abc import Mapping
+    from typing import Any
+
+    from accounts.models import Member
+    from conversations.models import Contact, Conversation, Event, Message
 
 event_recorded = Signal()
 # `contact` and its locked `conversations` are being erased: whoever keeps words of theirs forgets them,
@@ -22,6 +26,27 @@ contact_erased = Signal()
 # An AI `member` wants to say something in a locked `conversation` that it does not hold: whoever decides about
 # agents answers whether it may.
 late_word = Signal()
+# `changes` are contacts of the account that are new, or of whom something else is known now. Beside what
+# `event_recorded` says of their conversations: somebody may have none.
+contacts_changed = Signal()
+# `typing`: somebody has begun to write in a conversation, or has stopped.
+typing_noted = Signal()
+
+
+class ContactChange(NamedTuple):
+    """A contact as they are now, and what has changed of them as it was; None: they are new."""
+
+    contact: Contact
+    before: Mapping[str, Any] | None
+
+
+class Typing(NamedTuple):
+    """Who writes, None being the customer; `private`: for colleagues."""
+
+    conversation: Conversation
+    by: Member | None
+    on: bool
+    private: bool = False
 
 
 class Recorded(NamedTuple):

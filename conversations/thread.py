@@ -302,6 +302,9 @@ def _line(message: Message) -> Entry:
 def _text(message: Message) -> str:
     if message.kind in (Kind.REACTION, Kind.UNSUPPORTED, Kind.ORDER):
         return ""
+    template = message.content.get("template")
+    if template and not message.text:
+        return _("Template “%(name)s”") % {"name": template["name"]}
     return message.text
 
 
@@ -450,6 +453,7 @@ def kind_label(kind: str) -> str:
         Kind.FORM: _("Form"),
         Kind.INPUT: _("Question"),
         Kind.ARTICLES: _("Articles"),
+        Kind.TEMPLATE: _("Template"),
         Kind.ORDER: _("Order"),
         Kind.FORM_REPLY: _("Filled-in form"),
         Kind.UNSUPPORTED: _("Message of a kind we cannot show"),

@@ -1,5 +1,5 @@
 """A conversation as a letter: what was said with the customer, without notes and without what was taken
-back. Whoever asks for one may read it here; where it goes is written down."""
+back or never reached them. Whoever asks for one may read it here; where it goes is written down."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from accounts.models import Member
 from accounts.redaction import mask
 from conversations import tasks
 from conversations.errors import DeskError, FieldError
+from conversations.messages import DeliveryStatus
 from conversations.models import Conversation, Message
 from conversations.thread import kind_label
 
@@ -82,6 +83,7 @@ def letter(conversation: Conversation, *, to: str, language: str = "") -> EmailM
 def _lines(conversation: Conversation) -> Iterator[Line]:
     spoken = (Message.Direction.INBOUND, Message.Direction.OUTBOUND)
     rows = conversation.messages.filter(direction__in=spoken, deleted_at__isnull=True)
+    rows = rows.exclude(status=DeliveryStatus.FAILED)
     rows = rows.select_related("author").prefetch_related("attachments").order_by("-pk")
     for message in reversed(rows[:MOST]):
         at = f"{message.sent_at or message.created_at:%Y-%m-%d %H:%M} UTC"

@@ -76,6 +76,7 @@ CONTENT_KEYS = frozenset(
     {
         "buttons", "list", "header", "footer", "choice", "location", "cards", "emoji", "form",
         "referral", "forwarded", "carousel", "fields", "input", "articles", "submitted",
+        "template",
     }
 )  # fmt: skip
 

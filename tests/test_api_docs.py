@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from accounts.ids import encode
 from tests.factories import make_conversation
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
@@ -65,6 +66,7 @@ def test_the_examples_of_the_docs_do_what_they_say(api: SimpleNamespace) -> None
     thread = make_conversation(house.inbox, "Do you ship to Cluj?")
     names = {
         "$CONVERSATION": thread.public_id,
+        "$CONTACT": encode("con", thread.contact_id),
         "$PERSON": house.person.public_id,
         "$AGENT_ID": house.agent.public_id,
         "$AGENT": house.agent.member.public_id,

@@ -34,7 +34,7 @@ ROLES = {
 }  # fmt: skip
 # What the table allows to a role and the act itself refuses: people's acts, agents' acts.
 REFUSED_LATER = {
-    "agent": {"take_over", "give_back", "read", "use", "discard", "create_contact", "participants",
+    "agent": {"take_over", "give_back", "read", "use", "discard", "create_contact", "note_about", "participants",
         "change_participants", "unsent", "keep_unsent", "discard_unsent",
     },
     "person": {"answer"}, "supervisor": {"answer"}, "admin": {"answer"}, "owner": {"answer"},
@@ -43,6 +43,11 @@ REFUSED_LATER = {
 # Actions whose own name says too little.
 NAMED = {
     ("api-answer", "create"): "answer", ("api-contacts-list", "create"): "create_contact",
+    **{("api-contact-notes-list", name): "note_about" for name in ("list", "create")},
+    **{
+        ("api-contact-notes-detail", name): "note_about"
+        for name in ("retrieve", "partial_update", "destroy")
+    },
 }  # fmt: skip
 
 
@@ -118,6 +123,7 @@ def unknown_ids(route: Route) -> dict[str, str]:
         "id": encode(_prefix(route), 2**40),
         "conversation_id": encode("cnv", 2**40),
         "member_id": encode("mem", 2**40),
+        "contact_id": encode("con", 2**40),
     }
 
 
@@ -178,6 +184,7 @@ def things(api: SimpleNamespace) -> dict[str, str]:
             webhook, house.person, house.team, house.inbox, house.agent, thread, thread.contact,
             message, rule, invitation, Replay.objects.create(endpoint=webhook), Label.objects.get(),
             Delivery.objects.first(),
+            services.add_contact_note(thread.contact, text="Hello there", by=house.owner),
             services.define_attribute(of="contact", key="x", name="Hello there", by=house.owner),
             services.create_saved_reply(code="hi", text="Hello there", by=house.owner),
             ApiToken.objects.filter(account=house.account).first(),
@@ -200,6 +207,7 @@ def test_the_outsider_gets_the_same_404_as_for_what_is_not_there(
             "id": things["draft"] if route.name in ("use", "discard") else things.get(prefix, ""),
             "conversation_id": things["cnv"],
             "member_id": things["mem"],
+            "contact_id": things["con"],
         }
         foreign = send(api.outsider, route, route.at(**real))
         none = send(api.outsider, route, route.at(**unknown_ids(route)))

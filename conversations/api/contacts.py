@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.ids import encode
+from accounts.models import Member
 from accounts.permissions import Permission
 from accounts.rest.filters import SinceFilter, search_words
 from accounts.rest.views import AccountViewSet
@@ -63,6 +64,27 @@ def shown(rows: QuerySet[Contact]) -> QuerySet[Contact]:
     return rows.annotate(label_names=ArraySubquery(labels.values("name")))
 
 
+def contacts_of(member: Member) -> QuerySet[Contact]:
+    """Who is there; who does not see all conversations sees those of theirs."""
+    rows: QuerySet[Contact] = Contact.objects.present()
+    if sees_all(member):
+        return rows
+    seen = Conversation.objects.visible_to(member)
+    return rows.filter(pk__in=seen.values("contact"))
+
+
+def contact_by_id(
+    view: AccountViewSet, rows: QuerySet[Contact], public_id: str, *, lock: bool = False
+) -> Any:
+    """Also by the id of somebody who turned out to be this one. Raises `NotFound`."""
+    try:
+        return AccountViewSet.find(view, rows, public_id, lock=lock)
+    except NotFound:
+        merged = AccountViewSet.find(view, Contact.objects.exclude(merged_into=None), public_id)
+        into = encode(Contact.public_id, merged.merged_into_id)
+        return AccountViewSet.find(view, rows, into, lock=lock)
+
+
 class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     """The customers. They come by writing, or are made before they do; who does not see all conversations
     sees those of theirs. The id of one who was merged leads to the one they are now."""
@@ -83,19 +105,10 @@ class ContactViewSet(ListModelMixin, RetrieveModelMixin, AccountViewSet):
     fresh_actions = frozenset({"destroy"})
 
     def rows(self) -> QuerySet[Contact]:
-        rows = shown(Contact.objects.present())
-        if sees_all(self.member):
-            return rows
-        seen = Conversation.objects.visible_to(self.member)
-        return rows.filter(pk__in=seen.values("contact"))
+        return shown(contacts_of(self.member))
 
     def find(self, rows: QuerySet[Any], public_id: str, *, lock: bool = False) -> Any:
-        """Also by the id of somebody who turned out to be this one."""
-        try:
-            return super().find(rows, public_id, lock=lock)
-        except NotFound:
-            merged = super().find(Contact.objects.exclude(merged_into=None), public_id)
-            return super().find(rows, encode(Contact.public_id, merged.merged_into_id), lock=lock)
+        return contact_by_id(self, rows, public_id, lock=lock)
 
     @extend_schema(request=ContactChangeSerializer, responses={201: ContactSerializer})
     def create(self, request: Request) -> Response:

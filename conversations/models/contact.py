@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
@@ -136,12 +137,25 @@ class Address(AccountModel):
     last_inbound_at = models.DateTimeField(null=True, blank=True)
     last_inbound_external_id = models.CharField(max_length=250, blank=True)
     unreachable_reason = models.CharField(max_length=250, blank=True)
+    # The identity that was proven here, whoever's the address is by now.
+    proven_identifier = models.CharField(
+        max_length=250, blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     public_id = PublicId("adr")
 
     def __str__(self) -> str:
         return f"{self.contact} in {self.inbox}"
+
+    def proves(self, contact: Contact) -> bool:
+        """Whether whoever writes from here has proven to be this contact."""
+        return bool(self.proven_identifier) and self.proven_identifier == contact.identifier
+
+    @cached_property
+    def is_shared(self) -> bool:
+        """Whether somebody was merged into its contact, so that more is known of them than from here."""
+        return Contact.objects.filter(merged_into=self.contact_id).exists()
 
     def window_closes_at(self) -> datetime | None:
         """When free text stops being allowed; None when the channel has no window."""

@@ -22,6 +22,7 @@ from accounts.ids import PublicId
 from accounts.models import Account, Member
 from accounts.sealing import seal, unseal
 from accounts.tenancy import AccountManager, AccountModel, account_key
+from conversations.models.contact import Contact
 from conversations.models.conversation import Conversation
 from conversations.models.message import Message
 
@@ -251,6 +252,16 @@ class Delivery(AccountModel):
     message = models.ForeignKey(
         Message, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
     )
+    # Whom it tells of, when it is about no conversation.
+    contact = models.ForeignKey(
+        Contact,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # `delivery_contact` holds the few that have one
+        db_constraint=False,  # checking it would read the whole log, closed to everybody
+    )
     part = models.PositiveSmallIntegerField(default=0)
     sequence = models.BigIntegerField()
     epoch = models.PositiveIntegerField(default=0)
@@ -310,6 +321,9 @@ class Delivery(AccountModel):
             ),
             models.Index(
                 fields=["replay_of"], condition=Q(replay_of__isnull=False), name="delivery_replay"
+            ),
+            models.Index(
+                fields=["contact"], condition=Q(contact__isnull=False), name="delivery_contact"
             ),
             # By the channel's id, which stands on the message itself for its first part.
             models.Index(

@@ -11,6 +11,7 @@ from accounts.inserting import insert_many, insert_missing
 from accounts.prepared import KEY, WORDS, prepared
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
+from conversations.services.knowing import known_of, tell_changed, tell_new
 
 Names = tuple[Identifier, ...]
 # What they are known by, and what they call themselves.
@@ -72,9 +73,12 @@ def _make(inbox: Inbox, strangers: Sequence[Person], known: Known) -> dict[Ident
     insert_many([address.contact for address, _identifiers in new])
     insert_many([address for address, _identifiers in new])
     _add_names(inbox, [(address, one) for address, identifiers in new for one in identifiers])
+    met = {address.pk: address.contact for address, _identifiers in new}
     for address, faster in _overtaken(inbox, new):
+        del met[address.pk]
         address.contact.delete()  # and the address with it: nobody could ever be reached there
         made = {one: faster if other is address else other for one, other in made.items()}
+    tell_new(list(met.values()))
     return made
 
 
@@ -123,9 +127,11 @@ def _complete(inbox: Inbox, address: Address, identifiers: Names, known: Known, 
     if missing:
         add_identifiers(inbox, address, missing)
     contact = address.contact
+    was = known_of(contact)
     changed = _fill_in(contact, identifiers, name)
     if changed:
         contact.save(update_fields=[*changed, "updated_at"])
+        tell_changed(contact, was)
 
 
 def _fill_in(contact: Contact, identifiers: Names, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from conversations.errors import FieldError, TakenError
 from conversations.models import AttributeDefinition, Contact, Conversation
 from conversations.services import events
 from conversations.services.holding import check_may_act
+from conversations.services.knowing import known_of, tell_changed
 from conversations.services.locking import lock
 
 MOST_VALUES = 200
@@ -68,8 +69,10 @@ def _change(
     before: dict[str, Any] = {}
     if on == "contact":
         contact = Contact.objects.select_for_update().get(pk=conversation.contact_id)
+        was = known_of(contact)
         contact.attributes = merge(contact.attributes, values)
         contact.save(update_fields=["attributes", "updated_at"])
+        tell_changed(contact, was)
         conversation.contact = contact
     else:
         before["attributes"] = conversation.attributes

@@ -12,6 +12,7 @@ from accounts.models import Member
 from conversations.errors import FieldError, TakenError, WrongStateError
 from conversations.models import Contact, Conversation
 from conversations.services.attributes import check_fit, merge
+from conversations.services.knowing import known_of, tell_changed, tell_new
 from conversations.services.locking import lock_many
 
 _FIELDS = frozenset({"name", "phone", "email", "language", "identifier", "blocked"})
@@ -31,6 +32,7 @@ def create_contact(*, by: Member, **fields: Any) -> Contact:
         raise FieldError("name", _("Give a name, a phone number, an e-mail or an identifier."))
     _save(contact)
     audit("contact.created", by=by, target=contact)
+    tell_new([contact])
     return contact
 
 
@@ -44,14 +46,15 @@ def update_contact(contact: Contact, *, by: Member | None, **changes: Any) -> Co
     """
     contact = lock_present(contact)
     attributes = changes.pop("attributes", None)
-    was_blocked = contact.blocked
+    was = known_of(contact)
     _set(contact, changes)
     if attributes is not None:
         check_fit("contact", attributes)
         contact.attributes = merge(contact.attributes, attributes)
     _save(contact)
-    if contact.blocked != was_blocked:
+    if contact.blocked != was["blocked"]:
         audit("contact.blocked" if contact.blocked else "contact.unblocked", by=by, target=contact)
+    tell_changed(contact, was)
     return contact
 
 

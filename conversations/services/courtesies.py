@@ -8,10 +8,12 @@ from functools import partial
 
 from django.db import transaction
 
+from accounts.models import Member
 from conversations.models import Conversation, Delivery, Lane
 from conversations.services import carrying, outbox
 from conversations.services.carrying import Courtesy
 from conversations.services.outbox import LaneName, Place
+from conversations.signals import Typing, typing_noted
 
 
 def acknowledge(conversation: Conversation, *, typing: bool) -> None:
@@ -36,6 +38,14 @@ def acknowledge_many(conversations: Sequence[Conversation], *, typing: bool) -> 
     outbox.put_many(
         [_signal(one, place, typing=typing) for one, place in zip(wanted, places, strict=True)]
     )
+
+
+def note_typing(
+    conversation: Conversation, *, by: Member | None, on: bool, private: bool = False
+) -> None:
+    """Tell the rooms above that somebody, or the customer (None), begins to write or has stopped."""
+    typing = Typing(conversation, by, on, private)
+    typing_noted.send(sender=Conversation, typing=typing)
 
 
 def _can_acknowledge(conversation: Conversation, *, typing: bool) -> bool:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit import audit
@@ -81,13 +81,13 @@ def _erase(pk: int, by: Member | None) -> None:
         raise BusyError  # merged meanwhile: who they are now is erased
     if contact.erased_at is not None:
         return
-    _cancel(conversations)
+    _cancel(contact, conversations)
     for conversation in conversations:
         resolve(conversation, by=None)
-    _cancel(conversations)  # what the resolving had to say
+    _cancel(contact, conversations)  # what the resolving had to say
     contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
     _forget_addresses(contact)
-    _wipe(conversations)
+    _wipe(contact, conversations)
     _wipe_contact(contact)
     for conversation in conversations:
         events.record(conversation, "contact.erased", actor=by)
@@ -120,8 +120,8 @@ def _erase_late(pk: int) -> None:
     contact, conversations = found[pk], list(locked.values())
     contact_erased.send(sender=Contact, contact=contact, conversations=conversations)
     _forget_addresses(contact)
-    _cancel(conversations)
-    _wipe(conversations)
+    _cancel(contact, conversations)
+    _wipe(contact, conversations)
     # A process of an older version knows of no notes.
     ContactNote.objects.filter(contact=contact).delete()
 
@@ -130,18 +130,18 @@ def _forget_addresses(contact: Contact) -> None:
     """The names the platforms know them by: nothing can be sent there, and nothing leads back."""
     addresses = Address.objects.filter(contact=contact)
     AddressIdentifier.objects.filter(address__in=addresses).delete()
-    addresses.update(last_inbound_external_id="", unreachable_reason=ERASED)
+    addresses.update(last_inbound_external_id="", unreachable_reason=ERASED, proven_identifier="")
 
 
-def _cancel(conversations: Sequence[Conversation]) -> None:
+def _cancel(contact: Contact, conversations: Sequence[Conversation]) -> None:
     """What is under way comes back to a lane that has nothing left for it (`sending`, `pushing`)."""
     waiting = (State.PENDING, State.RETRY_WAIT, State.UNCERTAIN, State.HELD)
-    outbox.cancel(_spoken(conversations).filter(state__in=waiting), reason=ERASED)
+    outbox.cancel(_spoken(contact, conversations).filter(state__in=waiting), reason=ERASED)
     Timer.objects.filter(conversation__in=conversations).delete()
 
 
-def _wipe(conversations: Sequence[Conversation]) -> None:
-    """Texts, files, bodies and excerpts of these conversations."""
+def _wipe(contact: Contact, conversations: Sequence[Conversation]) -> None:
+    """Texts, files, bodies and excerpts of these conversations, and what was told of the contact."""
     attachments = Attachment.objects.filter(message__conversation__in=conversations)
     paths = [path for path in attachments.values_list("path", flat=True) if path]
     media.drop(paths)
@@ -151,8 +151,8 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
     spoken = messages.exclude(direction=Message.Direction.SYSTEM)
     spoken.update(text="", content={}, error_text="", deleted_at=timezone.now())
     UnsentText.objects.filter(conversation__in=conversations).delete()
-    _spoken(conversations).update(body_sealed=b"")
-    Attempt.objects.filter(delivery__conversation__in=conversations).update(
+    _spoken(contact, conversations).update(body_sealed=b"")
+    Attempt.objects.filter(delivery__in=_of(contact, conversations)).update(
         response_body="", error="", request_headers={}, response_headers={}
     )
     Assignment.objects.filter(conversation__in=conversations).update(detail="", summary="")
@@ -164,9 +164,16 @@ def _wipe(conversations: Sequence[Conversation]) -> None:
             cursor.execute(statement, [kept, [one.pk for one in conversations]])
 
 
-def _spoken(conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
+def _spoken(contact: Contact, conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
     """Their deliveries, without those that tell others to forget as well."""
-    return Delivery.objects.filter(conversation__in=conversations).exclude(event_type=EVENT)
+    return _of(contact, conversations).exclude(event_type=EVENT)
+
+
+def _of(contact: Contact, conversations: Sequence[Conversation]) -> QuerySet[Delivery]:
+    """Everything about their conversations, and about them and whoever became a part of them."""
+    merged = Contact.objects.filter(merged_into=contact).values_list("pk", flat=True)
+    told = Q(contact__in=[contact.pk, *merged])
+    return Delivery.objects.filter(told | Q(conversation__in=conversations))
 
 
 def _wipe_contact(contact: Contact) -> None:

@@ -40,6 +40,7 @@ from conversations.services.addresses import add_identifiers, addresses_of, find
 from conversations.services.answering import as_choice, note_answers, quoted, still_open
 from conversations.services.events import Fact
 from conversations.services.holding import assign, hand_off, resolve, wake
+from conversations.services.knowing import known_of, tell_changed
 from conversations.services.lines import add_line
 from conversations.services.locking import lock, lock_at_many
 from conversations.services.media import fetch_later
@@ -278,11 +279,19 @@ def _change_identifiers(inbox: Inbox, change: IdentifierChange) -> str:
     add_identifiers(inbox, address, change.new)
     phone = next((i.value for i in change.new if i.kind == "phone"), "")
     if phone:
-        Contact.objects.filter(pk=address.contact_id).update(phone=phone[:32])
+        _change_phone(address.contact_id, phone)
     conversation = conversation_at(address)
     add_line(conversation, "number_changed")
     events.record(conversation, "contact.updated")
     return "identifiers changed"
+
+
+def _change_phone(contact_id: int, phone: str) -> None:
+    contact = Contact.objects.select_for_update().get(pk=contact_id)
+    was = known_of(contact)
+    contact.phone = phone[:32]
+    contact.save(update_fields=["phone"])
+    tell_changed(contact, was)
 
 
 def _change_message(conversation: Conversation, said: InboundMessage) -> str:

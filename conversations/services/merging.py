@@ -24,6 +24,7 @@ from conversations.services import events
 from conversations.services.contacts import current_id, lock_whole
 from conversations.services.events import Fact
 from conversations.services.giving_way import give_way
+from conversations.services.knowing import known_of, tell_changed
 from conversations.services.lines import add_lines
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ def _fold(mergee: Contact, *, into: Contact) -> int:
     """Give everything that hangs on locked `mergee` to locked `into`; how many conversations moved."""
     now = timezone.now()
     known = into.erased_at is None  # of somebody erased since, nothing comes back
+    was = known_of(into)
     values = {name: getattr(mergee, name) if known else "" for name in _COLUMNS}
     attributes = {**mergee.attributes, **into.attributes} if known else {}
     blocked, mergee.blocked = mergee.blocked, False
@@ -99,6 +101,8 @@ def _fold(mergee: Contact, *, into: Contact) -> int:
     # Being blocked is no value that the other fills in: it would lift what somebody decided.
     into.blocked = into.blocked or (known and blocked)
     into.save()
+    if known:
+        tell_changed(into, was)
     Address.objects.filter(contact=mergee).update(contact=into)
     links = ContactLabel.objects.filter(contact=mergee)
     had = links.order_by("label_id").values_list("label_id", flat=True) if known else ()

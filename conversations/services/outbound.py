@@ -17,7 +17,14 @@ from accounts.tenancy import current_account_id
 from conversations.channels import UnsupportedMessageError
 from conversations.content import as_content, content_json, media_of, pictures_of
 from conversations.errors import CannotSendError, WindowClosedError, WrongStateError
-from conversations.messages import MEDIA_KINDS, Content, DeliveryStatus, OutboundMessage
+from conversations.messages import (
+    MEDIA_KINDS,
+    OUTSIDE_WINDOW,
+    Content,
+    DeliveryStatus,
+    Kind,
+    OutboundMessage,
+)
 from conversations.models import Attachment, Conversation, Delivery, Inbox, Lane, Message
 from conversations.services import activity, events, outbox
 from conversations.services.answering import keep_options
@@ -65,7 +72,7 @@ def post_message(
         if known:
             return known
     late = check_may_speak(conversation, author, epoch=epoch)
-    check_can_send(conversation)
+    check_can_send(conversation, content.kind)
     if author is not None and author.is_person and conversation.assignee_id != author.pk:
         conversation = assign(conversation, to=author, by=author, reason=Reason.ANSWERED)
     return _say([Saying(conversation, content, author, reply_to, client_id, late)])[0]
@@ -83,7 +90,7 @@ def post_messages(sayings: Sequence[Saying]) -> list[Message]:
         return []
     for one in sayings:
         check_may_act(one.conversation, one.author)
-        check_can_send(one.conversation)
+        check_can_send(one.conversation, one.content.kind)
     return _say(sayings)
 
 
@@ -217,6 +224,7 @@ def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
         fields=content.fields,
         input=content.input,
         articles=content.articles,
+        template=content.template,
         reply_to_external_id=message.reply_to.external_id if message.reply_to else "",
         target_external_id=message.content.get("target", ""),
     )
@@ -235,8 +243,8 @@ def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
     )
 
 
-def check_can_send(conversation: Conversation) -> None:
-    """Whether the channel takes something now. Raises `CannotSendError`, `WindowClosedError`."""
+def check_can_send(conversation: Conversation, kind: str = Kind.TEXT) -> None:
+    """Whether the channel takes something of this kind now. Raises `CannotSendError`, `WindowClosedError`."""
     if conversation.inbox.state == Inbox.State.DISABLED:
         raise CannotSendError(_("This inbox is switched off. Switch it on to answer."))
     if conversation.contact.blocked:
@@ -244,7 +252,9 @@ def check_can_send(conversation: Conversation) -> None:
     conversation.address.inbox = conversation.inbox
     closes_at = conversation.address.window_closes_at()
     # Free text that would reach the channel after its window closed is refused at once (DL-97).
-    has_window = conversation.inbox.channel.capabilities.window is not None
+    has_window = (
+        conversation.inbox.channel.capabilities.window is not None and kind not in OUTSIDE_WINDOW
+    )
     if has_window and (closes_at is None or closes_at <= timezone.now() + timedelta(seconds=5)):
         raise WindowClosedError
 

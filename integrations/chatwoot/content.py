@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from conversations.messages import Content
 from conversations.uploads import store
-from integrations.chatwoot import offers
+from integrations.chatwoot import offers, templates
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import unprocessable
@@ -55,9 +55,12 @@ def own_attributes(given: Params) -> dict[str, Any]:
 def _said(given: Params, account_id: int) -> Content:
     text = params.text(given, "content", most=MAX_CONTENT)
     kind = params.choice(given, "content_type", CONTENT_TYPES, "text")
-    if given.get("template_params"):
-        raise unprocessable(_("Templates cannot be sent by this call."))
+    template = templates.content_of(given, text)
     files = files_of(given)
+    if template and (files or kind != "text"):
+        raise unprocessable(_("A template goes alone."))
+    if template:
+        return template
     if files and kind != "text":
         raise unprocessable(_("Files go with plain text only."))
     if files:

@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 from django.utils.dateparse import parse_datetime
 
 from accounts import ids
+from accounts.models import Account
 from agents.actions import Answer
-from agents.dialects import Builder, Dialect, News, Occasion
-from conversations.models import Conversation, Event
-from conversations.signals import Recorded
+from agents.dialects import Builder, Dialect, News, Notice, Occasion
+from conversations.models import Contact, Conversation, Event
+from conversations.signals import ContactChange, Recorded, Typing
 from integrations.chatwoot import payload
+from integrations.chatwoot.shapes.contacts import contact_push
 from integrations.chatwoot.shapes.conversations import (
     OPEN,
     RESOLVED,
@@ -50,10 +52,22 @@ TOLD = (
     "conversation_status_changed",
     "conversation_updated",
     "conversation_created",
+    "contact_created",
+    "contact_updated",
     "message_created",
     "message_updated",
 )
+TYPING = ("conversation_typing_on", "conversation_typing_off")
 NEVER = ("webwidget_triggered", "inbox_created", "inbox_updated")
+# Our columns of a contact, and theirs.
+CONTACT_COLUMNS: Mapping[str, str] = {
+    "name": "name",
+    "email": "email",
+    "phone": "phone_number",
+    "identifier": "identifier",
+    "blocked": "blocked",
+    "attributes": "custom_attributes",
+}
 # They say what has changed.
 WITH_CHANGES = ("conversation_status_changed", "conversation_updated")
 
@@ -65,7 +79,7 @@ class ChatwootDialect(Dialect):
     # Bots answer at once and work afterwards; they were written against this limit.
     default_timeout_s: ClassVar[int] = 5
     follows: ClassVar[bool] = True
-    subscriptions: ClassVar[frozenset[str]] = frozenset({*TOLD, *NEVER})
+    subscriptions: ClassVar[frozenset[str]] = frozenset({*TOLD, *TYPING, *NEVER})
     # Over there a bot may speak whoever has the conversation.
     stale_gate: ClassVar[bool] = False
 
@@ -81,6 +95,19 @@ class ChatwootDialect(Dialect):
     def news(self, told: Sequence[Recorded]) -> News:
         shown = _gathered(told)
         return lambda recorded, name: encode(_body(recorded, name, shown))
+
+    def contact_news(self, change: ContactChange, account: Account) -> Notice | None:
+        changes = _contact_changes(change)
+        if change.before is not None and not changes:
+            return None  # of what they do not know
+        return Notice(
+            "contact_created" if change.before is None else "contact_updated",
+            lambda: encode(_news_of(change, account, changes)),
+        )
+
+    def typing_news(self, typing: Typing) -> Notice | None:
+        name = TYPING[0] if typing.on else TYPING[1]
+        return Notice(name, lambda: encode({**_typing(typing), "event": name}))
 
     def build(self, occasion: Occasion) -> bytes | None:
         return self.builder([_of(occasion)])(occasion)
@@ -154,6 +181,39 @@ def _body(told: Recorded, name: str, shown: Shown) -> dict[str, Any]:
             changes = [change for change in changes if "status" in change]
         body["changed_attributes"] = changes or None
     return body
+
+
+def _news_of(
+    change: ContactChange, account: Account, changes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    body = payload.contact_webhook(change.contact, account)
+    if change.before is None:
+        return {**body, "event": "contact_created"}
+    return {**body, "event": "contact_updated", "changed_attributes": changes}
+
+
+def _contact_changes(change: ContactChange) -> list[dict[str, Any]]:
+    """One object for each column of theirs that changed of a contact, as they would show it."""
+    now = change.contact
+    values = {name: getattr(now, name) for name in CONTACT_COLUMNS} | dict(change.before or {})
+    before, after = contact_push(Contact(pk=now.pk, **values)), contact_push(now)
+    return [
+        {column: {"previous_value": before[column], "current_value": after[column]}}
+        for column in CONTACT_COLUMNS.values()
+        if before[column] != after[column]
+    ]
+
+
+def _typing(typing: Typing) -> dict[str, Any]:
+    conversation, by = typing.conversation, typing.by
+    shown = gather([conversation], member_ids=[by.pk] if by is not None else [])
+    user = (
+        payload.contact_webhook(conversation.contact, conversation.account)
+        if by is None
+        else payload.member_webhook(by, shown.agent_of(by))
+    )
+    body = payload.conversation_json(conversation, shown)
+    return {"user": user, "conversation": body, "is_private": typing.private}
 
 
 def _changes(event: Event, conversation: Conversation, shown: Shown) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,9 @@ docs/platforms/chatwoot.md says what is different.
 from __future__ import annotations
 
 from accounts.models import Account, Member
+from agents.models import Agent
 from conversations.models import Address, Contact, Conversation, Inbox, Message
+from integrations.chatwoot import templates
 from integrations.chatwoot.shapes.attachments import attachments_of
 from integrations.chatwoot.shapes.contacts import contact_push, source_of
 from integrations.chatwoot.shapes.conversations import (
@@ -79,7 +81,7 @@ def conversation_json(conversation: Conversation, shown: Shown) -> Json:
         "additional_attributes": additional_attributes(conversation),
         "can_reply": can_reply(conversation),
         "channel": channel_of(conversation.inbox),
-        "contact_inbox": contact_inbox_json(conversation.address),
+        "contact_inbox": contact_inbox_json(conversation.address, contact),
         "id": conversation.number,
         "inbox_id": conversation.inbox_id,
         "messages": [] if last is None else [_said(last, conversation, shown)],
@@ -89,7 +91,7 @@ def conversation_json(conversation: Conversation, shown: Shown) -> Json:
             "assignee": member_json(conversation.assignee, shown),
             "assignee_type": assignee_type(conversation.assignee),
             "team": None if team is None else {"id": team.pk, "name": team.name},
-            "hmac_verified": False,
+            "hmac_verified": conversation.address.proves(contact),
         },
         "status": status_of(conversation),
         "custom_attributes": conversation.attributes,
@@ -126,7 +128,7 @@ def brief_conversation(conversation: Conversation) -> Json:
     }
 
 
-def contact_inbox_json(address: Address) -> Json:
+def contact_inbox_json(address: Address, contact: Contact) -> Json:
     return {
         "id": address.pk,
         "contact_id": address.contact_id,
@@ -134,7 +136,7 @@ def contact_inbox_json(address: Address) -> Json:
         "source_id": source_of(address),
         "created_at": iso(address.created_at),
         "updated_at": iso(address.last_inbound_at or address.created_at),
-        "hmac_verified": False,
+        "hmac_verified": address.proves(contact),
         "pubsub_token": uuid_of(address.public_id),
     }
 
@@ -147,7 +149,7 @@ def message_json(message: Message, conversation: Conversation, shown: Shown) -> 
     kind = message_type(message)
     body: Json = {
         "account": account_json(conversation.account),
-        "additional_attributes": {},
+        "additional_attributes": templates.additional_attributes(message),
         "content_attributes": content_attributes(message),
         "content_type": content_type(message),
         "content": content_of(message),
@@ -172,13 +174,16 @@ def sender(message: Message, conversation: Conversation, shown: Shown) -> Json |
     """Who said it, as webhooks show them; nobody for automatic texts."""
     if message.direction == Direction.INBOUND:
         return contact_webhook(conversation.contact, conversation.account)
-    author, agent = message.author, shown.agent_of(message.author)
+    author = message.author
+    return member_webhook(author, shown.agent_of(author)) if author is not None else None
+
+
+def member_webhook(member: Member, agent: Agent | None) -> Json:
+    """A person, or a bot, at the top level of webhooks."""
     if agent is not None:
         return {"id": bot_id(agent), "name": agent.name, "type": "agent_bot"}
-    if author is None:
-        return None
-    email = author.user.email if author.user is not None else None
-    return {"id": author.pk, "name": author.name, "email": email, "type": "user"}
+    email = member.user.email if member.user is not None else None
+    return {"id": member.pk, "name": member.name, "email": email, "type": "user"}
 
 
 def _brief_sender(by: Json | None) -> Json | None:

@@ -20,6 +20,7 @@ from integrations.courier.pushing import (
     NO_BODY,
     NOT_CALLED,
     SWITCHED_OFF,
+    TOO_LATE,
     Pushed,
     outcome_of,
     wait_for_probe,
@@ -46,7 +47,10 @@ NO_ANSWER = gettext_noop("No HTTP answer came from this address.")
 
 
 async def push(one: Push, http: GuardedClient) -> Pushed:
-    """Make the request."""
+    """Make the request, unless it is too late for it."""
+    deadline = one.delivery.deadline_at
+    if deadline is not None and deadline <= timezone.now():
+        return Pushed(one, TOO_LATE, {})
     pushed = await pushing.push(one, http, max_bytes=ANSWER_BYTES)
     if one.delivery.event_type == TEST:
         return pushed._replace(exchange=_discreet(pushed.exchange))
@@ -128,11 +132,12 @@ def _failed(pushed: Pushed, due: datetime | None) -> Result:
 def _next(pushed: Pushed, now: datetime) -> datetime | None:
     """When to try again; None when the attempts are used up, or it is switched off or deleted."""
     one, exchange, _headers = pushed
-    if exchange in (SWITCHED_OFF, NO_BODY):
+    if exchange in (SWITCHED_OFF, NO_BODY, TOO_LATE):
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     failure = Failure(exchange.outcome, exchange.status, asked)
-    return next_due(one.delivery.schedule, one.job.n, failure, now=now, deadline=None)
+    deadline = one.delivery.deadline_at
+    return next_due(one.delivery.schedule, one.job.n, failure, now=now, deadline=deadline)
 
 
 def _told(exchange: Exchange) -> str:

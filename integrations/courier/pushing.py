@@ -16,7 +16,7 @@ from accounts.tenancy import account_context
 from agents import dialects
 from agents import services as agents
 from agents.dialects import Dialect
-from conversations.models import Delivery
+from conversations.models import Delivery, Lane
 from conversations.services import outbox
 from conversations.services.locking import lock_bare, lock_many
 from conversations.services.outbox import FAREWELLS, NOT_ASSIGNED
@@ -35,7 +35,7 @@ State = Delivery.State
 ANSWER_BYTES = 256 * 1024
 GONE = 410
 # Ends without a call, which say nothing about the endpoint. Their words are kept as the API shows them.
-NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open", "no_body"})
+NOT_CALLED = frozenset({"no_secret", "endpoint_off", "breaker_open", "no_body", "too_late"})
 NO_SECRET = Exchange(
     "no_secret", error=gettext_noop("its signing secret does not open with FIELD_KEYS")
 )
@@ -45,6 +45,8 @@ BREAKER_OPEN = Exchange(
 # What was under way while its contact was erased (F-32).
 NO_BODY = Exchange("no_body", error=gettext_noop("what was in it has been erased"))
 OVERTAKEN = gettext_noop("a customer waited behind it, and one before it had failed")
+# Of news that had to be told at once.
+TOO_LATE = Exchange("too_late", error=gettext_noop("it is no news any more"))
 SWITCHED_OFF = Exchange("endpoint_off", error=gettext_noop("the endpoint is switched off"))
 
 
@@ -55,7 +57,8 @@ async def push(one: Push, http: GuardedClient, *, max_bytes: int = ANSWER_BYTES)
         return Pushed(one, SWITCHED_OFF, {})
     if not target.secrets:
         return Pushed(one, NO_SECRET, {})
-    if not one.delivery.body_sealed and one.delivery.conversation_id is not None:
+    about_somebody = one.delivery.conversation_id is not None or is_news(one.delivery)
+    if not one.delivery.body_sealed and about_somebody:
         return Pushed(one, NO_BODY, {})
     delivery, body = one.delivery, one.delivery.body
     headers = push_headers(
@@ -185,6 +188,11 @@ def dialect_of(slug: str) -> Dialect:
         return dialects.get(slug)
     except KeyError:
         return Dialect()
+
+
+def is_news(delivery: Delivery) -> bool:
+    """Whether it goes to a webhook, which is told nothing without a body."""
+    return delivery.kind == Lane.Kind.SUBSCRIBER
 
 
 def plain_result(pushed: Pushed) -> Result | None:

@@ -27,7 +27,7 @@ from conversations.channels import (
     SendResult,
     UnsupportedMessageError,
 )
-from conversations.messages import MEDIA_KINDS, Act, Identifier, OutboundMessage
+from conversations.messages import MEDIA_KINDS, OUTSIDE_WINDOW, Act, Identifier, OutboundMessage
 from conversations.models import (
     Address,
     AddressIdentifier,
@@ -195,7 +195,7 @@ def _plain_parts(claims: Sequence[Claim]) -> dict[int, Part]:
         if head is None or message is None or head.conversation_id not in people:
             continue
         to, last_inbound_at = people[head.conversation_id]
-        deadline = _earliest(head, message.inbox, last_inbound_at)
+        deadline = _earliest(head, message, message.inbox, last_inbound_at)
         if not to.identifiers or not _is_plain(message, deadline):
             continue
         head.message = message
@@ -491,13 +491,16 @@ def _deadline(delivery: Delivery, inbox: Inbox) -> datetime | None:
     if delivery.is_act:
         return delivery.deadline_at  # the customer, whom a reply window is about, gets nothing
     address = Address.objects.filter(conversations=delivery.conversation_id or 0)
-    return _earliest(delivery, inbox, address.values_list("last_inbound_at", flat=True).get())
+    last_inbound_at = address.values_list("last_inbound_at", flat=True).get()
+    return _earliest(delivery, delivery.message, inbox, last_inbound_at)
 
 
 def _earliest(
-    delivery: Delivery, inbox: Inbox, last_inbound_at: datetime | None
+    delivery: Delivery, message: Message | None, inbox: Inbox, last_inbound_at: datetime | None
 ) -> datetime | None:
     """The budget's end or the reply window's, whichever comes first (DL-97)."""
+    if message is not None and message.kind in OUTSIDE_WINDOW:
+        return delivery.deadline_at
     address = Address(inbox=inbox, last_inbound_at=last_inbound_at)
     ends = [delivery.deadline_at, address.window_closes_at()]
     return min((end for end in ends if end is not None), default=None)

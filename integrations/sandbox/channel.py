@@ -67,7 +67,7 @@ class SandboxChannel(Channel):
     synthetic: ClassVar[bool] = True
     guests: ClassVar[Guests] = GUESTS
     capabilities: ClassVar[Capabilities] = Capabilities(
-        kinds=frozenset(Kind) - {Kind.UNSUPPORTED},
+        kinds=frozenset(Kind) - {Kind.UNSUPPORTED, Kind.TEMPLATE},
         max_text=MAX_TEXT,
         max_buttons=10,
         typing=False,

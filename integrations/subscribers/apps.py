@@ -8,7 +8,9 @@ class SubscribersConfig(AppConfig):
     name = "integrations.subscribers"
 
     def ready(self) -> None:
-        from conversations.signals import event_recorded
+        from conversations.signals import contacts_changed, event_recorded, typing_noted
         from integrations.subscribers import telling
 
         event_recorded.connect(telling.on_events, dispatch_uid="integrations.subscribers")
+        contacts_changed.connect(telling.on_contacts, dispatch_uid="integrations.subscribers")
+        typing_noted.connect(telling.on_typing, dispatch_uid="integrations.subscribers")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import prefetch_related_objects
+from django.utils import timezone
 
 from accounts.ids import encode as public_id
+from accounts.ids import sortable
 from accounts.models import Account
 from accounts.tenancy import current_account_id
 from agents import dialects
+from agents.dialects import Notice
 from agents.telling import forget_labels
 from conversations.models import Conversation, Delivery, Endpoint, Lane, Message
 from conversations.services import outbox
 from conversations.services.outbox import LaneName
-from conversations.signals import Recorded
+from conversations.signals import ContactChange, Recorded, Typing
 from integrations.payload import (
     account_json,
     contact_json,
@@ -40,6 +44,8 @@ ORDER BY id FOR KEY SHARE
 """
 
 
+# How long it is worth telling that somebody is typing.
+PASSING = timedelta(seconds=30)
 _LETTERS = string.ascii_lowercase
 
 
@@ -94,10 +100,8 @@ def _names(one: Recorded, to: Subscribed) -> list[str]:
     """By which requests a subscriber hears of an event."""
     if to.dialect == NATIVE:
         return [one.event.type] if wants(to.event_types, one.event.type) else []
-    try:
-        names = dialects.get(to.dialect).names(one.event, one.conversation)
-    except KeyError:  # the platform is not installed any more
-        return []
+    dialect = _dialect(to)
+    names = dialect.names(one.event, one.conversation) if dialect else ()
     return [name for name in names if name in to.event_types]
 
 
@@ -130,6 +134,79 @@ def _tell(tellings: Sequence[Telling]) -> None:
             for one, place in zip(tellings, places, strict=True)
         ]
     )
+
+
+# --- What is no event of a conversation ----------------------------------------------------------
+
+
+def on_contacts(*, changes: Sequence[ContactChange], **_signal: Any) -> None:
+    """Receiver of `contacts_changed`, inside the writing transaction: told in the words of platforms that
+    have such news. Each contact has a lane of its own."""
+    subscribed = _otherwise_told()
+    if not subscribed:
+        return
+    account = Account.objects.get(pk=current_account_id())
+    _put(
+        [
+            (to, change.contact.public_id, news, {"contact": change.contact})
+            for change in changes
+            for to, dialect in subscribed
+            if (news := dialect.contact_news(change, account)) and news.name in to.event_types
+        ],
+        schedule=Delivery.Schedule.DURABLE,
+    )
+
+
+def on_typing(*, typing: Typing, **_signal: Any) -> None:
+    """Receiver of `typing_noted`. It is news now or never: nobody is told later."""
+    conversation = typing.conversation
+    _put(
+        [
+            (to, conversation.public_id, news, {"conversation": conversation})
+            for to, dialect in _otherwise_told()
+            if (news := dialect.typing_news(typing)) and news.name in to.event_types
+        ],
+        schedule=Delivery.Schedule.NOTICE,
+        deadline_at=timezone.now() + PASSING,
+    )
+
+
+def _otherwise_told() -> list[tuple[Subscribed, dialects.Dialect]]:
+    """Subscribers that are told in another platform's words."""
+    found = [(one, _dialect(one)) for one in _subscribed() if one.dialect != NATIVE]
+    return [(one, dialect) for one, dialect in found if dialect is not None]
+
+
+def _put(told: Sequence[tuple[Subscribed, str, Notice, dict[str, Any]]], **fields: Any) -> None:
+    """Put news on the lanes of these keys; each says whom or what it is about."""
+    if not told:
+        return
+    lanes = [LaneName(Lane.Kind.SUBSCRIBER, to.endpoint_id, key) for to, key, _news, _about in told]
+    places = outbox.take_places(current_account_id(), lanes)
+    deliveries = []
+    for place, (to, _key, news, about) in zip(places, told, strict=True):
+        event_id = sortable("evt")
+        deliveries.append(
+            outbox.delivery_at(
+                place,
+                kind=Lane.Kind.SUBSCRIBER,
+                wire_id=wire_id(event_id, to.endpoint_id),
+                event_id=event_id,
+                event_type=news.name,
+                endpoint_id=to.endpoint_id,
+                body=news.build(),
+                **about,
+                **fields,
+            )
+        )
+    outbox.put_many(deliveries)
+
+
+def _dialect(to: Subscribed) -> dialects.Dialect | None:
+    try:
+        return dialects.get(to.dialect)
+    except KeyError:  # the platform is not installed any more
+        return None
 
 
 # --- Bodies --------------------------------------------------------------------------------------

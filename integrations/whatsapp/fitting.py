@@ -192,6 +192,7 @@ FITTERS: dict[Kind, Callable[[OutboundMessage], Parts]] = {
     Kind.REACTION: _fit_reaction,
     Kind.BUTTONS: _fit_buttons,
     Kind.LIST: _fit_list,
+    Kind.TEMPLATE: _as_it_is,
 }
 # Kinds that WhatsApp carries only within its limits.
 CARRIED: dict[Kind, Callable[[OutboundMessage], bool]] = {

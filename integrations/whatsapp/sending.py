@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from conversations.messages import Choice, Kind, OutboundMessage, Section
+from conversations.messages import (
+    ButtonKind,
+    Choice,
+    Kind,
+    OutboundMessage,
+    Section,
+    Template,
+    TemplateButton,
+)
 from integrations.whatsapp.markup import to_whatsapp
 
 WIRE_MEDIA = {
@@ -128,6 +137,61 @@ def _reaction(message: OutboundMessage) -> tuple[str, Any]:
     return "reaction", {"message_id": message.target_external_id, "emoji": message.emoji}
 
 
+def _template(message: OutboundMessage) -> tuple[str, Any]:
+    template = message.template
+    if template is None:
+        raise ValueError("a template message without a template was not fitted")
+    content: dict[str, Any] = {"name": template.name, "language": {"code": template.language}}
+    if components := _components(template):
+        content["components"] = components
+    return "template", content
+
+
+def _components(template: Template) -> list[dict[str, Any]]:
+    header = _values(template.header)
+    if media := template.media:
+        wire = WIRE_MEDIA[media.kind]
+        named = {"filename": media.filename} if media.filename else {}
+        header.append({"type": wire, wire: {"link": media.url, **named}})
+    parts = [("header", header), ("body", _values(template.body))]
+    return [
+        *({"type": place, "parameters": values} for place, values in parts if values),
+        *(_template_button(button) for button in template.buttons),
+    ]
+
+
+def _values(values: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Texts in the order of their places; by name, where the places are no numbers."""
+    if all(name.isdecimal() for name, _value in values):
+        ordered = sorted(values, key=lambda pair: int(pair[0]))
+        return [{"type": "text", "text": _in_a_line(value)} for _name, value in ordered]
+    return [
+        {"type": "text", "parameter_name": name, "text": _in_a_line(value)}
+        for name, value in values
+    ]
+
+
+def _in_a_line(value: str) -> str:
+    """Meta refuses values with line ends, tabs, or more than four spaces in a row."""
+    return re.sub(r" {4,}", "   ", re.sub(r"[\r\n\t]+", " ", value)).strip()
+
+
+def _template_button(button: TemplateButton) -> dict[str, Any]:
+    kind, key = BUTTON_VALUES[button.kind]
+    return {
+        "type": "button",
+        "sub_type": str(button.kind),
+        "index": str(button.index),
+        "parameters": [{"type": kind, key: button.value}],
+    }
+
+
+# The type of a button's value, and the key it stands under.
+BUTTON_VALUES = {
+    ButtonKind.URL: ("text", "text"),
+    ButtonKind.QUICK_REPLY: ("payload", "payload"),
+    ButtonKind.COPY_CODE: ("coupon_code", "coupon_code"),
+}
 SAYING: dict[Kind, Callable[[OutboundMessage], tuple[str, Any]]] = {
     Kind.TEXT: _text,
     Kind.BUTTONS: _buttons,
@@ -135,4 +199,5 @@ SAYING: dict[Kind, Callable[[OutboundMessage], tuple[str, Any]]] = {
     Kind.LOCATION: _location,
     Kind.CONTACTS: _contacts,
     Kind.REACTION: _reaction,
+    Kind.TEMPLATE: _template,
 }

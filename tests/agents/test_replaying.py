@@ -21,7 +21,7 @@ from conversations.errors import (
     NotReplayableError,
     WindowClosedError,
 )
-from conversations.messages import Content
+from conversations.messages import Content, Kind
 from conversations.models import (
     Address,
     Attempt,
@@ -291,6 +291,8 @@ def test_a_message_is_not_sent_again_outside_the_reply_window(
         Address.objects.update(last_inbound_at=timezone.now() - timedelta(hours=25))
         with pytest.raises(WindowClosedError):
             replaying.replay(delivery, by=None)
+        Message.objects.filter(pk=message.pk).update(kind=Kind.TEMPLATE)
+        assert replaying.replay(Delivery.objects.get(pk=delivery.pk), by=None)
 
 
 @pytest.mark.parametrize("how", ["attempt", "lost", "marked"])

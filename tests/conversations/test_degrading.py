@@ -27,6 +27,7 @@ from conversations.messages import (
     OutboundMedia,
     OutboundMessage,
     Section,
+    Template,
 )
 from conversations.phrasing import text_length
 
@@ -91,7 +92,7 @@ WHOLE: dict[Kind, dict[str, Any]] = {
 
 def test_the_table_has_a_row_for_every_kind_that_can_be_said_otherwise() -> None:
     assert set(TABLE) == set(WHOLE)
-    assert set(NEEDED) == set(TABLE) | {Kind.DOCUMENT, Kind.REACTION}
+    assert set(NEEDED) == set(TABLE) | {Kind.DOCUMENT, Kind.REACTION, Kind.TEMPLATE}
 
 
 def test_the_guide_for_agents_tells_the_table_as_it_is() -> None:
@@ -262,6 +263,8 @@ def test_a_file_goes_as_the_nearest_kind(kind: Kind, carried: set[Kind], becomes
         (Kind.FORM, {"text": "?"}, "Every field of a form needs a name"),
         (Kind.INPUT, {"input": Input()}, "Ask for the value in words"),
         (Kind.ARTICLES, {"articles": (Article("A", ""),)}, "a title and a link"),
+        (Kind.TEMPLATE, {"template": Template("hello", "")}, "needs its name and its language"),
+        (Kind.TEMPLATE, {"template": Template("hello", "en")}, "no way to send"),
         (Kind.LOCATION, {"location": Location(91, 0)}, "place on earth"),
         (Kind.CONTACTS, {"cards": (Card(""),)}, "needs a name"),
         (Kind.DOCUMENT, {}, "file of this message is missing"),

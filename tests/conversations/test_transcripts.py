@@ -60,6 +60,19 @@ def test_nothing_is_escaped_and_nothing_comes_back_that_was_taken_back(
     assert "We do." not in body
 
 
+def test_what_could_not_be_sent_was_not_said(house: SimpleNamespace, talk: Conversation) -> None:
+    """Nor are drafts, and the lines of the system."""
+    services.post_message(talk, content=Content(text="Never came"), author=house.person)
+    talk.messages.filter(text="Never came").update(status="failed", error_text="no such number")
+    services.keep_draft(
+        talk, content=Content(text="Too late"), author=house.agent.member, reason="late"
+    )
+    body = letter(talk)
+    assert "We do." in body
+    for words in ("Never came", "no such number", "Too late", "took over"):
+        assert words not in body
+
+
 def test_an_erased_customer_has_said_nothing(house: SimpleNamespace, talk: Conversation) -> None:
     services.erase_contact(talk.contact, by=house.owner)
     body = letter(talk)

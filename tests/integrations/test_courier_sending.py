@@ -18,6 +18,7 @@ from conversations.messages import (
     Kind,
     OutboundMedia,
     StatusUpdate,
+    Template,
 )
 from conversations.models import Address, Attachment, Attempt, Delivery, Inbox, Lane, Message, Timer
 from conversations.services import sending
@@ -343,6 +344,19 @@ def test_dl_97_a_message_whose_window_closed_is_told_without_a_call():
     with house.inside():
         message.refresh_from_db()
     assert (message.status, message.error_code) == ("failed", "window_would_close")
+
+
+def test_a_template_is_sent_when_the_window_has_closed():
+    with Server(takes) as channel:
+        house = make_house(channel_url=channel.url, platform="daypaper")
+        conversation = factories.make_conversation(house.inbox, visitor="ana")
+        said = Content(Kind.TEMPLATE, text="Hello again", template=Template("hello", "en"))
+        with house.inside():
+            Address.objects.update(last_inbound_at=timezone.now() - timedelta(hours=25))
+            services.post_message(conversation, content=said, author=None)
+        with courier():
+            wait_for(ended(State.DELIVERED))
+        assert [r.json["text"] for r in channel.requests if r.path == "/send"] == ["Hello again"]
 
 
 def test_a_status_that_came_first_is_not_taken_back():

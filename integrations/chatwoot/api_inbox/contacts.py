@@ -33,10 +33,11 @@ class OneContact(ClientView):
 
     def patch(self, request: Request, source_id: str) -> Response:
         """What the app says of them; attributes are merged. A proven identity makes them who they are."""
-        address = self.address(source_id)
+        address = self.found(source_id)
         identifier = people.proven_identifier(self.inbox, self.params, needed=False)
         if identifier:
             address = people.identify(address, identifier)
+        address = people.admit(address, self.params)
         return Response(contact_json(people.describe(address, self.params)))
 
     put = patch

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from conversations import services
 from conversations.messages import DeliveryStatus, StatusUpdate
 from conversations.models import Address, Conversation, Message
+from conversations.services.courtesies import note_typing
 from integrations.chatwoot import starting
 from integrations.chatwoot.api_inbox.shapes import ARRIVED, conversation_json
 from integrations.chatwoot.api_inbox.view import ClientView
@@ -65,9 +66,10 @@ class ToggleStatus(ConversationView):
 
 class ToggleTyping(ConversationView):
     def post(self, request: Request, source_id: str, number: str) -> Response:
-        """Taken and shown nowhere: the desk says nothing of customers who are typing."""
-        self.conversation(self.address(source_id), number)
-        params.choice(self.params, "typing_status", ("on", "off"), "off")
+        """For webhooks: the desk itself says nothing of customers who are typing."""
+        conversation = self.conversation(self.address(source_id), number)
+        typing = params.choice(self.params, "typing_status", ("on", "off"), "off")
+        note_typing(conversation, by=None, on=typing == "on")
         return nothing()
 
 

@@ -1,6 +1,9 @@
 """Who talks to an API inbox: they are known by `source_id`, which is their key to what they said and to
 nothing else.
 
+Whose thread it is may turn out to be known by more than that, when people of the business merge contacts:
+what was learnt elsewhere is for none but who has proven to be them.
+
 What an app says of somebody is a claim: it finds nobody who is known already, because whoever made it
 would read what is known of them. An identity that the app's server has proven (`identifier_hash`)
 leads to the customer who has it.
@@ -21,6 +24,7 @@ from conversations.errors import WrongStateError
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 from conversations.services.addresses import find_or_create_address
+from conversations.services.contacts import lock_contact
 from integrations.chatwoot import contacts, starting
 from integrations.chatwoot.api_inbox.channel import HMAC_TOKEN
 from integrations.chatwoot.api_inbox.saying import KIND
@@ -72,7 +76,7 @@ def enter(inbox: Inbox, given: Params) -> Address:
         return identify(known, identifier) if identifier else known
     somebody = _identified(identifier) if identifier else None
     if somebody is not None:
-        address = starting.address_for(inbox, somebody, source_id)
+        address = _prove(starting.address_for(inbox, somebody, source_id), identifier)
     else:
         name = params.text(given, "name").strip() or _("Visitor %(id)s") % {"id": source_id[:4]}
         address = find_or_create_address(inbox, (Identifier(KIND, source_id),), name=name)
@@ -84,6 +88,10 @@ def enter(inbox: Inbox, given: Params) -> Address:
 def describe(address: Address, given: Params) -> Address:
     """Keep what the app says of its customer. Raises 422 for what cannot be."""
     claims = {name: given[name] for name in CLAIMS if given.get(name) is not None}
+    if claims:  # judged by who they are now, and they are not merged meanwhile
+        address.contact = lock_contact(address.contact_id)
+    if claims and not knows_contact(address):
+        raise ChatwootError(401, UNPROVEN)
     return _change(address, contacts.changes_of(claims)) if claims else address
 
 
@@ -91,17 +99,47 @@ def describe(address: Address, given: Params) -> Address:
 def identify(address: Address, identifier: str) -> Address:
     """Whose address it is, is proven: they are one with the customer who has this identity already.
 
-    Raises `WrongStateError` for somebody with another identity.
+    Raises `WrongStateError` for somebody with another identity, and for one who was merged with others:
+    that whoever writes has an identity does not prove that it is theirs.
     """
     contact = address.contact
     if contact.identifier == identifier:
-        return address
+        return _prove(address, identifier)
     if contact.identifier:
         raise WrongStateError(_("This contact has another identity. Begin with a new source_id."))
+    if address.is_shared:
+        raise WrongStateError(_("This contact was merged. Begin with a new source_id."))
     somebody = _identified(identifier)
     if somebody is None:
-        return _change(address, {"identifier": identifier})
-    address.contact = services.merge_contacts(somebody, contact, by=None)
+        address = _change(address, {"identifier": identifier})
+    else:
+        address.contact = services.merge_contacts(somebody, contact, by=None)
+    return _prove(address, identifier)
+
+
+def admit(address: Address, given: Params) -> Address:
+    """The address, where its customer may come in: with a proof of who they are, which is remembered, or
+    without one where the inbox asks for none. Raises `ChatwootError` (401)."""
+    identifier = proven_identifier(address.inbox, given, needed=False)
+    if identifier and identifier != address.contact.identifier:
+        raise ChatwootError(401, UNPROVEN)
+    if identifier:
+        return _prove(address, identifier)
+    if identity_is_mandatory(address.inbox) and not address.proves(address.contact):
+        raise ChatwootError(401, UNPROVEN)
+    return address
+
+
+def knows_contact(address: Address) -> bool:
+    """Whether its app may read and change what is known of the contact: the one that it told us of, or one
+    that it has proven to be. Of others who were merged with them it knows nothing."""
+    return address.proves(address.contact) or not address.is_shared
+
+
+def _prove(address: Address, identifier: str) -> Address:
+    if address.proven_identifier != identifier:
+        address.proven_identifier = identifier
+        address.save(update_fields=["proven_identifier"])
     return address
 
 

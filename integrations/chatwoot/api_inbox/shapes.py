@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from conversations.messages import DeliveryStatus
-from conversations.models import Address, Contact, Conversation, Inbox, Message
+from conversations.models import Address, Conversation, Inbox, Message
+from integrations.chatwoot.api_inbox.people import knows_contact
 from integrations.chatwoot.api_inbox.settings import identity_is_mandatory
 from integrations.chatwoot.shapes.attachments import attachments_of
 from integrations.chatwoot.shapes.contacts import phone_of, source_of
@@ -46,12 +48,17 @@ def contact_json(address: Address) -> Json:
     return {
         "source_id": source_of(address),
         "pubsub_token": uuid_of(address.public_id),
-        **_known(address.contact),
+        **_known(address),
     }
 
 
-def _known(contact: Contact) -> Json:
-    """What customers read of themselves; attributes are the business's own."""
+def _known(address: Address) -> Json:
+    """What customers read of themselves; attributes are the business's own. Of somebody whom they have not
+    proven to be, they read nothing."""
+    contact = address.contact
+    if not knows_contact(address):
+        name = _("Visitor %(id)s") % {"id": source_of(address)[:4]}
+        return {"id": contact.pk, "name": name, "email": None, "phone_number": None}
     return {
         "id": contact.pk,
         "name": str(contact),
@@ -71,7 +78,7 @@ def conversation_json(
         "status": status_of(conversation),
         "agent_last_seen_at": 0,
         "messages": [message_json(one, conversation) for one in messages],
-        "contact": _known(address.contact),
+        "contact": _known(address),
     }
 
 
@@ -95,5 +102,5 @@ def message_json(message: Message, conversation: Conversation, *, echo_id: str =
 
 def _sender(message: Message, conversation: Conversation) -> Json | None:
     if message.direction == Message.Direction.INBOUND:
-        return {**_known(conversation.contact), "thumbnail": "", "type": "contact"}
+        return {**_known(conversation.address), "thumbnail": "", "type": "contact"}
     return sender_of(message, conversation)

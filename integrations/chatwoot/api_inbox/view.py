@@ -32,6 +32,12 @@ from integrations.routes import inbox_at
 # One address may be an app's server, which speaks for everybody (Chatwoot's own limit).
 CALLS = Limit("api-inbox.ip", 3000, 3000 / 60)
 NEWCOMERS = Limit("api-inbox.new", 300, 300 / 60)
+# Of the inbox as a whole, from wherever they come: several apps' servers, or strangers with many addresses.
+INBOX_CALLS = Limit("api-inbox.inbox", 12_000, 12_000 / 60)
+INBOX_NEWCOMERS = Limit("api-inbox.inbox-new", 1200, 1200 / 60)
+# Names that lead nowhere, for one caller in one inbox. Who has used them up is answered for no name, or those
+# that are answered would be the right ones.
+GUESSES = Limit("api-inbox.guess", 60, 6 / 60)
 CUSTOMER = Limit("api-inbox.contact", 60, 60 / 60)
 WRITING = frozenset({"post", "patch", "put"})
 
@@ -45,13 +51,21 @@ class ClientView(TheirView):
     limit: ClassVar[Limit] = CUSTOMER
 
     inbox: Inbox
+    # Whether the name in the path led nowhere.
+    guessed = False
 
     # --- What subclasses use ----------------------------------------------------------------------
 
     def address(self, source_id: str) -> Address:
+        """Whoever comes in by this name. Raises `NotFound`; `ChatwootError` (401) for who has to prove
+        who they are."""
+        return people.admit(self.found(source_id), self.params)
+
+    def found(self, source_id: str) -> Address:
         """Raises `NotFound`."""
         found = people.find(self.inbox, source_id)
         if found is None:
+            self.guessed = True
             raise NotFound
         return found
 
@@ -96,8 +110,13 @@ class ClientView(TheirView):
         if method == "options":
             return
         self.inbox = self._inbox()
+        self._take(INBOX_CALLS, str(self.inbox.pk))
+        if self._customer():
+            self._check_guesses()
         if method in WRITING:
             self._take(self.limit, self._customer() or caller)
+            if self.limit == NEWCOMERS:
+                self._take(INBOX_NEWCOMERS, str(self.inbox.pk))
             if self.inbox.account.overloaded_since is not None:
                 self.throttled(self.request, OVERLOADED_SECONDS)
 
@@ -106,14 +125,28 @@ class ClientView(TheirView):
         if not taken.allowed:
             self.throttled(self.request, taken.wait)
 
+    def _check_guesses(self) -> None:
+        """Guessing by many requests at once gains no more than a few names."""
+        wait = limits.wait_of(GUESSES, self._guesser)
+        if wait:
+            self.throttled(self.request, wait)
+
+    @property
+    def _guesser(self) -> str:
+        return f"{self.inbox.pk}:{client_ip(self.request._request)}"
+
     def inside(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         if handler == self.options:
             return handler
 
         def run(request: Request, *args: Any, **kwargs: Any) -> Response:
             kwargs.pop("identifier")
-            with media.kept_together(), account_context(self.inbox.account):
-                answer = handler(request, *args, **kwargs)
+            try:
+                with media.kept_together(), account_context(self.inbox.account):
+                    answer = handler(request, *args, **kwargs)
+            finally:
+                if self.guessed:  # outside of the transaction, which is taken back
+                    limits.take(GUESSES, self._guesser)
             if isinstance(answer, APIException):
                 raise answer
             return answer

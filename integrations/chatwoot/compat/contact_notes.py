@@ -18,6 +18,8 @@ from integrations.chatwoot.compat.contacts import ContactView
 from integrations.chatwoot.shapes.parts import Json, seconds
 from integrations.chatwoot.shapes.people import agent_json
 
+NOTES = 100
+
 
 class NoteView(ContactView):
     field_names: ClassVar[dict[str, str]] = {"text": "content"}
@@ -45,8 +47,10 @@ class ContactNotes(NoteView):
     }
 
     def get(self, request: Request, contact_id: str) -> Response:
-        """The newest first."""
-        return Response([note_json(note) for note in self.notes(contact_id)])
+        """The newest first, 100 a `page`."""
+        start = (params.page(self.params) - 1) * NOTES
+        notes = self.notes(contact_id)[start : start + NOTES]
+        return Response([note_json(note) for note in notes])
 
     def post(self, request: Request, contact_id: str) -> Response:
         contact = self.contact(contact_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.utils.translation import gettext as _
 from rest_framework.exceptions import NotFound, PermissionDenied, Throttled
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,10 +17,10 @@ from agents.services import apply_answer
 from conversations import services, transcripts
 from conversations.messages import Content
 from conversations.models import Address, Contact, Conversation, Inbox, Label
-from conversations.services.courtesies import acknowledge
+from conversations.services.courtesies import acknowledge, note_typing
 from conversations.services.locking import lock
 from conversations.transcripts import TooManyLettersError
-from integrations.chatwoot import contacts, reading, starting
+from integrations.chatwoot import contacts, reading, starting, templates
 from integrations.chatwoot.compat import params, status
 from integrations.chatwoot.compat.assignments import give
 from integrations.chatwoot.compat.base import CompatView, P, nothing
@@ -116,9 +115,11 @@ class ToggleTyping(ConversationView):
     def post(self, request: Request, number: str) -> Response:
         """The customer sees it where the channel can say so; what is typed for colleagues shows nowhere."""
         conversation = self.conversation(number)
-        typing = params.choice(self.params, "typing_status", ("on", "off"), "off")
-        if typing == "on" and not params.flag(self.params, "is_private"):
+        on = params.choice(self.params, "typing_status", ("on", "off"), "off") == "on"
+        private = params.flag(self.params, "is_private")
+        if on and not private:
             self._tell(conversation)
+        note_typing(conversation, by=self.member, on=on, private=private)
         return nothing()
 
     def _tell(self, conversation: Conversation) -> None:
@@ -310,8 +311,7 @@ class Beginning(CompatView):
 
     def _say(self, conversation: Conversation) -> None:
         said = params.mapping(self.params, "message")
-        if said.get("template_params"):
-            raise unprocessable(_("Templates cannot be sent by this call."))
         text = params.text(said, "content", most=MAX_CONTENT)
-        if text.strip():
-            services.post_message(conversation, content=Content(text=text), author=self.member)
+        content = templates.content_of(said, text) or Content(text=text)
+        if content.template or text.strip():
+            services.post_message(conversation, content=content, author=self.member)

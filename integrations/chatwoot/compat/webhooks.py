@@ -22,10 +22,6 @@ from integrations.chatwoot.errors import invalid
 from integrations.chatwoot.shapes.parts import Json
 from integrations.subscribers import services
 
-# What is not told here, whether it happens or not.
-NOT_TOLD = (
-    "contact_created", "contact_updated", "conversation_typing_on", "conversation_typing_off",
-)  # fmt: skip
 # Theirs answer at once and work afterwards.
 TIMEOUT_S = ChatwootDialect.default_timeout_s
 MAX_URL = 2000
@@ -79,8 +75,6 @@ class WebhookView(CompatView):
         if not isinstance(given, list) or not given:
             raise invalid("subscriptions", "Subscriptions Invalid events")
         for name in given:
-            if name in NOT_TOLD:
-                raise invalid("subscriptions", f"Subscriptions {name} is not sent here")
             if not isinstance(name, str) or name not in ChatwootDialect.subscriptions:
                 raise invalid("subscriptions", "Subscriptions Invalid events")
         return given

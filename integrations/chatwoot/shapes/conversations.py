@@ -78,7 +78,7 @@ def _meta(conversation: Conversation, mine: Collection[int]) -> Json:
         shown["assignee_type"] = assignee_type(assignee)
     if conversation.team is not None:
         shown["team"] = team_json(conversation.team, mine)
-    shown["hmac_verified"] = False
+    shown["hmac_verified"] = conversation.address.proves(conversation.contact)
     return shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conversations.messages import DeliveryStatus, Kind
 from conversations.models import Attachment, Conversation, Message
-from integrations.chatwoot import offers
+from integrations.chatwoot import offers, templates
 from integrations.chatwoot.shapes.attachments import attachments_of, file_json
 from integrations.chatwoot.shapes.contacts import contact_push, source_of
 from integrations.chatwoot.shapes.parts import Json, iso, seconds
@@ -118,7 +118,7 @@ def message_push(message: Message, conversation: Conversation, sender: Json | No
         "sender_type": _SENDERS.get(sender["type"]) if sender else None,
         "sender_id": sender["id"] if sender else None,
         "external_source_ids": {},
-        "additional_attributes": {},
+        "additional_attributes": templates.additional_attributes(message),
         "processed_message_content": text_of(message),
         "sentiment": {},
         "conversation": {

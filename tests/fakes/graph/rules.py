@@ -207,6 +207,39 @@ def check_template(body: dict[str, Any], _media: Collection[str]) -> None:
     text_of(template, "name", most=512, where="template")
     language = object_of(template, "language", {"code", "policy"}, where="template")
     text_of(language, "code", most=20, where="template.language")
+    if "components" in template:
+        for component in list_of(template, "components", most=20, where="template"):
+            check_component(component)
+
+
+def check_component(component: dict[str, Any]) -> None:
+    button = component.get("type") == "button"
+    if not button and component.get("type") not in ("header", "body"):
+        raise bad("components[].type must be header, body or button")
+    allowed = {"type", "parameters"} | ({"sub_type", "index"} if button else set())
+    if strange := set(component) - allowed:
+        raise GraphError(100, f'Unexpected key "{sorted(strange)[0]}" on param "components"')
+    if button and component.get("sub_type") not in ("url", "quick_reply", "copy_code"):
+        raise bad("components[].sub_type is unknown")
+    if button:
+        text_of(component, "index", most=2, where="components[]")
+    for parameter in list_of(component, "parameters", most=100, where="components[]"):
+        check_parameter(parameter)
+
+
+def check_parameter(parameter: dict[str, Any]) -> None:
+    kind = parameter.get("type")
+    if kind in ("text", "payload", "coupon_code"):
+        value = text_of(parameter, kind, most=1024, where="parameters[]")
+        if re.search(r"[\r\n\t]| {5}", value):
+            raise bad("a value has no line ends, no tabs and no more than four spaces in a row")
+        if "parameter_name" in parameter:
+            text_of(parameter, "parameter_name", most=512, where="parameters[]")
+    elif kind in ("image", "video", "document"):
+        file = object_of(parameter, kind, {"link", "id", "filename"}, where="parameters[]")
+        text_of(file, "link", most=2048, where=kind)
+    else:
+        raise bad("parameters[].type is unknown")
 
 
 def check_interactive(body: dict[str, Any], media: Collection[str]) -> None:

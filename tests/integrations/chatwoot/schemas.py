@@ -261,7 +261,20 @@ CHANGE_EVENT = shape(
     event={"enum": ["conversation_updated", "conversation_status_changed"]},
     changed_attributes=maybe(CHANGES),
 )
+_NEWS_OF_CONTACT: dict[str, Any] = {"account": NAMED, "avatar": TEXT, **PUSHED_CONTACT}
+TYPING_EVENT = shape(
+    user={"oneOf": [WEBHOOK_CONTACT, WEBHOOK_USER, WEBHOOK_BOT]},
+    conversation=CONVERSATION,
+    is_private=YES_NO,
+    event={"enum": ["conversation_typing_on", "conversation_typing_off"]},
+)
 EVENTS = {
+    "contact_created": shape(**_NEWS_OF_CONTACT, event={"const": "contact_created"}),
+    "contact_updated": shape(
+        **_NEWS_OF_CONTACT, event={"const": "contact_updated"}, changed_attributes=CHANGES
+    ),
+    "conversation_typing_on": TYPING_EVENT,
+    "conversation_typing_off": TYPING_EVENT,
     "message_created": MESSAGE_EVENT,
     "message_updated": MESSAGE_EVENT,
     "conversation_created": CONVERSATION_EVENT,

@@ -9,6 +9,7 @@ import time
 import uuid
 
 import pytest
+from django.utils import timezone
 from standardwebhooks import Webhook
 
 from accounts.tenancy import account_context
@@ -18,6 +19,7 @@ from agents.replaying import replay
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
 from conversations.services import replaying
+from conversations.services.courtesies import note_typing
 from integrations.subscribers import services as subscribers
 from tests import factories
 from tests.factories import said
@@ -347,3 +349,40 @@ def test_an_account_webhook_is_signed_in_their_manner_and_fails_alone():
         check(request.json)
         assert is_signed_by(request, made.secret)
     assert holder(conversation) == house.agent.member
+
+
+def test_webhooks_hear_of_contacts_and_of_typing_while_it_is_news():
+    with Server(lambda request: Reply()) as server:
+        house = make_house("http://127.0.0.1:9/")
+        conversation = factories.make_conversation(house.inbox)
+        with house.inside():
+            subscribers.create_subscriber(
+                name="CRM",
+                url=server.url,
+                dialect="chatwoot",
+                event_types=["contact_created", "conversation_typing_on"],
+            )
+            note_typing(conversation, by=None, on=True)
+            Delivery.objects.filter(kind="subscriber").update(deadline_at=timezone.now())
+            services.create_contact(by=house.agent.member, name="Mia")
+            services.create_contact(by=house.agent.member, name="Ana")
+            gone = Delivery.objects.filter(kind="subscriber").latest("pk")
+            Delivery.objects.filter(pk=gone.pk).update(body_sealed=b"")
+        with courier():
+            wait_for(lambda: not _open_news())
+            with house.inside():
+                note_typing(conversation, by=None, on=True)
+            wait_for(lambda: not _open_news())
+        bodies = [request.json for request in server.requests]
+    for body in bodies:
+        check(body)
+    assert sorted(body["event"] for body in bodies) == ["contact_created", "conversation_typing_on"]
+    late, _mia, emptied, typing = Delivery.all_accounts.filter(kind="subscriber").order_by("pk")
+    assert (late.state, late.attempts, typing.state) == (State.DEAD, 1, State.DELIVERED)
+    assert emptied.state == State.DEAD
+    assert Attempt.all_accounts.get(delivery=late).outcome == "too_late"
+
+
+def _open_news():
+    open_ones = Delivery.all_accounts.filter(state__in=Delivery.OPEN_STATES)
+    return open_ones.filter(kind="subscriber").exists()

@@ -14,6 +14,7 @@ from conversations.channels import CheckStep, ErrorClass, Recipient, SendError, 
 from conversations.messages import (
     ActionKind,
     Article,
+    ButtonKind,
     Card,
     CardAction,
     CarouselCard,
@@ -30,6 +31,8 @@ from conversations.messages import (
     OutboundMessage,
     Section,
     StatusUpdate,
+    Template,
+    TemplateButton,
 )
 from integrations.whatsapp.channel import WhatsAppChannel
 from tests.fakes.graph.files import PIXEL
@@ -122,6 +125,7 @@ SPOKEN: list[dict[str, Any]] = [
     {"kind": Kind.FORM, "text": "Unde?", "fields": (FormField("street", "Strada"),)},
     {"kind": Kind.INPUT, "text": "E-mail?", "input": Input(FieldType.EMAIL)},
     {"kind": Kind.ARTICLES, "articles": (Article("Retur", "https://example.com/retur"),)},
+    {"kind": Kind.TEMPLATE, "template": Template("hello", "ro")},
 ]
 
 
@@ -130,6 +134,41 @@ def test_every_kind_is_taken_by_a_server_that_checks_it(desk: Desk, parts: dict[
     send(desk, OutboundMessage(reference="msg_2", **parts))
     assert desk.graph.refused == []
     assert len(desk.graph.accepted) == 1
+
+
+def test_a_template_is_filled_in_as_meta_wants_it(desk: Desk) -> None:
+    template = Template(
+        "order_ready",
+        "ro",
+        header=(("1", "Ana"),),
+        body=(("order", "12\n345     67"),),
+        buttons=(
+            TemplateButton(0, ButtonKind.QUICK_REPLY, "CONFIRM"),
+            TemplateButton(2, ButtonKind.COPY_CODE, "SALE"),
+        ),
+    )
+    send(desk, OutboundMessage("msg_4", Kind.TEMPLATE, template=template))
+    assert desk.graph.refused == []
+    [body] = desk.graph.accepted
+    assert body["template"]["components"] == [
+        {"type": "header", "parameters": [{"type": "text", "text": "Ana"}]},
+        {
+            "type": "body",
+            "parameters": [{"type": "text", "parameter_name": "order", "text": "12 345   67"}],
+        },
+        {
+            "type": "button",
+            "sub_type": "quick_reply",
+            "index": "0",
+            "parameters": [{"type": "payload", "payload": "CONFIRM"}],
+        },
+        {
+            "type": "button",
+            "sub_type": "copy_code",
+            "index": "2",
+            "parameters": [{"type": "coupon_code", "coupon_code": "SALE"}],
+        },
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,20 @@ from typing import Any
 
 import pytest
 
+from accounts import limits
 from accounts.models import RateBucket
 from accounts.tenancy import account_context
 from conversations import services
 from conversations.errors import WrongStateError
-from conversations.models import Contact, Inbox
+from conversations.messages import Identifier
+from conversations.models import Address, Contact, Inbox
+from conversations.services.addresses import find_or_create_address
 from integrations import routes
+from integrations.chatwoot import payload
 from integrations.chatwoot.api_inbox import people
+from integrations.chatwoot.api_inbox.view import INBOX_CALLS, INBOX_NEWCOMERS
+from integrations.chatwoot.errors import ChatwootError
+from integrations.chatwoot.shown import gather
 from integrations.models import Receipt
 from tests.factories import make_inbox
 from tests.integrations.chatwoot.api_inbox.conftest import TOKEN, App, make_app, proof
@@ -279,3 +286,169 @@ def test_pages_of_every_origin_may_call(app: App) -> None:
     assert app.get("")["Access-Control-Allow-Origin"] == "*"
     assert app.get("contacts/x")["Access-Control-Allow-Origin"] == "*"
     assert app.client.delete(app.at("contacts")).status_code == 405
+
+
+# --- Who has proven it ---------------------------------------------------------------------------
+
+PROVEN = {"identifier": "shop-7", "identifier_hash": proof("shop-7")}
+
+
+@pytest.fixture
+def strict(house: SimpleNamespace) -> App:
+    """An app whose customers all prove who they are."""
+    return make_app(house, hmac_token=TOKEN, hmac_mandatory="1")
+
+
+def test_only_who_has_proven_it_comes_in_where_the_inbox_asks_for_it(strict: App) -> None:
+    """A source_id that was guessed opens nothing, nor does one from before the inbox asked."""
+    with strict.inside():
+        find_or_create_address(strict.inbox, (Identifier("visitor", "7"),), name="Ana")
+    assert strict.get("contacts/7").json() == UNPROVEN
+    answers = [
+        strict.get("contacts/7"),
+        strict.patch("contacts/7", {"name": "x"}),
+        strict.get("contacts/7/conversations"),
+        strict.post("contacts/7/conversations"),
+        strict.get("contacts/7/conversations/1/messages"),
+        strict.post("contacts/7/conversations/1/messages", {"content": "x"}),
+        strict.get("contacts/7", **{**PROVEN, "identifier_hash": proof("shop-8")}),
+        strict.get("contacts/7", **PROVEN),  # somebody else's identity
+    ]
+    assert [one.status_code for one in answers] == [401] * len(answers)
+    assert strict.patch("contacts/7", PROVEN).status_code == 200
+    ana = strict.post("contacts/7/conversations").json()
+    assert strict.get("contacts/7").json()["name"] == "Ana"
+    assert strict.get(f"contacts/7/conversations/{ana['id']}/messages").json() == []
+
+
+def test_a_proof_is_remembered_and_can_be_sent_along(strict: App) -> None:
+    source_id = strict.post("contacts", PROVEN).json()["source_id"]
+    assert strict.get(f"contacts/{source_id}").status_code == 200
+    with strict.inside():
+        Address.objects.update(proven_identifier="")  # one from before it was remembered
+    assert strict.get(f"contacts/{source_id}").status_code == 401
+    assert strict.get(f"contacts/{source_id}", **PROVEN).status_code == 200
+    assert strict.get(f"contacts/{source_id}").status_code == 200
+
+
+def test_a_proof_counts_as_long_as_they_have_that_identity(strict: App) -> None:
+    source_id = strict.post("contacts", PROVEN).json()["source_id"]
+    with strict.inside():
+        services.update_contact(Contact.objects.get(), by=None, identifier="shop-8")
+    assert strict.get(f"contacts/{source_id}").status_code == 401
+
+
+def test_webhooks_and_the_api_say_that_it_is_proven(app: App) -> None:
+    ana = app.customer("ana", **PROVEN)
+    bo = app.customer("bo")
+    for customer, is_proven in ((ana, True), (bo, False)):
+        with app.inside():
+            shown = payload.conversation_json(
+                customer.conversation(), gather([customer.conversation()])
+            )
+        assert shown["meta"]["hmac_verified"] is is_proven
+        assert shown["contact_inbox"]["hmac_verified"] is is_proven
+
+
+# --- Who was merged ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("visitor_stays", [True, False], ids=["into the visitor", "into Ana"])
+def test_whom_people_merged_a_visitor_with_is_none_of_the_visitors_business(
+    app: App, visitor_stays: bool
+) -> None:
+    """Neither read nor written: it was people who found that they are one, and nothing proves it."""
+    visitor = app.customer("v-1", name="Somebody")
+    visitor.says("Hello")
+    with app.inside():
+        ana = services.create_contact(
+            by=app.house.owner, name="Ana Pop", email="ana@example.test", phone="+40721000111",
+            identifier="shop-7",
+        )  # fmt: skip
+        pair = [visitor.conversation().contact, ana]
+        services.merge_contacts(*(pair if visitor_stays else pair[::-1]), by=app.house.owner)
+    known = {"name": "Visitor v-1", "email": None, "phone_number": None}
+    shown = app.get("contacts/v-1").json()
+    assert {name: shown[name] for name in known} == known
+    assert app.post("contacts", {"source_id": "v-1"}).json() == shown
+    refused = app.patch("contacts/v-1", {"email": "mine@example.test", "name": "Mine"})
+    assert (refused.status_code, refused.json()) == (401, UNPROVEN)
+    app.post("contacts", {"source_id": "v-1", "email": "mine@example.test"})
+    visitor.says("Still me")
+    thread = app.get(visitor.thread)
+    assert [one["content"] for one in app.get(visitor.messages).json()] == ["Hello", "Still me"]
+    for words in ("Ana Pop", "ana@example", "40721000111"):
+        assert words not in thread.content.decode() + app.get(visitor.messages).content.decode()
+    with app.inside():
+        assert visitor.conversation().contact.email == "ana@example.test"
+    # Who proves it, is it.
+    assert app.patch("contacts/v-1", {**PROVEN, "name": "Ana P."}).json()["name"] == "Ana P."
+    assert app.get("contacts/v-1").json()["email"] == "ana@example.test"
+
+
+def test_whoever_is_merged_in_between_is_not_changed(app: App) -> None:
+    """The visitor was found a moment before."""
+    visitor = app.customer("v-1")
+    with app.inside():
+        found = people.find(app.inbox, "v-1")
+        assert found is not None
+        ana = services.create_contact(by=app.house.owner, name="Ana Pop")
+        services.merge_contacts(ana, visitor.conversation().contact, by=app.house.owner)
+        with pytest.raises(ChatwootError):
+            people.describe(found, {"name": "Mine"})
+        ana.refresh_from_db()
+    assert ana.name == "Ana Pop"
+
+
+def test_to_have_an_identity_proves_nobody_to_be_whom_they_were_merged_with(app: App) -> None:
+    """Somebody talked people into merging, and proves afterwards to be themselves."""
+    visitor = app.customer("v-1")
+    with app.inside():
+        ana = services.create_contact(by=app.house.owner, name="Ana Pop", email="ana@example.test")
+        services.merge_contacts(ana, visitor.conversation().contact, by=app.house.owner)
+        services.create_contact(by=app.house.owner, name="Zed", identifier="shop-7")
+    for identifier in ("shop-7", "shop-9"):  # somebody known, and nobody yet
+        proven = {"identifier": identifier, "identifier_hash": proof(identifier)}
+        refused = [
+            app.patch("contacts/v-1", proven),
+            app.post("contacts", {"source_id": "v-1", **proven}),
+        ]
+        assert [one.status_code for one in refused] == [422, 422]
+        assert "new source_id" in refused[0].json()["error"]
+        assert app.get("contacts/v-1", **proven).status_code == 401
+    assert app.get("contacts/v-1").json()["email"] is None
+    with app.inside():
+        ana.refresh_from_db()
+    assert (ana.identifier, ana.merged_into_id) == ("", None)
+
+
+# --- Guessing ------------------------------------------------------------------------------------
+
+
+def test_who_guesses_names_is_soon_answered_for_none(app: App, house: SimpleNamespace) -> None:
+    app.customer("ana")
+    codes = [app.get(f"contacts/{n}").status_code for n in range(65)]
+    assert codes == [404] * 60 + [429] * 5
+    assert app.get("contacts/ana").status_code == 429  # or the guesser would know it
+    assert app.get("contacts/ana/conversations").status_code == 429
+    assert app.get("").status_code == 200
+    elsewhere = app.client.get(app.at("contacts/ana"), REMOTE_ADDR="203.0.113.9")
+    other = make_app(house)
+    other.customer("ana")
+    assert other.get("contacts/ana").status_code == 200
+    assert elsewhere.status_code == 200
+
+
+def test_known_names_cost_no_guess(app: App) -> None:
+    app.customer("ana")
+    assert {app.get("contacts/ana").status_code for _ in range(70)} == {200}
+    assert not RateBucket.objects.filter(key__contains="api-inbox.guess").exists()
+
+
+def test_an_inbox_has_limits_of_its_own(app: App, house: SimpleNamespace) -> None:
+    limits.empty(INBOX_NEWCOMERS, str(app.inbox.pk), seconds=60)
+    assert app.post("contacts", {"name": "Ana"}).status_code == 429
+    assert app.get("").status_code == 200
+    limits.empty(INBOX_CALLS, str(app.inbox.pk), seconds=60)
+    assert app.get("").status_code == 429
+    assert make_app(house).post("contacts", {"name": "Ana"}).status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from django.db import connections
 
 from conversations import services
-from conversations.messages import Choice, Content, DeliveryStatus, Kind
+from conversations.messages import Choice, Content, DeliveryStatus, Kind, Template
 from conversations.models import Message
 from integrations import routes
 from integrations.chatwoot.signing import sign
@@ -90,6 +90,25 @@ def test_choices_and_private_notes(app_and_server: tuple[App, Server]) -> None:
         {"title": "No", "value": "no"},
     ]
     assert "X-Chatwoot-Signature" not in request.headers
+
+
+def test_templates_are_for_the_app_to_send(app_and_server: tuple[App, Server]) -> None:
+    app, server = app_and_server
+    ana = app.customer("ana")
+    template = Template("order_ready", "ro", "UTILITY", body=(("1", "Ana"),))
+    with courier():
+        status_of(
+            answered(ana, Content(kind=Kind.TEMPLATE, text="Ready", template=template)),
+            DeliveryStatus.SENT,
+        )
+    [request] = server.requests
+    schemas.check(request.json)
+    wanted = {
+        "name": "order_ready", "language": "ro", "category": "UTILITY",
+        "processed_params": {"body": {"1": "Ana"}},
+    }  # fmt: skip
+    assert request.json["additional_attributes"] == {"template_params": wanted}
+    assert (request.json["message_type"], request.json["content"]) == ("outgoing", "Ready")
 
 
 @pytest.fixture

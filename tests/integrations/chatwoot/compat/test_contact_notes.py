@@ -69,3 +69,15 @@ def test_notes_of_who_was_merged_are_those_of_who_they_are(
     for pk in (open_one.contact_id, other.contact_id):
         [note] = woot.owner.get(f"contacts/{pk}/notes").json()
         assert (note["content"], note["contact_id"]) == ("of the other", open_one.contact_id)
+
+
+def test_a_long_list_comes_in_pages(woot: SimpleNamespace, open_one: Conversation) -> None:
+    with account_context(woot.house.account):
+        for n in range(103):
+            services.add_contact_note(open_one.contact, text=str(n), by=woot.house.owner)
+    path = f"contacts/{open_one.contact_id}/notes"
+    first, second, third = (woot.owner.get(path, page=page).json() for page in (1, 2, 3))
+    assert [note["content"] for note in first] == [str(n) for n in range(102, 2, -1)]
+    assert [note["content"] for note in second] == ["2", "1", "0"]
+    assert third == []
+    assert woot.owner.get(path).json() == first
