@@ -88,8 +88,11 @@ class ApiChannel(Channel):
             MANDATORY,
             gettext_noop("Only proven identities"),
             required=False,
-            whole=range(2),
-            help=gettext_noop("1: nobody is let in whose identity is not proven. 0: everybody is."),
+            choices={
+                "0": gettext_noop("no: everybody is let in"),
+                "1": gettext_noop("yes: nobody else is let in"),
+            },
+            help=gettext_noop("Your server proves them with the secret above."),
         ),
     )
 
