@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -56,7 +57,8 @@ def for_visitors(view: Page) -> Callable[[HttpRequest, str], HttpResponseBase]:
             raise Http404
         known = visitors.visitor_of(request, inbox)
         visitor = known or visitors.new_visitor()
-        response = view(request, inbox, visitor)
+        with timezone.override(inbox.account.time_zone):  # times are the shop's, as in its desk
+            response = view(request, inbox, visitor)
         if not known and not response.cookies:
             visitors.remember(response, visitor, inbox, path=reverse("sandbox", args=[token]))
         return response

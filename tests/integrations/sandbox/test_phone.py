@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -103,6 +104,15 @@ def test_anybody_with_the_address_gets_a_phone(phone, token):
     # Not `no-referrer`: browsers would then post forms with `Origin: null`.
     assert page["Referrer-Policy"] == "same-origin"
     assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=", page.content.decode())
+
+
+def test_its_times_are_those_of_the_shops_desk(house, phone):
+    house.account.time_zone = "Asia/Kathmandu"  # 5:45 ahead: no other clock shows the same minutes
+    house.account.save()
+    talk(house, phone)
+    said = Message.objects.get(direction="inbound")
+    here = said.sent_at.astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert f">{here:%H:%M}</time>" in screen(phone)
 
 
 def test_other_pages_keep_the_microphone_shut(house, client):
