@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from accounts import ids
 from accounts.models import Member, Team
+from accounts.paging import first_of
 from conversations.models import Conversation, Inbox, Label
 from conversations.thread import kind_label
 
@@ -131,7 +132,7 @@ ICONS = {
 def listing(query: Query, viewer: Member, *, current: str = "") -> Listing:
     """One page of the list, by key, so that any depth costs the same (performance.md)."""
     found = _before(filtered(query, viewer), query.before)
-    page = list(found.for_list()[: query.size + 1])
+    page = list(first_of(found.for_list(), query.size + 1))
     shown = page[: query.size]
     more = ""
     if len(page) > query.size:
@@ -165,7 +166,7 @@ def find(text: str, viewer: Member, *, limit: int = 8) -> list[Conversation]:
     """For the palette: conversations whose customer, number or last words match."""
     every = Conversation.objects.visible_to(viewer)
     found = every.filter(matches(text)) if text else every
-    return list(found.recent_first().for_list()[:limit])
+    return list(first_of(found.recent_first().for_list(), limit))
 
 
 def matches(text: str) -> Q:

@@ -18,6 +18,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from accounts.paging import first_of
 from conversations.content import as_content
 from conversations.messages import Article, CarouselCard, FieldType, FormField, Kind
 from conversations.models import Attachment, Conversation, Message
@@ -148,7 +149,7 @@ def read(conversation: Conversation, *, start: int | None = None) -> Thread:
     )
     if start is not None:
         messages = messages.filter(pk__gte=start)
-    found = list(messages[: MOST if start is not None else PAGE])[::-1]
+    found = list(first_of(messages, MOST if start is not None else PAGE))[::-1]
     earlier = ""
     if found:
         before = Message.objects.filter(conversation=conversation, pk__lt=found[0].pk)

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts import ids
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import find, show
+from accounts.paging import first_of
 from accounts.permissions import Permission
 from accounts.redaction import HIDDEN, hide_callbacks
 from agents import replaying
@@ -80,7 +81,7 @@ def deliveries(request: MemberRequest) -> HttpResponse:
     before = request.GET.get("before", "")
     if before.isdecimal() and len(before) < 19:
         found = found.filter(pk__lt=int(before))
-    listed = list(rows(found.order_by("-pk"))[: PAGE + 1])
+    listed = list(first_of(rows(found.order_by("-pk")), PAGE + 1))
     agents = Agent.objects.select_related("member", "endpoint").order_by("member__name")
     webhooks = Endpoint.objects.filter(kind=Endpoint.Kind.SUBSCRIBER).order_by("name")
     context = {

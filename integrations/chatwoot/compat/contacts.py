@@ -9,6 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.paging import first_of
 from accounts.permissions import Permission
 from conversations import services
 from conversations.models import Address, Contact, Conversation, Inbox
@@ -40,7 +41,7 @@ class ContactView(CompatView):
         number = params.page(self.params)
         start = (number - 1) * PAGE
         rows = contacts.ordered(contacts.whole(rows), self.params)
-        found = list(rows[start : start + PAGE + 1])
+        found = list(first_of(rows, PAGE + 1, skip=start))
         with_inboxes = params.flag(self.params, "include_contact_inboxes", default=True)
         shown = [contact_json(one, with_inboxes=with_inboxes) for one in found[:PAGE]]
         meta = {"count": rows.count(), "current_page": number}
@@ -199,7 +200,8 @@ class ContactConversations(ContactView):
 
     def get(self, request: Request, contact_id: str) -> Response:
         rows = self.conversations().filter(contact=self.contact(contact_id))
-        found = list(reading.whole(rows.order_by("-last_activity_at", "-id"), self.member)[:100])
+        rows = rows.order_by("-last_activity_at", "-id")
+        found = list(first_of(reading.whole(rows, self.member), 100))
         return Response({"payload": reading.conversations_json(found, self.member)})
 
 

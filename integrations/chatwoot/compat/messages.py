@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Member
+from accounts.paging import first_of
 from accounts.permissions import Permission
 from accounts.prepared import KEY, prepared
 from conversations import services
@@ -77,10 +78,10 @@ class Messages(CompatView):
         if after is not None:
             newer = rows.filter(pk__gt=after).order_by("pk")
             if before is not None:
-                return list(newer.filter(pk__lt=before)[:BETWEEN])
-            return list(newer[:NEWER])
+                return list(first_of(newer.filter(pk__lt=before), BETWEEN))
+            return list(first_of(newer, NEWER))
         older = rows if before is None else rows.filter(pk__lt=before)
-        return list(older.order_by("-pk")[:PAGE])[::-1]
+        return list(first_of(older.order_by("-pk"), PAGE))[::-1]
 
     def post(self, request: Request, number: str) -> Response | APIException:
         """Say something to the customer, or with `private` to colleagues."""
