@@ -184,6 +184,12 @@ class Conversation(AccountModel):
                 condition=Q(status="open"),
                 name="conv_open_by_assignee",
             ),
+            # Who waits for anybody at all: looked at for every page (integrations/attention.py).
+            models.Index(
+                fields=["account", "waiting_since"],
+                condition=Q(status="open", assignee__isnull=True, team__isnull=True),
+                name="conv_waiting_alone",
+            ),
             models.Index(fields=["account", "-updated_at", "-id"], name="conv_updated"),
         ]
 
