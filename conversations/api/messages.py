@@ -27,6 +27,7 @@ from conversations.serializers import (
     NothingSerializer,
     content_of,
 )
+from conversations.services.locking import lock
 from conversations.services.media import with_files
 from conversations.services.outbound import discard_draft
 from conversations.uploads import keep
@@ -120,8 +121,10 @@ class MessageViewSet(AccountViewSet):
         )
 
     def _keep(self, given: dict[str, Any], conversation_id: str) -> APIException:
-        """Too late: returned and not raised, so that the draft stays."""
-        conversation = lost_by(self, conversation_id)
+        """Too late: returned and not raised, so that the draft stays. Of somebody erased, nothing is kept."""
+        conversation = lock(lost_by(self, conversation_id))
+        if conversation.contact.erased_at is not None:
+            raise NotHolderError
         content = Content(text=given["text"]) if given["note"] else self._content(given)
         draft = services.keep_draft(
             conversation, content=content, author=self.member, reason="stale_epoch"

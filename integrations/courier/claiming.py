@@ -137,13 +137,13 @@ SELECT destination_id, count(*) FROM conversations_lane
 WHERE lease_token IS NOT NULL AND kind IN ('agent', 'subscriber') AND destination_id = ANY(%s)
 GROUP BY destination_id
 """
-# By the first thing that waits on each.
-_OLDEST: LiteralString = """
+# By the first thing that waits on each. What is told now or never does not wait.
+_PATIENT: LiteralString = """
 SELECT claimed.id FROM unnest(%s::bigint[]) AS claimed (id) CROSS JOIN LATERAL (
-    SELECT id FROM conversations_delivery WHERE lane_id = claimed.id
+    SELECT id, schedule FROM conversations_delivery WHERE lane_id = claimed.id
       AND state IN ('pending', 'in_flight', 'retry_wait', 'uncertain', 'held')
     ORDER BY sequence LIMIT 1) head
-ORDER BY head.id LIMIT 1
+WHERE head.schedule <> 'notice' ORDER BY head.id
 """
 
 
@@ -220,10 +220,9 @@ async def leased(pool: Pool, endpoints: Sequence[int]) -> dict[int, int]:
         return dict(await cursor.fetchall())
 
 
-async def oldest(pool: Pool, claims: Sequence[Claim]) -> Claim:
-    """The claim whose delivery has waited longest."""
+async def patient(pool: Pool, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims on which something waits that can wait, the oldest first."""
     async with pool.connection() as connection:
-        cursor = await connection.execute(_OLDEST, [[one.lane_id for one in claims]])
-        row = await cursor.fetchone()
-    by_lane = {one.lane_id: one for one in claims}
-    return by_lane[row[0]] if row else claims[0]
+        cursor = await connection.execute(_PATIENT, [[one.lane_id for one in claims]])
+        by_lane = {one.lane_id: one for one in claims}
+        return [by_lane[lane_id] for (lane_id,) in await cursor.fetchall()]

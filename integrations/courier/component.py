@@ -98,7 +98,7 @@ class Courier:
                 (self._write_health, 0.0),
                 (self._find_forgotten, FORGOTTEN_SECONDS),
                 (self._mark_overloads, OVERLOAD_SECONDS),
-                (self.returning.step, 0.0),
+                (self.returning.give_back, 0.0),
                 (self._patrol, PATROL_SECONDS),
                 (self._write_measures, MEASURES_SECONDS),
             )

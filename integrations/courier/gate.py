@@ -240,13 +240,15 @@ class Gate:
         return over
 
     async def _wait_for_probe(self, pool: Pool, claims: list[Claim]) -> list[Release]:
-        """All of one shut endpoint's, but that which has won the right to try it."""
+        """All of one shut endpoint's, but that which has won the right to try it, and what is told now or
+        never: that is no probe (`may_probe`), ends without a call, and makes room for what is one."""
         wait = (self._known[claims[0].destination_id].shut_until or 0) - self._clock()
-        if wait <= 0:
-            probe = await claiming.oldest(pool, claims)
+        claims = await claiming.patient(pool, claims)
+        if claims and wait <= 0:
+            probe = claims[0]
             if await take_probe(pool, probe.account_id, probe.destination_id):
                 self._probes.add(probe.token)
-                claims = [claim for claim in claims if claim is not probe]
+                claims = claims[1:]
             wait = PROBE_SECONDS  # until that one is judged; its success rings for the next one
         return [Release(claim, spread(wait), SHUT) for claim in claims]
 

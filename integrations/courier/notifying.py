@@ -70,7 +70,7 @@ def plain_result(pushed: Pushed) -> Result | None:
     one, exchange, headers = pushed
     if exchange.ok:
         return Result(one.job, State.DELIVERED, outcome_of("ok", exchange, headers))
-    if exchange is BREAKER_OPEN:
+    if exchange is BREAKER_OPEN and not one.is_notice:
         return wait_for_probe(pushed)
     if exchange.status == GONE:
         return None
@@ -130,9 +130,10 @@ def _failed(pushed: Pushed, due: datetime | None) -> Result:
 
 
 def _next(pushed: Pushed, now: datetime) -> datetime | None:
-    """When to try again; None when the attempts are used up, or it is switched off or deleted."""
+    """When to try again; None when the attempts are used up, it is switched off or deleted, or nobody is
+    told later."""
     one, exchange, _headers = pushed
-    if exchange in (SWITCHED_OFF, NO_BODY, TOO_LATE):
+    if exchange in (SWITCHED_OFF, NO_BODY, TOO_LATE, BREAKER_OPEN):
         return None
     asked = read_retry_after(exchange.headers.get("retry-after", ""))
     failure = Failure(exchange.outcome, exchange.status, asked)

@@ -44,7 +44,7 @@ class Returning:
         self._done.append(done)
         self._wake.set()
 
-    async def step(self) -> None:
+    async def give_back(self) -> None:
         """Give back what has ended since the last time, together."""
         await self._wake.wait()
         batch = list(self._done)
@@ -95,8 +95,12 @@ class Returning:
                 return
 
     async def drop(self, claims: Sequence[Claim]) -> None:
-        """Abandon lanes that have their places."""
-        await self.abandon(claims)
+        """Abandon lanes that have their places. Where not even that is taken (by a database that is read
+        only), they are held no longer, and their leases run out."""
+        try:
+            await self.abandon(claims)
+        except Exception:
+            logger.exception("abandoning broke lanes=%d", len(claims))
         for claim in claims:
             self._free(claim)
 

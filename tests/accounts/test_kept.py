@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -47,3 +48,14 @@ def test_after_a_refusal_the_next_one_is_read() -> None:
     with pytest.raises(ValidationError):
         kept.read(GuestSerializer, {}, {})
     assert kept.read(GuestSerializer, {"name": "Ana"}, {}) == {"name": "Ana"}
+
+
+def test_a_refusal_is_in_the_language_of_whoever_asks() -> None:
+    """Also by a serializer that was made when somebody else's was spoken."""
+    for language in ("ro", "en", "ro"):
+        with translation.override(language):
+            new = GuestSerializer(data={"age": 3})
+            assert not new.is_valid()
+            with pytest.raises(ValidationError) as refusal:
+                kept.read(GuestSerializer, {"age": 3}, {})
+            assert refusal.value.detail == new.errors

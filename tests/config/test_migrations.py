@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import connection, migrations
 from django.db.migrations.loader import MigrationLoader
 
+from accounts.limits import Limit, take
 from accounts.tenancy import account_context
 from conversations.models import CallbackToken, Endpoint
 from tests.factories import make_account
@@ -21,6 +22,7 @@ BIG = {
 LOCKING = {"agents": "0003", "conversations": "0006", "integrations": "0003"}
 # The last of each room that stays halfway when it is cut off: it was released like that.
 STOPPING = {"conversations": "0015"}
+LIMIT = Limit("knocks", capacity=5, per_second=0)
 REPEATABLE = ("SET ", "RESET ", "DROP INDEX CONCURRENTLY IF EXISTS ", "ALTER TABLE ")
 
 
@@ -135,6 +137,34 @@ def test_the_indexes_of_contacts_are_built_again_after_a_run_that_was_cut_off(
         for statement in statements(indexes):
             owner.execute(statement.encode())
         assert set(owner.execute(LINES)) == before
+
+
+def run_patiently(owner: psycopg.Connection, migration: migrations.Migration) -> None:
+    with owner.transaction():
+        owner.execute("SET LOCAL statement_timeout = '20s'")
+        for statement in statements(migration):
+            owner.execute(statement.encode())
+
+
+def test_buckets_are_taken_out_of_the_log_with_what_is_in_them(
+    clean_database: None, server_url: str
+) -> None:
+    """Whoever has a bucket in hand is waited for, but not for long: every call would wait behind."""
+    away = MigrationLoader(None).disk_migrations["accounts", "0008_buckets_without_log"]
+    url = psycopg.conninfo.make_conninfo(server_url, dbname=connection.settings_dict["NAME"])
+    with psycopg.connect(url, autocommit=True) as owner, psycopg.connect(url) as other:
+        owner.execute("ALTER TABLE accounts_ratebucket SET LOGGED")
+        take(LIMIT, "ana")
+        other.execute("UPDATE accounts_ratebucket SET tokens = 3")
+        try:
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                run_patiently(owner, away)
+        finally:
+            other.rollback()
+            run_patiently(owner, away)
+        kind = "SELECT relpersistence FROM pg_class WHERE oid = 'accounts_ratebucket'::regclass"
+        assert owner.execute(kind).fetchone() == ("u",)
+    assert take(LIMIT, "ana").remaining == 3
 
 
 def test_a_reply_address_carries_the_indexes_that_somebody_asks(db: None) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.tenancy import AccountModel, account_context
+from agents.models import Agent
 from conversations import services
 from conversations.messages import Choice, Content, Kind
 from conversations.models import (
@@ -287,6 +290,44 @@ def test_more_than_text_can_be_said(
 ) -> None:
     response = api.person.post(path(thread, "messages/"), body)
     assert (response.status_code, response.json()["kind"]) == (201, kind), response.content
+    assert response.json() == read_again(api.person, thread, response)
+
+
+def read_again(caller: Caller, thread: Conversation, response: Any) -> Any:
+    """What was just said, as whoever asks for it later gets it."""
+    return caller.get(path(thread, f"messages/{response.json()['id']}/")).json()
+
+
+@pytest.mark.parametrize("microsecond", [0, 120])
+def test_the_answer_is_what_is_read_later(
+    api: SimpleNamespace, held: Conversation, settings, tmp_path, microsecond: int
+) -> None:
+    """Nothing is read again for it, but its files."""
+    settings.MEDIA_ROOT = tmp_path
+    messages = path(held, "messages/")
+    with account_context(api.house.account):
+        first = Message.objects.get(conversation=held, direction="inbound").public_id
+        draft = services.keep_draft(
+            held, content=Content(text="Yes."), author=api.house.agent.member, reason="late"
+        )
+        Agent.objects.update(stale_gate=False)
+    files = [SimpleUploadedFile(f"{name}.png", PNG, "image/png") for name in "ab"]
+    with time_machine.travel(timezone.now().replace(microsecond=microsecond), tick=False):
+        said = [
+            api.agent.post(messages, {"text": " Which? ", "reply_to": first}),
+            api.agent.post(messages, {"text": "For you", "note": True}),
+            api.person.post(messages, {"text": "One", "client_id": "1"}),
+            api.person.post(messages, {"text": "One", "client_id": "1"}),
+            api.agent.post(messages, {"text": "late"}),
+            api.person.post(path(held, f"messages/{draft.public_id}/use/")),
+            api.person.client.post(messages, {"text": "look", "files": files}),
+        ]
+        assert [one.status_code for one in said] == [201] * 7
+        assert [one.json() for one in said] == [read_again(api.person, held, one) for one in said]
+    assert said[0].json()["reply_to"] == first
+    assert said[2].json()["id"] == said[3].json()["id"]
+    assert said[4].json()["content"] == {"late": True}
+    assert [one["filename"] for one in said[6].json()["attachments"]] == ["a.png", "b.png"]
 
 
 def test_what_was_said_and_what_was_answered_reads_as_it_was_given(api: SimpleNamespace) -> None:
@@ -462,6 +503,18 @@ def test_after_a_take_over_the_agents_text_is_kept_and_not_sent(
     assert kept.author == api.house.agent.member
     for act in ("resolve", "labels", "hand_off"):
         assert code_of(api.agent.post(path(held, f"{act}/"))) == "not_assigned"
+
+
+def test_nothing_is_kept_of_a_customer_who_was_erased(
+    api: SimpleNamespace, held: Conversation
+) -> None:
+    with account_context(api.house.account):
+        services.erase_contact(held.contact, by=api.house.owner)
+    before = count(api, Message)
+    for body in ({"text": "Dear Ana"}, {"text": "Ana called", "note": True}):
+        response = api.agent.post(path(held, "messages/"), body)
+        assert (response.status_code, code_of(response)) == (409, "not_assigned")
+    assert count(api, Message) == before
 
 
 def test_an_answer_under_an_old_epoch_is_kept_too(api: SimpleNamespace, held: Conversation) -> None:

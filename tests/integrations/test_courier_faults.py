@@ -272,7 +272,7 @@ def test_what_breaks_before_it_starts_is_not_tried_without_a_pause(caplog):
     with house.inside():
         services.post_message(conversation, content=Content(text="Hi"), author=None)
         Inbox.objects.update(platform="uninstalled")
-    with courier(), caplog.at_level("CRITICAL", "integrations.courier.component"):
+    with courier(), caplog.at_level("CRITICAL", "integrations.courier.returning"):
         wait_for(lambda: Lane.all_accounts.filter(due_at__gt=soon()).exists())
     assert states(kind="send") == [State.PENDING]
 

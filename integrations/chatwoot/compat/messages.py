@@ -20,6 +20,7 @@ from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
+from conversations.services.locking import lock
 from integrations.chatwoot import bots, reading
 from integrations.chatwoot.api_inbox import listening
 from integrations.chatwoot.api_inbox.saying import name_of
@@ -174,6 +175,7 @@ class Messages(CompatView):
         """Too late: returned and not raised, so that the draft stays. A note is refused: as a draft it
         would be one click away from the customer."""
         refusal = unprocessable(NotHolderError().message)
+        conversation = lock(conversation)  # it may have become another customer's, who was erased
         if params.flag(self.params, "private") or conversation.contact.erased_at is not None:
             raise refusal
         author = self._author()

@@ -17,6 +17,7 @@ from agents import dialects
 from agents import services as agents
 from agents.replaying import replay
 from conversations import services
+from conversations.messages import Content
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
 from conversations.services import replaying
 from conversations.services.courtesies import note_typing
@@ -381,6 +382,33 @@ def test_webhooks_hear_of_contacts_and_of_typing_while_it_is_news():
     assert (late.state, late.attempts, typing.state) == (State.DEAD, 1, State.DELIVERED)
     assert emptied.state == State.DEAD
     assert Attempt.all_accounts.get(delivery=late).outcome == "too_late"
+
+
+def test_who_is_typing_does_not_keep_a_webhook_shut():
+    """It tells nothing of how an address fares, so it is no probe, and what waits behind it is one."""
+    with Server(lambda request: Reply()) as server:
+        house = make_house("http://127.0.0.1:9/")
+        typing, talking = (factories.make_conversation(house.inbox) for _ in range(2))
+        with house.inside():
+            made = subscribers.create_subscriber(
+                name="CRM",
+                url=server.url,
+                dialect="chatwoot",
+                event_types=["message_created", "conversation_typing_on"],
+            )
+            Endpoint.objects.filter(pk=made.endpoint.pk).update(
+                breaker=Endpoint.Breaker.OPEN, breaker_wait_s=30, probe_at=timezone.now()
+            )
+            for conversation in (typing, talking):
+                note_typing(conversation, by=None, on=True)
+                services.post_message(conversation, content=Content(text="Hi"), author=None)
+        with courier():
+            wait_for(lambda: not _open_news())
+    assert [one.json["event"] for one in server.requests] == ["message_created"] * 2
+    with house.inside():
+        assert Endpoint.objects.get(pk=made.endpoint.pk).breaker == Endpoint.Breaker.CLOSED
+    passed = Delivery.all_accounts.filter(kind="subscriber", schedule="notice")
+    assert {one.state for one in passed} == {State.DEAD}
 
 
 def _open_news():

@@ -188,6 +188,18 @@ def test_the_outsider_learns_and_changes_nothing(woot: SimpleNamespace) -> None:
         assert after.messages.count() == 1
 
 
+@pytest.mark.parametrize("number", ["0", str(2**31), "9" * 18, "9" * 19, "9" * 5000])
+def test_a_number_that_no_conversation_can_have(
+    woot: SimpleNamespace, held: Conversation, number: str
+) -> None:
+    """Columns of numbers end somewhere."""
+    for caller in (woot.bot, woot.person):
+        for path in (f"conversations/{number}", f"conversations/{number}/messages"):
+            assert caller.get(path).status_code == 404, path
+        said = caller.post(f"conversations/{number}/messages", {"content": "Hello"})
+        assert said.status_code == 404, said.content
+
+
 def test_a_role_that_may_not(woot: SimpleNamespace) -> None:
     response = woot.person.post("agent_bots", {"name": "x", "outgoing_url": "https://a.example/"})
     assert response.status_code == 401
