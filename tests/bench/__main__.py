@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
-from tests.bench import chain, crowds, fairness, kills, statuses
+from tests.bench import chain, crowds, fairness, kills, lists, statuses
 from tests.bench.bench import Bench
 from tests.bench.load import Customers, Peers
 from tests.bench.report import Report
@@ -37,6 +37,7 @@ STEPS: Mapping[str, Step] = {
     "P5": statuses.sustained,
     "P11": kills.any_process,
     "P10": crowds.behind,
+    "P9": lists.pages,
 }
 ALWAYS = ("P12", "P15")
 
