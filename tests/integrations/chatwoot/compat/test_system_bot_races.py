@@ -11,11 +11,13 @@ import pytest
 from django.db import connections
 
 from accounts.tenancy import account_context
-from agents import system, tasks
-from agents.models import AgentInbox, AssignmentRule, SystemAgent
+from agents import moving, system, tasks
+from agents import services as agents
+from agents.models import Agent, AgentInbox, AssignmentRule, SystemAgent
+from conversations.services.locking import lock
 from integrations.chatwoot import bots
 from tests.conversations.test_locking import waits_for_us
-from tests.factories import make_house
+from tests.factories import make_conversation, make_house
 from tests.integrations.chatwoot.compat.conftest import client
 from tests.integrations.chatwoot.compat.platform import make_app, make_system_bot
 
@@ -62,3 +64,23 @@ def test_an_inbox_keeps_no_bot_that_goes_at_this_moment(shop: SimpleNamespace) -
         assert system.present(bot.id) is None
         assert not AssignmentRule.objects.exists()
         assert not AgentInbox.objects.exists()
+
+
+def test_giving_to_a_bot_that_comes_back_waits_in_no_circle(shop: SimpleNamespace) -> None:
+    house, bot = shop.house, shop.bot
+    shop.owner.post(f"inboxes/{house.inbox.pk}/set_agent_bot", {"agent_bot": bot.id})
+    conversation = make_conversation(house.inbox)
+    with account_context(house.account):
+        agents.delete_agent(Agent.objects.get(system=bot.id), by=house.owner)
+    answers: list[Any] = []
+
+    def give() -> None:
+        body = {"assignee_type": "AgentBot", "assignee_id": bot.id}
+        answers.append(shop.owner.post(f"conversations/{conversation.number}/assignments", body))
+
+    with account_context(house.account):
+        moving.locked()
+        giver = begin(give)
+        lock(conversation)  # as whoever moves what an agent had
+    giver.join(20)
+    assert [(one.status_code, one.json()["id"]) for one in answers] == [(200, bot.id)]
