@@ -171,13 +171,20 @@ def agent_of(system: SystemAgent, *, by: Member | None) -> Agent:
 def follow(system_id: int) -> int:
     """Every account's agent of it becomes as the definition is now; returns how many there are.
 
-    May run twice, and beside itself. A change that comes meanwhile has a run of its own.
+    May run twice, and beside itself. A change that comes meanwhile has a run of its own. What stands in the
+    way of one account holds up none of the others; it is tried again with what is left.
     """
     system = SystemAgent.objects.get(pk=system_id)
-    number = 0
+    number = left = 0
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
-        with account_context(account_id):
-            number += _follow_here(system_id)
+        try:
+            with account_context(account_id):
+                number += _follow_here(system_id)
+        except Exception:
+            left += 1
+            logger.exception("system agent not followed id=%d account=%d", system_id, account_id)
+    if left:
+        return number
     SystemAgent.objects.filter(pk=system_id, followed__lt=system.version).update(
         followed=system.version
     )
