@@ -118,6 +118,13 @@ def _locked(system: SystemAgent) -> SystemAgent:
     return SystemAgent.objects.select_for_update(no_key=True).get(pk=system.pk)
 
 
+def _kept(system: SystemAgent) -> SystemAgent:
+    """As it is now, and so it stays until the transaction ends; others may keep it so as well."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM agents_systemagent WHERE id = %s FOR SHARE", [system.pk])
+    return SystemAgent.objects.get(pk=system.pk)
+
+
 # --- In an account -------------------------------------------------------------------------------
 
 
@@ -131,14 +138,15 @@ def present(system_id: int) -> Agent | None:
 def agent_of(system: SystemAgent, *, by: Member | None) -> Agent:
     """The account's own agent of it, made when it is first wanted and brought back when it was deleted.
 
-    In the account's context. Raises `AgentError` where it was withdrawn.
+    In the account's context, before a conversation is locked: to be brought back, an agent is locked, and
+    agents come before conversations. Raises `AgentError` where it was withdrawn.
     """
-    if (agent := present(system.pk)) is not None:
-        return agent
-    # Locked: a change of the definition that comes now waits, and then finds this agent.
-    system = _locked(system)
+    # A change of the definition that comes now waits, and then finds this agent and what it was wanted for.
+    system = _locked(system) if present(system.pk) is None else _kept(system)
     if system.deleted_at is not None:
         raise AgentError("name", _("This agent of the installation was deleted by who runs it."))
+    if (agent := present(system.pk)) is not None:
+        return agent
     account = Account.objects.get(pk=current_account_id())
     deleted = Agent.objects.filter(system=system).first()
     if deleted is not None:
@@ -163,13 +171,20 @@ def agent_of(system: SystemAgent, *, by: Member | None) -> Agent:
 def follow(system_id: int) -> int:
     """Every account's agent of it becomes as the definition is now; returns how many there are.
 
-    May run twice, and beside itself. A change that comes meanwhile has a run of its own.
+    May run twice, and beside itself. A change that comes meanwhile has a run of its own. What stands in the
+    way of one account holds up none of the others; it is tried again with what is left.
     """
     system = SystemAgent.objects.get(pk=system_id)
-    number = 0
+    number = left = 0
     for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
-        with account_context(account_id):
-            number += _follow_here(system_id)
+        try:
+            with account_context(account_id):
+                number += _follow_here(system_id)
+        except Exception:
+            left += 1
+            logger.exception("system agent not followed id=%d account=%d", system_id, account_id)
+    if left:
+        return number
     SystemAgent.objects.filter(pk=system_id, followed__lt=system.version).update(
         followed=system.version
     )

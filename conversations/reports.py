@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.utils.translation import gettext as _
@@ -42,7 +41,7 @@ class By(StrEnum):
 
 
 class Every(StrEnum):
-    """How long each step of a series is; the words are PostgreSQL's."""
+    """How long each step of a series is."""
 
     HOUR = "hour"
     DAY = "day"
@@ -161,8 +160,9 @@ LEFT JOIN LATERAL (
 WHERE c.account_id = %(account)s AND c.updated_at >= %(since)s
   AND {moment} >= %(since)s AND {moment} < %(until)s
 """
-# The step of a series that a moment is in, as it begins where the clock is the reader's.
-_STEP = "date_trunc(%(every)s, {moment}, %(zone)s)"
+# The number of the step that a moment is in, from 1. PostgreSQL is told when each begins and asked for no
+# calendar: its zones are of another edition than ours, and some names mean something else there (EET).
+_STEP = "width_bucket({moment}, %(steps)s::timestamptz[])"
 _KEYS = {By.ACCOUNT: "0", By.INBOX: "c.inbox_id", By.LABEL: "labelled.label_id"}
 _HOLDERS = {By.MEMBER: "held.member_id", By.TEAM: "held.team_id"}
 
@@ -237,18 +237,18 @@ def series(
     Every step has its point, the first and the last one as far as they are in the period.
     """
     question, count_at, mean_at = MEASURES[of]
-    values = _values(since, until, [key]) | {"every": every.value, "zone": _zone_name(zone)}
-    points = {
-        step: Point(step, None if mean_at else 0, 0) for step in steps(since, until, every, zone)
-    }
+    begins = list(steps(since, until, every, zone))
+    points = [Point(step, None if mean_at else 0, 0) for step in begins]
+    values = _values(since, until, [key]) | {"steps": begins}
     for row in _ask(question(by).by_step(), values):
-        step, count = row[0].astimezone(UTC), row[count_at]
-        points[step] = Point(step, _seconds(row[mean_at]) if mean_at else count, count)
-    return [points[step] for step in sorted(points)]
+        n, count = row[0] - 1, row[count_at]
+        points[n] = Point(begins[n], _seconds(row[mean_at]) if mean_at else count, count)
+    return points
 
 
 def steps(since: datetime, until: datetime, every: Every, zone: tzinfo) -> Iterable[datetime]:
-    """When each step begins, in UTC; the first one holds `since`."""
+    """When each step begins, in UTC; the first one holds `since`. A day whose midnight comes twice begins
+    at the first."""
     local = since.astimezone(zone).replace(minute=0, second=0, microsecond=0)
     if every is Every.HOUR:
         step = local.astimezone(UTC)
@@ -256,7 +256,7 @@ def steps(since: datetime, until: datetime, every: Every, zone: tzinfo) -> Itera
             yield step
             step += timedelta(hours=1)
         return
-    day = local.replace(hour=0, tzinfo=None)
+    day = local.replace(hour=0, tzinfo=None, fold=0)
     match every:
         case Every.WEEK:
             day -= timedelta(days=day.weekday())
@@ -278,15 +278,6 @@ def _next(day: datetime, every: Every) -> datetime:
         case Every.YEAR:
             return day.replace(year=day.year + 1)
     return day + timedelta(days=1)
-
-
-def _zone_name(zone: tzinfo) -> str:
-    """As PostgreSQL takes it; what stands there after a fixed zone's name counts westwards."""
-    if isinstance(zone, ZoneInfo):
-        return zone.key
-    offset = zone.utcoffset(None) or timedelta(0)
-    hours, minutes = divmod(abs(offset) // timedelta(minutes=1), 60)
-    return f"<here>{'-' if offset > timedelta(0) else '+'}{hours:02}:{minutes:02}"
 
 
 def as_json(row: Row[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ is not shown as the inbox's bot, and never taken away from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from django.db.models import Q
@@ -45,12 +45,14 @@ def numbered(number: int) -> Agent | None:
 
 
 def taken_in(number: int, *, by: Member) -> Agent | None:
-    """The same; a system bot that has not worked in this account yet gets its agent here and now."""
-    agent = numbered(number)
-    if agent is None and (definition := system.living().filter(pk=number).first()) is not None:
-        system.agent_of(definition, by=by)
-        agent = numbered(number)
-    return agent
+    """The same, for new work; a system bot that has not worked in this account yet gets its agent here and
+    now. Called before a conversation is locked (`system.agent_of`)."""
+    definition = system.living().filter(pk=number).first()
+    if definition is not None:
+        number = system.agent_of(definition, by=by).pk
+        return cast("Agent", living().get(pk=number))
+    own: Agent | None = of_account().filter(pk=number).first()
+    return own
 
 
 def keep_config(agent: Agent, config: Mapping[str, Any]) -> None:

@@ -101,6 +101,31 @@ def test_deleted_it_is_taken_in_by_nobody(house: SimpleNamespace) -> None:
         system.agent_of(made.system, by=house.owner)
 
 
+def test_one_account_that_cannot_follow_holds_up_no_other(house: SimpleNamespace) -> None:
+    made = define()
+    mine = system.agent_of(made.system, by=house.owner)
+    with account_context(house.outsider_account):
+        theirs = system.agent_of(made.system, by=None)
+
+    def cannot(sender: object, agent: Agent, **signal: object) -> None:
+        if agent.pk == mine.pk:
+            raise RuntimeError("not here")
+
+    system.followed.connect(cannot)
+    try:
+        system.withdraw(made.system)
+        system.follow(made.system.pk)
+        with account_context(house.outsider_account):
+            assert Agent.objects.get(pk=theirs.pk).state == Agent.State.DELETED
+    finally:
+        system.followed.disconnect(cannot)
+    assert Agent.objects.get(pk=mine.pk).state == Agent.State.ACTIVE
+    # What is left is still known, and done later.
+    assert system.follow_leftovers() == 1
+    assert Agent.objects.get(pk=mine.pk).state == Agent.State.DELETED
+    assert system.follow_leftovers() == 0
+
+
 def test_two_that_want_it_at_once_get_the_same(clean_database: None) -> None:
     house = factories.make_house()
     made = define()

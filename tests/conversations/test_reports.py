@@ -189,6 +189,26 @@ def test_a_day_begins_where_the_reader_is(day: SimpleNamespace) -> None:
     assert stepped("incoming_messages", zone=BUCHAREST)[0] == ("01 22:00", 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("name", "noon", "points"),
+    [
+        # The clock was put back from one to midnight.
+        ("Atlantic/Azores", (2025, 10, 26), [("26 00:00", 1, 1), ("27 01:00", 0, 0)]),
+        # Without its summer, PostgreSQL's abbreviation; with it, a zone.
+        ("EET", (2025, 7, 1), [("30 21:00", 1, 1), ("01 21:00", 0, 0)]),
+    ],
+)
+def test_every_day_has_one_point_wherever_clocks_stand(
+    house: SimpleNamespace, name: str, noon: tuple[int, int, int], points: list[Any]
+) -> None:
+    zone, thread = ZoneInfo(name), make_conversation(house.inbox)
+    day = datetime(*noon, tzinfo=zone)
+    with account_context(house.account):
+        Conversation.objects.filter(pk=thread.pk).update(created_at=day + timedelta(hours=12))
+        found = stepped("conversations", zone=zone, since=day, until=day + timedelta(hours=36))
+    assert found == points
+
+
 def test_steps_follow_the_calendar() -> None:
     until = datetime(2026, 4, 30, tzinfo=UTC)
     found = {every: list(reports.steps(START, until, every, BUCHAREST)) for every in Every}

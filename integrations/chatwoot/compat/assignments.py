@@ -34,10 +34,11 @@ class Assignments(CompatView):
 
     def post(self, request: Request, number: str) -> Response:
         """`assignee_id` wins over `team_id`; what is not known means nobody."""
-        conversation = lock(self.conversation(number))
+        conversation = self.conversation(number)
         kind = params.choice(self.params, "assignee_type", (BOT, PERSON), PERSON)
         if kind == BOT:
             return _answer(self._to_bot(conversation))
+        conversation = lock(conversation)
         if "assignee_id" in self.params:
             person = to_person(
                 conversation, self.params["assignee_id"], by=self.member, may_assign=self.may_assign
@@ -55,6 +56,7 @@ class Assignments(CompatView):
         agent = self._bot(number) if number else None
         if agent is None:
             return None
+        conversation = lock(conversation)  # after the agent, as whoever moves what an agent has
         if conversation.assignee_id != agent.member_id:
             self._check_may_give_to(agent)
         services.assign(conversation, to=agent.member, by=self.member)

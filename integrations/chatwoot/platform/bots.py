@@ -124,22 +124,31 @@ def shown(definitions: Iterable[SystemAgent]) -> list[Json]:
 def shown_to_app(bot: PlatformBot, **shown_once: str) -> Json:
     """A bot as the app that made it sees it. Raises `NotFound` where it was deleted in its account."""
     if bot.account_id is None:
-        definition = _definition(bot)
-        picture = avatars.address_of_system(bot)
-        return system_bot_json(definition, picture, outgoing_url=definition.url, **shown_once)
+        return _whole(bot, _definition(bot), **shown_once)
     with account_context(bot.account_id):
         return bot_json(_agent(bot), **shown_once)
 
 
 def all_shown_to_app(app: PlatformApp) -> list[Json]:
-    """Its bots, without those that were deleted in their accounts."""
-    found = []
+    """Its bots by number, without those that were deleted in their accounts: each account is asked once."""
+    of_all: dict[int, PlatformBot] = {}
+    by_account: dict[int, list[int]] = {}
     for bot in of_app(app):
-        try:
-            found.append(shown_to_app(bot))
-        except NotFound:
-            continue
-    return found
+        if bot.account_id is None:
+            of_all[bot.number] = bot
+        else:
+            by_account.setdefault(bot.account_id, []).append(bot.number)
+    found = [_whole(of_all[one.pk], one) for one in system.living().filter(pk__in=of_all)]
+    for account_id, numbers in by_account.items():
+        with account_context(account_id):
+            found += [bot_json(agent) for agent in bots.of_account().filter(pk__in=numbers)]
+    return sorted(found, key=lambda one: int(one["id"]))
+
+
+def _whole(bot: PlatformBot, definition: SystemAgent, **shown_once: str) -> Json:
+    """A system bot with where it is reached, for the app that made it."""
+    picture = avatars.address_of_system(bot)
+    return system_bot_json(definition, picture, outgoing_url=definition.url, **shown_once)
 
 
 def _definition(bot: PlatformBot) -> SystemAgent:

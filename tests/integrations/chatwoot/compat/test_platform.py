@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import AuditEntry, RateBucket
@@ -198,6 +200,21 @@ def test_an_account_that_is_taken_away_takes_its_bots_along(
     assert app.get("").json() == []
     answer = app.patch(str(made["id"]), {"name": "x"})
     assert (answer.status_code, answer.json()) == (401, FOREIGN)
+
+
+def test_any_number_of_bots_takes_the_same_statements(woot: SimpleNamespace) -> None:
+    app = make_app("Many", woot.house.account)
+    counts = []
+    for _round in range(2):
+        for account_id in (woot.account_id, None):
+            make_system_bot(app, account_id=account_id)
+        with CaptureQueriesContext(connection) as queries:
+            numbers = [bot["id"] for bot in app.get("").json()]
+        assert numbers == sorted(numbers)
+        counts.append((len(numbers), len(queries)))
+    (few, asked), (more, asked_again) = counts
+    assert (few, more) == (2, 4)
+    assert asked == asked_again
 
 
 def test_what_was_deleted_in_its_account_is_gone(woot: SimpleNamespace, app: App) -> None:
