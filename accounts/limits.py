@@ -53,6 +53,24 @@ ON CONFLICT (key) DO UPDATE
             0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) >= %(cost)s
 RETURNING tokens
 """
+# Several, in one order everywhere, so that two callers never wait for each other's.
+_TAKE_ALL: LiteralString = """
+WITH wanted AS MATERIALIZED (
+    SELECT * FROM unnest(%(keys)s::text[], %(capacities)s::float[], %(rates)s::float[])
+        AS wanted (key, capacity, rate)
+)
+INSERT INTO accounts_ratebucket AS bucket (key, tokens, updated_at)
+SELECT key, capacity - 1, clock_timestamp() FROM wanted ORDER BY key
+ON CONFLICT (key) DO UPDATE
+    SET tokens = LEAST(EXCLUDED.tokens + 1, bucket.tokens
+            + (SELECT rate FROM wanted WHERE wanted.key = bucket.key) * GREATEST(
+                0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) - 1,
+        updated_at = GREATEST(bucket.updated_at, EXCLUDED.updated_at)
+    WHERE LEAST(EXCLUDED.tokens + 1, bucket.tokens
+            + (SELECT rate FROM wanted WHERE wanted.key = bucket.key) * GREATEST(
+                0, extract(epoch FROM EXCLUDED.updated_at - bucket.updated_at))) >= 1
+RETURNING key, tokens
+"""
 _LEFT: LiteralString = """
 SELECT tokens + %(rate)s * extract(epoch FROM clock_timestamp() - updated_at)
 FROM accounts_ratebucket WHERE key = %(key)s
@@ -146,14 +164,34 @@ async def is_known_async(database: psycopg.AsyncConnection[Any], limit: Limit, k
 
 
 def take_all(wanted: Sequence[tuple[Limit, str]]) -> Taken:
-    """Take one from each; the first refusal, or the one with least left. Take broad limits first."""
-    results = []
+    """Take one from each, by one statement, or nothing from any; the first refusal, or the one with least
+    left."""
+    limits = {_key(limit.name, key): limit for limit, key in wanted}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _TAKE_ALL,
+            {
+                "keys": list(limits),
+                "capacities": [float(limit.capacity) for limit in limits.values()],
+                "rates": [float(limit.per_second) for limit in limits.values()],
+            },
+        )
+        left = dict(cursor.fetchall())
+    if len(left) == len(limits):
+        return min(
+            (Taken(True, limits[key], tokens) for key, tokens in left.items()),
+            key=lambda taken: taken.remaining,
+        )
     for limit, key in wanted:
-        taken = take(limit, key)
-        if not taken.allowed:
-            return taken
-        results.append(taken)
-    return min(results, key=lambda taken: taken.remaining)
+        if _key(limit.name, key) in left:
+            give_back(limit, key)
+    return next(_left(limit, key) for limit, key in wanted if _key(limit.name, key) not in left)
+
+
+def _left(limit: Limit, key: str) -> Taken:
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT, _values(limit, key, 1))
+        return _refused(limit, cursor.fetchone(), 1)
 
 
 class Granted(NamedTuple):

@@ -32,7 +32,8 @@ document.body.addEventListener("toast", ({ detail }) => show(detail));
 document.body.addEventListener("htmx:responseError", ({ detail }) => {
   // Regions fetch by themselves and will again; only what somebody did is worth a word.
   const said = detail.xhr.getResponseHeader("HX-Trigger");
-  if (detail.requestConfig.verb !== "get" && !said) show({ text: region.dataset.failed, kind: "danger" });
+  const byItself = detail.requestConfig.verb === "get" || detail.elt.matches(".mark-read");
+  if (!byItself && !said) show({ text: region.dataset.failed, kind: "danger" });
 });
 document.body.addEventListener("htmx:sendError", ({ detail }) => {
   if (detail.requestConfig.verb !== "get") show({ text: region.dataset.offline, kind: "danger" });
