@@ -101,5 +101,16 @@ def test_without_a_token_and_too_large(desk: SimpleNamespace) -> None:
         401,
         {"errors": ["You need to sign in or sign up before continuing."]},
     )
-    status, _body = call(desk, "/messages", b"x" * 1_100_000, api_access_token=desk.token)
-    assert status == 413
+    assert announced(desk, "/messages", 1_100_000, api_access_token=desk.token) == 413
+
+
+def announced(desk: SimpleNamespace, path: str, size: int, **headers: str) -> int:
+    """The answer to a body that is announced and not sent: while one is, the connection may be cut."""
+    connection = http.client.HTTPConnection(desk.place, timeout=20)
+    connection.putrequest("POST", desk.base + path)
+    for name, value in {"Content-Length": str(size), **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
