@@ -28,7 +28,6 @@ Step = Callable[[Bench], Awaitable[None]]
 STEPS: Mapping[str, Step] = {
     "P2": chain.latency,
     "P1": chain.sustained,
-    "P4": chain.ingest,
     "P6": crowds.at_once,
     "P7": fairness.quiet,
     "DL-92": fairness.noisy_tenant,
@@ -38,6 +37,7 @@ STEPS: Mapping[str, Step] = {
     "P11": kills.any_process,
     "P10": crowds.behind,
     "P9": lists.pages,
+    "P4": chain.ingest,
 }
 ALWAYS = ("P12", "P15")
 
