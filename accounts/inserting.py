@@ -15,10 +15,17 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import connection
-from django.db.models import AutoField, BinaryField, Field, JSONField, Model
+from django.db import connection, models
+from django.db.models import AutoField, Field, Model
+from django.utils.functional import Promise
 
 M = TypeVar("M", bound=Model)
+_PLAIN = {
+    models.BigIntegerField, models.BinaryField, models.BooleanField, models.CharField,
+    models.DateTimeField, models.FloatField, models.ForeignKey, models.IntegerField, models.JSONField,
+    models.PositiveIntegerField, models.PositiveSmallIntegerField, models.SmallIntegerField,
+    models.TextField, models.UUIDField,
+}  # fmt: skip
 _LENGTH = re.compile(r"^varchar\(\d+\)")
 
 
@@ -32,7 +39,7 @@ def _plain(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, bytes | bytearray | memoryview):
         return "\\x" + value.hex()
-    if isinstance(value, UUID):
+    if isinstance(value, UUID | Promise):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
@@ -65,19 +72,27 @@ def _write(rows: Sequence[Model], unless: str = "") -> list[tuple[Any, ...]]:
 
 class _Statement(NamedTuple):
     sql: str
-    fields: list[Field[Any, Any]]
+    # Columns whose values are what the rows' attributes say, and fields that have to be asked.
+    plain: list[tuple[str, str]]
+    odd: list[Field[Any, Any]]
 
     def values(self, row: Model) -> dict[str, Any]:
         # What it points to may have been written after it was made.
         row._prepare_related_fields_for_save(operation_name="insert_many")  # type: ignore[attr-defined]  # not in the stubs
-        return {str(field.column): _value(field, row) for field in self.fields}
+        values = {column: getattr(row, name) for column, name in self.plain}
+        for field in self.odd:
+            values[str(field.column)] = _value(field, row)
+        return values
 
 
 def _value(field: Field[Any, Any], row: Model) -> Any:
-    value = field.pre_save(row, add=True)
-    # What Django wraps for psycopg is part of a text here.
-    plain = isinstance(field, JSONField | BinaryField)
-    return value if plain else field.get_db_prep_save(value, connection)
+    return field.get_db_prep_save(field.pre_save(row, add=True), connection)
+
+
+def _is_plain(field: Field[Any, Any]) -> bool:
+    """Whether JSON says the value as the column reads it; Django would only check and wrap it."""
+    moment = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return type(field) in _PLAIN and not moment
 
 
 @cache
@@ -94,7 +109,8 @@ def _statement(model: type[Model], unless: str) -> _Statement:
         f" WITH ORDINALITY AS given ({names}, at_place) ORDER BY given.at_place{unless}"
         f" RETURNING {quote(str(meta.pk.column))}"
     )
-    return _Statement(sql, fields)
+    plain = [(str(field.column), field.attname) for field in fields if _is_plain(field)]
+    return _Statement(sql, plain, [field for field in fields if not _is_plain(field)])
 
 
 def _type_of(field: Field[Any, Any]) -> str:
