@@ -51,10 +51,12 @@ def agent_of(member: Member | None) -> Agent | None:
 
 def agents_of(members: Iterable[Member | None]) -> dict[int, Agent]:
     """The agents behind members, by the member's id; people and nobody are left out."""
-    wanted = {member.pk for member in members if member is not None and member.is_agent}
-    if not wanted:
-        return {}
-    return {agent.member_id: agent for agent in _agents(wanted)}
+    return agents_with({member.pk for member in members if member is not None and member.is_agent})
+
+
+def agents_with(members: Collection[int]) -> dict[int, Agent]:
+    """The same of members' ids."""
+    return {agent.member_id: agent for agent in _agents(members)} if members else {}
 
 
 @prepared(KEYS)

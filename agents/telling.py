@@ -21,6 +21,7 @@ from agents.pushing import (
     agent_of,
     agents_of,
     agents_told,
+    agents_with,
     failing,
     followers_at,
     obstacle,
@@ -31,7 +32,7 @@ from agents.pushing import (
     wants_answer,
 )
 from conversations import services
-from conversations.messages import DeliveryStatus
+from conversations.messages import MEDIA_KINDS, DeliveryStatus
 from conversations.models import Conversation, ConversationLabel, Event, Message
 from conversations.services import Reason
 from conversations.services.erasing import EVENT as ERASED
@@ -40,7 +41,7 @@ from conversations.services.locking import lock
 from conversations.signals import Recorded
 
 # What an event shows of its conversation.
-_SHOWN = ("inbox", "address", "contact", "labels")
+_SHOWN = ("inbox", "address", "contact")
 # Later than this an agent does not answer by itself (channels.md 2.4).
 TOO_LATE = timedelta(hours=1)
 
@@ -81,26 +82,42 @@ def is_news(message: Message | None, conversation: Conversation) -> bool:
 def tell_statuses(recorded: Sequence[Recorded]) -> None:
     """Tell agents what became of their own words. Most statuses are no news to anybody."""
     news = [one for one in recorded if is_news(one.message, one.conversation)]
-    conversations = [one.conversation for one in news]
-    prefetch_related_objects(conversations, "assignee")
-    agents = agents_of(conversation.assignee for conversation in conversations)
+    agents = agents_with({one.conversation.assignee_id or 0 for one in news})
     heard = {
         pk: agent
         for pk, agent in agents.items()
         if obstacle(agent, agent.account) is None and not agent.endpoint.follows
     }
-    told = [one for one in news if one.conversation.assignee_id in heard]
-    prefetch_related_objects([one.conversation for one in told], *_SHOWN)
-    messages = [one.message for one in told if one.message is not None]
-    prefetch_related_objects(messages, "author", "reply_to", "attachments")
-    push(
-        [
-            Telling(
-                one.event, heard[one.conversation.assignee_id or 0], one.conversation, one.message
-            )
-            for one in told
-        ]
-    )
+    tellings = [
+        Telling(one.event, heard[one.conversation.assignee_id], one.conversation, one.message)
+        for one in news
+        if one.conversation.assignee_id in heard
+    ]
+    _read_shown(tellings)
+    push(tellings)
+
+
+def _read_shown(tellings: Sequence[Telling]) -> None:
+    """What the events show of agents' own words and of where they were said; what prefetching does, which
+    takes as long as everything else about a status."""
+    conversations = {one.conversation.pk: one.conversation for one in tellings}
+    shown = {one.pk: one for one in _shown(conversations)} if conversations else {}
+    for one in tellings:
+        conversation, known = one.conversation, shown[one.conversation.pk]
+        conversation.assignee = one.agent.member
+        conversation.inbox, conversation.address = known.inbox, known.address
+        conversation.contact = known.contact
+        if one.message is not None:
+            one.message.author = one.agent.member
+    read_labels([one.conversation for one in tellings])
+    messages = [one.message for one in tellings if one.message is not None]
+    prefetch_related_objects([one for one in messages if one.reply_to_id], "reply_to")
+    prefetch_related_objects([one for one in messages if one.kind in MEDIA_KINDS], "attachments")
+
+
+@prepared(KEYS)
+def _shown(conversations: Collection[int]) -> QuerySet[Conversation]:
+    return Conversation.objects.select_related(*_SHOWN).filter(pk__among=conversations)
 
 
 def _tell_message(event: Event, conversation: Conversation, message: Message) -> None:

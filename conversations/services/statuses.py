@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from accounts import ids
+from accounts.prepared import KEY, KEYS, WORDS, prepared
 from conversations.messages import DeliveryStatus, StatusUpdate, status_moves_forward
 from conversations.models import Conversation, Delivery, Inbox, Lane, Message
 from conversations.services import events, outbox
@@ -39,6 +39,19 @@ FROM unnest(%(messages)s::bigint[], %(statuses)s::text[], %(externals)s::text[],
             %(texts)s::text[]) AS said (id, status, external_id, code, text)
 WHERE message.id = said.id RETURNING message.id, message.external_id
 """  # noqa: S608 - fixed text only
+# What is under way keeps its state, and the channel's id in case the channel's answer is lost.
+_PROVE = """
+UPDATE conversations_delivery delivery
+SET provider_message_id = said.external_id,
+    state = CASE delivery.state WHEN 'in_flight' THEN 'in_flight' ELSE 'delivered' END,
+    finished_at = CASE delivery.state WHEN 'in_flight' THEN NULL ELSE now() END
+FROM unnest(%s::bigint[], %s::text[], %s::bool[]) AS said (id, external_id, names_part)
+WHERE delivery.id = said.id AND (
+    delivery.state IN ('uncertain', 'held')
+    OR delivery.state = 'retry_wait' AND delivery.possible_duplicate
+    OR delivery.state = 'in_flight' AND said.names_part)
+RETURNING delivery.lane_id, delivery.state
+"""
 
 
 class Found(NamedTuple):
@@ -59,9 +72,8 @@ def receive_statuses(inbox: Inbox, updates: Sequence[StatusUpdate]) -> list[str 
     found = _find(inbox, updates)
     known = set(found.values())
     conversations = lock_bare({one.conversation_id for one in known})
-    rows = Message.objects.filter(pk__among=[one.message_id for one in known])
-    messages = {message.pk: message for message in rows}
-    unsettled = _unsettled(conversations)
+    messages = {message.pk: message for message in _messages([one.message_id for one in known])}
+    about: list[tuple[Message, StatusUpdate]] = []
     lines: list[str | None] = []
     moved: dict[int, StatusUpdate] = {}
     for place, update in enumerate(updates):
@@ -69,14 +81,14 @@ def receive_statuses(inbox: Inbox, updates: Sequence[StatusUpdate]) -> list[str 
         if message is None:
             lines.append(None)
             continue
-        if message.pk in unsettled:
-            settle_uncertain(message, update)
+        about.append((message, update))
         if status_moves_forward(message.status, update.status):
             message.status = update.status
             moved[message.pk] = update
             lines.append(f"{message.public_id} is {update.status}")
         else:
             lines.append(f"ignored: already {message.status}")
+    _settle_uncertain(conversations, about)
     _move([(messages[pk], update) for pk, update in moved.items()])
     events.record_many(list(_facts(conversations, [messages[pk] for pk in moved])))
     return lines
@@ -126,8 +138,9 @@ def _find(inbox: Inbox, updates: Sequence[StatusUpdate]) -> dict[int, Found]:
     channel's id, by the channel's id of a later part. Each way is asked for what is still missing."""
     found: dict[int, Found] = {}
     keys = {place: _message_id(update.our_reference) for place, update in enumerate(updates)}
-    rows = Message.objects.filter(inbox=inbox, pk__among={key for key in keys.values() if key})
-    by_pk = {pk: Found(pk, at) for pk, at in rows.values_list("pk", "conversation_id")}
+    by_pk = {
+        pk: Found(pk, at) for pk, at in _by_id(inbox.pk, {key for key in keys.values() if key})
+    }
     found.update({place: by_pk[key] for place, key in keys.items() if key in by_pk})
     for by_external_id in (_by_external_id, _by_later_part):
         wanted = {
@@ -143,11 +156,15 @@ def _find(inbox: Inbox, updates: Sequence[StatusUpdate]) -> dict[int, Found]:
 
 
 def _by_external_id(inbox: Inbox, wanted: Collection[str]) -> dict[str, Found]:
-    rows = Message.objects.filter(inbox=inbox, external_id__among=wanted)
-    return {
-        key: Found(pk, conversation_id)
-        for key, pk, conversation_id in rows.values_list("external_id", "pk", "conversation_id")
-    }
+    return {key: Found(pk, at) for key, pk, at in _with_external_ids(inbox.pk, wanted)}
+
+
+@prepared(KEY, WORDS)
+def _with_external_ids(
+    inbox: int, wanted: Collection[str]
+) -> QuerySet[Message, tuple[str, int, int]]:
+    rows = Message.objects.filter(inbox_id=inbox, external_id__among=wanted)
+    return rows.values_list("external_id", "pk", "conversation_id")
 
 
 def _by_later_part(inbox: Inbox, wanted: Collection[str]) -> dict[str, Found]:
@@ -163,6 +180,17 @@ def _by_later_part(inbox: Inbox, wanted: Collection[str]) -> dict[str, Found]:
         for key, pk, conversation_id in rows.values_list(*columns)
         if pk is not None
     }
+
+
+@prepared(KEY, KEYS)
+def _by_id(inbox: int, pks: Collection[int]) -> QuerySet[Message, tuple[int, int]]:
+    rows = Message.objects.filter(inbox_id=inbox, pk__among=pks)
+    return rows.values_list("pk", "conversation_id")
+
+
+@prepared(KEYS)
+def _messages(pks: Collection[int]) -> QuerySet[Message]:
+    return Message.objects.filter(pk__among=pks)
 
 
 def _message_id(reference: str) -> int:
@@ -182,34 +210,50 @@ def part_of(reference: str) -> int | None:
 # --- Sends that may have arrived -----------------------------------------------------------------
 
 
-def _unsettled(conversations: Collection[int]) -> set[int | None]:
-    """The messages of conversations that have a send whose end is not known."""
+class Unsettled(NamedTuple):
+    """A send whose end is not known."""
+
+    pk: int
+    message_id: int | None
+    part: int
+
+
+@prepared(KEYS)
+def _unsettled(conversations: Collection[int]) -> QuerySet[Delivery, tuple[int, int | None, int]]:
     sends = Delivery.objects.filter(
         conversation__among=conversations, kind=Lane.Kind.SEND, state__in=UNSETTLED
     )
-    return set(sends.values_list("message_id", flat=True))
+    return sends.values_list("pk", "message_id", "part")
 
 
-def settle_uncertain(message: Message, update: StatusUpdate) -> None:
-    """A status proves that an ambiguous send arrived (DL-42), however late it comes.
+def _settle_uncertain(
+    conversations: Collection[int], about: Sequence[tuple[Message, StatusUpdate]]
+) -> None:
+    """Statuses prove that ambiguous sends arrived (DL-42), however late they come; `conversations` are
+    locked. One that overtakes the channel's answer leaves its id, in case that answer is lost."""
+    if not about:
+        return
+    sends: dict[int | None, list[Unsettled]] = {}
+    for one in map(Unsettled._make, _unsettled(conversations)):
+        sends.setdefault(one.message_id, []).append(one)
+    proven: dict[int, tuple[str, bool]] = {}
+    for message, update in about:
+        part = part_of(update.our_reference)
+        for one in sends.get(message.pk, ()):
+            if part is None or part == one.part:
+                proven[one.pk] = update.external_id, part is not None
+    if proven:
+        _prove(proven)
 
-    One that overtakes the channel's answer leaves its id, in case that answer is lost.
-    """
-    part = part_of(update.our_reference)
-    sends = Delivery.objects.filter(message=message, kind=Lane.Kind.SEND)
-    if part is not None:
-        sends = sends.filter(part=part)
-        sends.filter(state=State.IN_FLIGHT).update(provider_message_id=update.external_id)
-    unproven = Q(state__in=(State.UNCERTAIN, State.HELD))
-    unproven |= Q(state=State.RETRY_WAIT, possible_duplicate=True)
-    settled = sends.filter(unproven).update(
-        state=State.DELIVERED,
-        provider_message_id=update.external_id,
-        finished_at=timezone.now(),
-    )
+
+def _prove(proven: Mapping[int, tuple[str, bool]]) -> None:
+    """Write what is proven of sends, by their ids: the channel's id, and whether the proof names the part."""
+    externals, names_part = zip(*proven.values(), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_PROVE, [list(proven), list(externals), list(names_part)])
+        settled = [lane for lane, state in cursor.fetchall() if state == State.DELIVERED]
     if settled:
         schedule, delivered = Delivery.Schedule.SEND, State.DELIVERED
-        outbox.count_ended(settled, Lane.Kind.SEND, schedule, outcome=delivered)
-        lanes = Lane.objects.filter(kind=Lane.Kind.SEND, deliveries__message=message)
-        lanes.update(due_at=Now())
+        outbox.count_ended(len(settled), Lane.Kind.SEND, schedule, outcome=delivered)
+        Lane.objects.filter(pk__in=settled).update(due_at=Now())
         outbox.ring(Lane.Kind.SEND)
