@@ -234,11 +234,13 @@ class Stage:
             for one in self.calls()
         ]
 
-    def wait_for(self, condition: Callable[[], T], seconds: float = 15.0) -> T | None:
+    def wait_for(
+        self, condition: Callable[[], T], seconds: float = 15.0, *, every: float = 0.03
+    ) -> T | None:
         """The first true value of `condition`; what it says in the end when the time is over."""
         end = time.monotonic() + seconds
         while not (found := condition()) and time.monotonic() < end:
-            time.sleep(0.03)
+            time.sleep(every)
         return found
 
     def answered(self) -> list[tuple[float, float]]:
