@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts.prepared import KEY, prepared
+from conversations.messages import MEDIA_KINDS
 from conversations.models import Attachment, Conversation, Delivery, Lane, Message
 from conversations.services import events, outbox
 from conversations.services.locking import lock
@@ -44,7 +45,9 @@ def fetch_later(attachment: Attachment, conversation: Conversation) -> None:
 
 
 def with_files(message: Message) -> Message:
-    """The message with its files, as if they had been prefetched."""
+    """The message with its files, as if they had been prefetched; most kinds have none."""
+    if message.kind not in MEDIA_KINDS:
+        return message
     vars(message)["_prefetched_objects_cache"] = {"attachments": _files_of(message.pk)}
     return message
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from tests.bench import seeds, wire
 from tests.bench.bench import SECONDS, Bench
@@ -18,6 +19,7 @@ THINKS_SECONDS = 5.0
 REPLIES_AT, REPLY_CLIENTS = 200, 16
 # So many that no limit of theirs is reached.
 REPLIERS = 80
+BARE_CLIENTS, BARE_TURNS = 4, 4
 ACCEPTED = (200, 201, 202)
 CALM = 2000
 BEHIND_LANES, BEHIND_EACH = 10_000, 10
@@ -84,7 +86,13 @@ async def replies(bench: Bench) -> None:
         made = [_reply(bench, repliers[n % REPLIERS], n) for n in range(int(REPLIES_AT * SECONDS))]
         await wire.at_rate(bench.stack.url, made, REPLIES_AT, answered)
         before = bench.stack.cpu_seconds("config.web", "postgres")
-        accepted = await _reply_flood(bench, repliers, refused)
+        accepted = await _flood(
+            bench.stack.url,
+            lambda n: _reply(bench, repliers[n % REPLIERS], n),
+            refused,
+            clients=REPLY_CLIENTS,
+            seconds=SECONDS,
+        )
         used = bench.stack.cpu_seconds("config.web", "postgres") - before
     calm.sort()
     words = ", ".join(f"{n} answered {status}" for status, n in sorted(refused.items()))
@@ -98,17 +106,44 @@ async def replies(bench: Bench) -> None:
 
 
 async def beside_bare(bench: Bench) -> None:
-    """Saying something by Chatwoot's API, beside a DRF view that inserts one row."""
-    with bench.stack.standing("worker"):
-        rates = await asyncio.to_thread(
-            bench.stack.run, "-m", "tests.bench.bare", str(int(SECONDS * 2))
+    """Saying something by Chatwoot's API, beside a DRF view of the same server that inserts one row."""
+    with bench.stack.standing("worker"), bench.stack.more_web("tests.bench.bare_settings") as url:
+        repliers = await asyncio.to_thread(
+            bench.stack.run, "-m", "tests.bench.repliers", str(REPLIERS)
         )
+        bench.analyze()
+        refused: Counter[int] = Counter()
+        rates = {"bare": 0.0, "ours": 0.0}
+        kinds = {"bare": lambda n: _letter(url, n), "ours": lambda n: _say(url, repliers, n)}
+        for _turn in range(BARE_TURNS):  # in turns, so that both have the same machine
+            for name, made in kinds.items():
+                accepted = await _flood(
+                    url, made, refused, clients=BARE_CLIENTS, seconds=SECONDS / BARE_TURNS
+                )
+                rates[name] += accepted / SECONDS
+    words = ", ".join(f"{n} answered {status}" for status, n in sorted(refused.items()))
     bench.report.line(
         "CW",
-        "Chatwoot's messages create, one thread",
+        f"Chatwoot's messages create, {BARE_CLIENTS} clients ({words or 'all accepted'})",
         f"{rates['ours']:.0f}/s, {rates['ours'] / rates['bare']:.2f} × bare",
         aim="≥ 0.6 × bare",
         floor=f"a bare DRF view that inserts one row {rates['bare']:.0f}/s",
+    )
+
+
+def _letter(url: str, n: int) -> bytes:
+    letter = {"to": "ana@example.test", "subject": "Hello", "body": f"answer #{n}"}
+    headers = {"Content-Type": "application/json"}
+    return wire.request(f"{url}/bare/", json.dumps(letter).encode(), headers)
+
+
+def _say(url: str, repliers: list[dict[str, str]], n: int) -> bytes:
+    replier = repliers[n % len(repliers)]
+    account, number = replier["account"], replier["number"]
+    return wire.request(
+        f"{url}/api/v1/accounts/{account}/conversations/{number}/messages",
+        json.dumps({"content": f"answer #{n}"}).encode(),
+        {"api_access_token": replier["token"], "Content-Type": "application/json"},
     )
 
 
@@ -120,23 +155,29 @@ def _reply(bench: Bench, replier: dict[str, str], n: int) -> bytes:
     )
 
 
-async def _reply_flood(bench: Bench, repliers: list[dict[str, str]], refused: Counter[int]) -> int:
+async def _flood(
+    url: str,
+    made: Callable[[int], bytes],
+    refused: Counter[int],
+    *,
+    clients: int,
+    seconds: float,
+) -> int:
     """How many were accepted from clients that each wait for their answer; counts what was not."""
-    stop, numbers, accepted = time.perf_counter() + SECONDS, itertools.count(), 0
+    stop, numbers, accepted = time.perf_counter() + seconds, itertools.count(), 0
 
     async def client() -> None:
         nonlocal accepted
-        line = wire.Line(bench.stack.url)
+        line = wire.Line(url)
         while time.perf_counter() < stop:
-            n = next(numbers)
-            status = await line.post(_reply(bench, repliers[n % REPLIERS], n))
+            status = await line.post(made(next(numbers)))
             if status in ACCEPTED:
                 accepted += 1
             else:
                 refused[status] += 1
         line.close()
 
-    await asyncio.gather(*(client() for _ in range(REPLY_CLIENTS)))
+    await asyncio.gather(*(client() for _ in range(clients)))
     return accepted
 
 

@@ -126,6 +126,34 @@ class Stack:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
+    @contextmanager
+    def more_web(self, settings: str) -> Iterator[str]:
+        """One more web process, with settings of its own, at the URL that is given."""
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        environment = {
+            **self.environment,
+            "DATABASE_URL": self._value("DATABASE_URL"),
+            "DJANGO_SETTINGS_MODULE": settings,
+            "PORT": str(port),
+        }
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "config.web"],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            while not answers(f"{url}/healthz"):
+                if process.poll() is not None:
+                    raise RuntimeError(f"web ended:\n{self.log.read_text()[-2000:]}")
+                time.sleep(0.05)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
+
     def cpu_seconds(self, *words: str) -> float:
         return sum(cpu_seconds(pid) for pid in self.pids(*words))
 
