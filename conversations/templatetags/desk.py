@@ -215,3 +215,17 @@ def assignment_reason(code: str) -> str:
         "undone": _("undone"),
     }
     return words.get(code, code.replace("_", " "))
+
+
+@register.filter
+def ending_reason(reason: str) -> str:
+    """Why a delivery was given up or canceled (`Delivery.dead_reason`), in words."""
+    words = {
+        "agent_unreachable": _("the AI agent could not be reached"),
+        "agent_rejected": _("the AI agent refused"),
+        "agent_disabled": _("the AI agent is switched off"),
+        "not_assigned": _("somebody else has the conversation by now"),
+        "superseded": _("a newer one took its place"),
+        "erased": _("the contact was erased"),
+    }
+    return words.get(reason) or _(reason)

@@ -28,7 +28,7 @@ from conversations.models import (
     Lane,
     Message,
 )
-from conversations.templatetags.desk import assignment_reason
+from conversations.templatetags.desk import assignment_reason, ending_reason
 from conversations.thread import kind_label
 from integrations.models import Receipt
 
@@ -300,7 +300,7 @@ def _delivery(delivery: Delivery, began: datetime) -> Line:
         code=delivery.wire_id,
         outcome=delivery.get_state_display(),
         tone=TONES.get(delivery.state, ""),
-        detail=_(delivery.dead_reason) or waiting_because(delivery),
+        detail=ending_reason(delivery.dead_reason) or waiting_because(delivery),
         ids=(delivery.public_id, delivery.wire_id),
         links=(Link("delivery", delivery.pk, delivery.public_id),),
     )

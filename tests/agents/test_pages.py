@@ -251,6 +251,20 @@ def test_a_delivery_shows_its_request_answer_timing_and_a_curl_without_secrets(
     assert "webhook-signature: " not in text.partition("curl -X POST")[2].partition("</pre>")[0]
 
 
+def test_a_delivery_that_was_given_up_says_why_and_nothing_else(house: SimpleNamespace) -> None:
+    held_by_agent(house)
+    delivery = Delivery.objects.filter(event_type="conversation.assigned").first()
+    assert delivery is not None
+    Delivery.objects.filter(pk=delivery.pk).update(state="dead", dead_reason="agent_unreachable")
+    page = logged_in(house.owner).get(reverse("delivery", args=[delivery.public_id]))
+    banner = (
+        page.content.decode().partition('class="banner banner-danger"')[2].partition("</div>")[0]
+    )
+    assert "Given up" in banner
+    assert "The AI agent could not be reached" in banner
+    assert "Send this event again?" not in banner
+
+
 # --- Rules ---------------------------------------------------------------------------------------
 
 
