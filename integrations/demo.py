@@ -173,9 +173,7 @@ def _facts(account: Account, kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def _agent_facts(agent: Agent, kept: dict[str, Any]) -> dict[str, Any]:
-    if agent.endpoint.url != _agent_url():  # another PORT than last time
-        agent.endpoint.url = _agent_url()
-        agent.endpoint.save(update_fields=["url"])
+    _follow_port(agent, kept)
     secret = agent.endpoint.secrets.first()
     if secret is None:
         secret = EndpointSecret(endpoint=agent.endpoint)
@@ -189,6 +187,15 @@ def _agent_facts(agent: Agent, kept: dict[str, Any]) -> dict[str, Any]:
         "token": _token(agent.member, kept),
         "secret": secret.value,
     }
+
+
+def _follow_port(agent: Agent, kept: dict[str, Any]) -> None:
+    """Our own agent may listen elsewhere than last time; an address that somebody gave it stays."""
+    endpoint, url = agent.endpoint, _agent_url()
+    if endpoint.url != url and endpoint.url == kept.get("agent_url", endpoint.url):
+        endpoint.url = url
+        endpoint.save(update_fields=["url"])
+    kept["agent_url"] = url
 
 
 def _inbox_facts() -> dict[str, Any]:

@@ -126,6 +126,15 @@ def test_another_port_moves_the_agent_along(facts, settings):
     assert run()["agent"]["url"] == "http://127.0.0.1:9123/"
 
 
+def test_an_address_that_somebody_gave_the_agent_stays(facts):
+    with inside():
+        endpoint = demo._agent(Account.objects.get()).endpoint
+        endpoint.url = "http://127.0.0.1:9555/"
+        endpoint.save()
+    assert run()["agent"]["url"] == "http://127.0.0.1:9555/"
+    assert run()["agent"]["url"] == "http://127.0.0.1:9555/"
+
+
 def test_changes_of_the_person_who_tries_it_stay(facts):
     """Nothing is put back, and nothing that was renamed stands in the way of the next start."""
     with inside():
