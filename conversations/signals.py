@@ -3,7 +3,7 @@
 `event_recorded` is sent inside the writing transaction, so that event, decision and delivery rows
 commit together or not at all (DL-02). Its argument `recorded` holds everything that was recorded
 together, in order; `followers` the ids of the account's endpoints that hear of everything in the inboxes
-of their agents.
+of their agents; `subscribed` says whether any of its subscribers is switched on.
 """
 
 from __future__ import annotations

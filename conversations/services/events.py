@@ -20,7 +20,8 @@ from conversations.signals import Recorded, event_recorded
 
 # One round trip for the three things that belong together: the next sequence numbers, the events,
 # and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback. Which
-# agents follow the account's inboxes is asked along with it: where none does, nobody pays for that.
+# agents follow the account's inboxes, and whether anybody subscribes, is asked along with it: where
+# nobody does, nobody pays for that.
 _RECORD = """
 WITH fact AS (
     SELECT * FROM ROWS FROM (json_to_recordset(%(facts)s::json) AS (
@@ -45,7 +46,10 @@ SELECT id, sequence, pg_notify('switchboard_live', json_build_object(
     'seq', sequence)::text), ARRAY(
         SELECT endpoint.id FROM conversations_endpoint endpoint
         WHERE endpoint.account_id = %(account)s AND endpoint.follows AND endpoint.state = 'enabled'
-        ORDER BY endpoint.id)
+        ORDER BY endpoint.id), EXISTS (
+        SELECT FROM conversations_endpoint endpoint
+        WHERE endpoint.account_id = %(account)s AND endpoint.kind = 'subscriber'
+          AND endpoint.state = 'enabled')
 FROM recorded JOIN fact USING (id)
 """
 
@@ -100,7 +104,8 @@ def record_many(facts: Sequence[Fact]) -> list[Event]:
         for event, fact in zip(events, facts, strict=True)
     ]
     acting.tell(recorded)
-    event_recorded.send(sender=Event, recorded=recorded, followers=rows[0][3])
+    _id, _sequence, _rung, followers, subscribed = rows[0]
+    event_recorded.send(sender=Event, recorded=recorded, followers=followers, subscribed=subscribed)
     return events
 
 

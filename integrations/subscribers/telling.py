@@ -34,9 +34,9 @@ from integrations.payload import (
 )
 from integrations.subscribers.catalogue import NATIVE, wants
 
-# The one query that every event costs an account without subscribers. It holds the rows as a foreign key
-# does: whoever switches one off or deletes it waits for what is being told, and cancels that as well, and
-# whoever tells afterwards does not find it. Nothing is put on the queue of an endpoint that is gone.
+# It holds the rows as a foreign key does: whoever switches one off or deletes it waits for what is being
+# told, and cancels that as well, and whoever tells afterwards does not find it. Nothing is put on the
+# queue of an endpoint that is gone.
 _SUBSCRIBED = """
 SELECT id, event_types, dialect FROM conversations_endpoint
 WHERE account_id = %s AND kind = 'subscriber' AND state = 'enabled'
@@ -77,13 +77,13 @@ def wire_id(event_id: str, endpoint_id: int) -> str:
     return f"{event_id}-{suffix}"
 
 
-def on_events(*, recorded: Sequence[Recorded], **_signal: Any) -> None:
+def on_events(*, recorded: Sequence[Recorded], subscribed: bool = True, **_signal: Any) -> None:
     """Receiver of `event_recorded`, inside the writing transaction."""
-    subscribed = _subscribed()
+    endpoints = _subscribed() if subscribed else []
     tellings = [
         Telling(one, to, name, number)
         for one in recorded
-        for to in subscribed
+        for to in endpoints
         for number, name in enumerate(_names(one, to))
     ]
     if tellings:
