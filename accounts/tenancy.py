@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, LiteralString, Self, TypeVar, cast
 
 from django.db import connection, models, transaction
+from django.db.models.sql.where import AND
 from django.utils import translation
 
 if TYPE_CHECKING:
@@ -104,11 +106,24 @@ class AccountManager(models.Manager[M]):
     """Shows the rows of the account in context, and raises without one."""
 
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(account_id=current_account_id())
+        """What `filter(account_id=…)` gives, which takes four times as long over it; prefetching asks for a
+        queryset for each row that it has."""
+        rows = super().get_queryset()
+        field, is_exactly = _wall_of(self.model)
+        column = field.get_col(rows.query.get_initial_alias())
+        rows.query.where.add(is_exactly(column, current_account_id()), AND)
+        return rows
 
     def none(self) -> Any:
         """No rows need no account: forms name their fields before there is one."""
         return super().get_queryset().none()
+
+
+@cache
+def _wall_of(model: type[models.Model]) -> tuple[Any, Any]:
+    """The column that says whose a row is, and the lookup that compares it."""
+    field = model._meta.get_field("account")
+    return field, field.get_lookup("exact")
 
 
 class AccountForeignKey(models.ForeignKey["Account", "Account"]):

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef, QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -27,7 +26,8 @@ from accounts.rest.views import AccountViewSet
 from conversations import services
 from conversations.desk import matches
 from conversations.errors import NotHolderError
-from conversations.models import Contact, Conversation, Inbox, Label
+from conversations.models import Contact, Conversation, Inbox
+from conversations.models.conversation import ConversationQuerySet
 from conversations.serializers import (
     AssignSerializer,
     AttributesSerializer,
@@ -47,18 +47,17 @@ Act = Callable[..., Conversation]
 LONGEST_SNOOZE = timedelta(days=366)
 
 
-def conversations_of(member: Member) -> QuerySet[Conversation]:
+def conversations_of(member: Member) -> ConversationQuerySet:
     """What this member may see."""
     return Conversation.objects.visible_to(member)
 
 
-def shown(rows: QuerySet[Conversation]) -> QuerySet[Conversation]:
-    """With what a serialized conversation shows, labels too, in the one query."""
-    labels = Label.objects.filter(conversationlabel__conversation=OuterRef("pk")).order_by("name")
+def shown(rows: ConversationQuerySet) -> ConversationQuerySet:
+    """With what a serialized conversation shows, in the one query."""
     return (
         rows.select_related("contact", "inbox", "address", "assignee")
         .defer("inbox__credentials_sealed")
-        .annotate(known_labels=ArraySubquery(labels.values("name")))  # type: ignore[no-redef]  # it is meant to be filled
+        .with_labels()
     )
 
 

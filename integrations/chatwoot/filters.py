@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Count, F, IntegerField, Q, Value, When
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
@@ -14,6 +14,7 @@ from accounts.models import Member
 from accounts.rest.filters import search_words
 from conversations.desk import matches
 from conversations.models import AddressIdentifier, Conversation
+from conversations.models.conversation import ConversationQuerySet
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import unprocessable
@@ -21,7 +22,7 @@ from integrations.chatwoot.shapes.conversations import PENDING
 
 Status = Conversation.Status
 Priority = Conversation.Priority
-Rows = QuerySet[Conversation]
+Rows = ConversationQuerySet
 
 BY_BOT = Q(assignee__kind=Member.Kind.AGENT)
 BY_PERSON = Q(assignee__kind=Member.Kind.PERSON)

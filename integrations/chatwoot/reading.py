@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery, prefetch_related_objects
 
 from accounts.models import Member, TeamMembership
 from accounts.prepared import KEY, prepared
+from conversations.messages import MEDIA_KINDS
 from conversations.models import Conversation, Message
+from conversations.models.conversation import ConversationQuerySet
 from conversations.services.media import with_files
 from integrations.chatwoot.shapes.conversations import LastWords, conversation_json
 from integrations.chatwoot.shapes.messages import message_json
@@ -37,7 +39,7 @@ def _with_author(rows: QuerySet[Message]) -> QuerySet[Message]:
     return rows.select_related("author__agent__bot_settings", "reply_to")
 
 
-def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation]:
+def whole(rows: ConversationQuerySet, member: Member) -> ConversationQuerySet:
     """With what `conversations_json` reads."""
     seen = Message.objects.filter(shown_to(member), conversation=OuterRef("pk")).order_by("-id")
     return (
@@ -51,7 +53,8 @@ def whole(rows: QuerySet[Conversation], member: Member) -> QuerySet[Conversation
             "team",
         )
         .defer("inbox__credentials_sealed")
-        .prefetch_related("labels", "address__identifiers")
+        .prefetch_related("address__identifiers")
+        .with_labels()
         .annotate(
             newest_message=Subquery(seen.values("pk")[:1]),
             last_said=Subquery(seen.filter(direction__in=SAID).values("pk")[:1]),
@@ -96,8 +99,10 @@ def _last_words(conversations: Sequence[Any]) -> LastWords:
     wanted = {one.newest_message for one in conversations} | {
         one.last_said for one in conversations
     }
-    found = whole_messages(Message.objects.filter(pk__in=wanted - {None}))
+    found = _with_author(Message.objects.filter(pk__in=wanted - {None}))
     messages = {message.pk: message for message in found}
+    with_files = [message for message in messages.values() if message.kind in MEDIA_KINDS]
+    prefetch_related_objects(with_files, "attachments")
     return LastWords(
         any={one.pk: messages[one.newest_message] for one in conversations if one.newest_message},
         said={one.pk: messages[one.last_said] for one in conversations if one.last_said},

@@ -24,6 +24,7 @@ from accounts.rest.views import OVERLOADED_SECONDS, PER_ACCOUNT, PER_TOKEN
 from accounts.tenancy import account_context
 from agents.models import Agent, AgentInbox
 from conversations.models import Contact, Conversation, Inbox
+from conversations.models.conversation import ConversationQuerySet
 from conversations.services import media
 from conversations.services.holding import finishing, gave_away
 from integrations.chatwoot import contacts
@@ -86,12 +87,11 @@ class CompatView(TheirView):
 
     # --- Conversations ----------------------------------------------------------------------------
 
-    def conversations(self) -> QuerySet[Conversation]:
+    def conversations(self) -> ConversationQuerySet:
         """What this caller may see. A bot: what it holds, and everything in the inboxes it is
         attached to by name."""
         if not self.member.is_agent:
-            rows: QuerySet[Conversation] = Conversation.objects.visible_to(self.member)
-            return rows
+            return Conversation.objects.visible_to(self.member)
         return _of_bot(self.member.pk)
 
     def conversation(self, number: str) -> Conversation:
@@ -172,7 +172,7 @@ class CompatView(TheirView):
             self.throttled(request, OVERLOADED_SECONDS)
 
 
-def _of_bot(member_id: int) -> QuerySet[Conversation]:
+def _of_bot(member_id: int) -> ConversationQuerySet:
     attached = AgentInbox.objects.filter(agent__member_id=member_id).values("inbox")
     return Conversation.objects.filter(Q(assignee_id=member_id) | Q(inbox__in=attached))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -12,7 +11,7 @@ from accounts.paging import first_of
 from accounts.permissions import Permission
 from accounts.rest.filters import search_words
 from conversations.desk import matches
-from conversations.models import Conversation
+from conversations.models.conversation import ConversationQuerySet
 from integrations.chatwoot import filters, reading
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P
@@ -25,7 +24,7 @@ MOST = 1000
 
 
 class ListView(CompatView):
-    def shown(self, rows: QuerySet[Conversation], *, most: int = PAGE) -> list[Json]:
+    def shown(self, rows: ConversationQuerySet, *, most: int = PAGE) -> list[Json]:
         """One page of `rows`."""
         start = 0 if most > PAGE else (params.page(self.params) - 1) * PAGE
         page = list(first_of(reading.whole(rows, self.member), most, skip=start))
@@ -72,7 +71,7 @@ class Search(ListView):
         rows = self.conversations().filter(matches(words)) if words else self.conversations()
         meta: dict[str, Any] = filters.counts(rows, self.member)
         meta.pop("assigned_count")
-        return Response({"meta": meta, "payload": self.shown(rows.recent_first())})  # type: ignore[attr-defined]  # our queryset
+        return Response({"meta": meta, "payload": self.shown(rows.recent_first())})
 
 
 class Filter(ListView):
