@@ -77,8 +77,7 @@ class ReportView(PeopleView):
                 return Label.objects.all()
             case By.TEAM:
                 return Team.objects.all()
-        # Also somebody who has left: what they did stays.
-        return Member.objects.people().filter(account=self.account)
+        return self.with_former()
 
     def period(self) -> tuple[datetime, datetime]:
         """Raises `FieldError`, 422."""
