@@ -154,7 +154,7 @@ def change_agent(
     system agent changes only with that (`as_defined`). Raises `AgentError`."""
     agent = _locked(agent)
     if not as_defined:
-        _check_own(agent, *changes)
+        check_own(agent, *changes)
     places = {"name": agent.member, "url": agent.endpoint, "timeout_s": agent.endpoint}
     plain = (
         "dialect", "description", "patience_s", "fallback_team", "fallback_text", "stale_gate",
@@ -214,7 +214,7 @@ def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) 
     A grace of zero ends them at once. At most three secrets live. Raises `FieldError`.
     """
     agent = _locked(agent)
-    _check_own(agent, "secret")
+    check_own(agent, "secret")
     secret = endpoints.rotate_secret(agent.endpoint, grace=grace)
     hours = int(grace.total_seconds() // 3600)
     audit(
@@ -230,7 +230,7 @@ def rotate_secret(agent: Agent, *, by: Member | None, grace: timedelta = GRACE) 
 def rotate_token(agent: Agent, *, by: Member | None) -> str:
     """A new API token, shown once; the old ones end now."""
     agent = _locked(agent)
-    _check_own(agent, "token")
+    check_own(agent, "token")
     _living_tokens(agent).update(revoked_at=timezone.now())
     _token, clear = create_token(
         agent.member, kind=ApiToken.Kind.AGENT, name=agent.name, created_by=by
@@ -356,6 +356,13 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     return returned
 
 
+def check_own(agent: Agent, *fields: str) -> None:
+    """What a system agent is, the account does not change. Raises `AgentError`."""
+    field = next((one for one in fields if one in OF_DEFINITION), None)
+    if agent.system_id is not None and field is not None:
+        raise AgentError(field, str(NOT_YOURS))
+
+
 # --- Small parts ---------------------------------------------------------------------------------
 
 
@@ -365,13 +372,6 @@ def _locked(agent: Agent) -> Agent:
         .select_related("member", "endpoint", "fallback_team", "account", "system")
         .get(pk=agent.pk)
     )
-
-
-def _check_own(agent: Agent, *fields: str) -> None:
-    """What a system agent is, the account does not change. Raises `AgentError`."""
-    field = next((one for one in fields if one in OF_DEFINITION), None)
-    if agent.system_id is not None and field is not None:
-        raise AgentError(field, str(NOT_YOURS))
 
 
 def _locked_account(account: Account) -> Account:

@@ -56,7 +56,7 @@ def agents(request: MemberRequest) -> HttpResponse:
 
 
 judges_address = addresses.judged(
-    Permission.AGENTS_WRITE, lambda public_id: find_agent(public_id).endpoint.url
+    Permission.AGENTS_WRITE, lambda public_id: find_agent(public_id).endpoint.shown_url
 )
 
 

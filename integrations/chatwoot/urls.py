@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from conversations.reports import By
 from integrations.chatwoot import avatars
 from integrations.chatwoot.compat import (
     agent_bots,
@@ -21,6 +22,7 @@ from integrations.chatwoot.compat import (
     messages,
     participants,
     people,
+    report_lists,
     reports,
     settings,
     webhooks,
@@ -117,6 +119,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at("reports", reports.Series, version=2),
     at("reports/summary", reports.Summary, version=2),
     at("reports/conversations", reports.Standings, version=2),
+    *(
+        at(f"reports/{name}", report_lists.Table, version=2, by=by)
+        for by, name in report_lists.NAMES.items()
+    ),
+    at("summary_reports/agent", report_lists.SummaryList, version=2, by=By.MEMBER),
+    at("summary_reports/inbox", report_lists.SummaryList, version=2, by=By.INBOX),
+    at("summary_reports/team", report_lists.SummaryList, version=2, by=By.TEAM),
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -20,11 +21,12 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from conversations import services
-from conversations.errors import WrongStateError
+from conversations.errors import BusyError, TakenError, WrongStateError
 from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 from conversations.services.addresses import find_or_create_address
-from conversations.services.contacts import lock_contact
+from conversations.services.contacts import current_id, lock_contact, lock_whole
+from conversations.services.giving_way import give_way
 from integrations.chatwoot import contacts, starting
 from integrations.chatwoot.api_inbox.channel import HMAC_TOKEN
 from integrations.chatwoot.api_inbox.saying import KIND
@@ -74,7 +76,7 @@ def enter(inbox: Inbox, given: Params) -> Address:
     known = find(inbox, source_id)
     if known is not None:
         return identify(known, identifier) if identifier else known
-    somebody = _identified(identifier) if identifier else None
+    somebody = _lock_holder_of(identifier) if identifier else None
     if somebody is not None:
         address = _prove(starting.address_for(inbox, somebody, source_id), identifier)
     else:
@@ -89,7 +91,7 @@ def describe(address: Address, given: Params) -> Address:
     """Keep what the app says of its customer. Raises 422 for what cannot be."""
     claims = {name: given[name] for name in CLAIMS if given.get(name) is not None}
     if claims:  # judged by who they are now, and they are not merged meanwhile
-        address.contact = lock_contact(address.contact_id)
+        address = _of(address, lock_contact(address.contact_id))
     if claims and not knows_contact(address):
         raise ChatwootError(401, UNPROVEN)
     return _change(address, contacts.changes_of(claims)) if claims else address
@@ -100,21 +102,46 @@ def identify(address: Address, identifier: str) -> Address:
     """Whose address it is, is proven: they are one with the customer who has this identity already.
 
     Raises `WrongStateError` for somebody with another identity, and for one who was merged with others:
-    that whoever writes has an identity does not prove that it is theirs.
+    that whoever writes has an identity does not prove that it is theirs. `BusyError`.
     """
-    contact = address.contact
-    if contact.identifier == identifier:
+    if address.contact.identifier == identifier:
         return _prove(address, identifier)
-    if contact.identifier:
+    return give_way(partial(_identify, address, identifier))
+
+
+def _identify(address: Address, identifier: str) -> Address:
+    """Judged by who they are once nobody can merge them any more, with all that a merge would lock."""
+    holder = _holder_of(identifier)
+    pk = current_id(address.contact_id)
+    found, _conversations = lock_whole(*{pk, holder.pk if holder else pk})
+    somebody = found[holder.pk] if holder else None
+    moved_on = somebody is not None and somebody.identifier != identifier
+    if moved_on or found[pk].merged_into_id is not None:
+        raise BusyError  # merged while we waited
+    address = _of(address, found[pk])
+    _check_nobody_else(address, identifier)
+    if somebody is None:
+        address = _take(address, identifier)
+    elif somebody != address.contact:
+        address.contact = services.merge_contacts(somebody, address.contact, by=None)
+    return _prove(address, identifier)
+
+
+def _check_nobody_else(address: Address, identifier: str) -> None:
+    """Raises `WrongStateError`."""
+    if address.contact.identifier == identifier:
+        return
+    if address.contact.identifier:
         raise WrongStateError(_("This contact has another identity. Begin with a new source_id."))
     if address.is_shared:
         raise WrongStateError(_("This contact was merged. Begin with a new source_id."))
-    somebody = _identified(identifier)
-    if somebody is None:
-        address = _change(address, {"identifier": identifier})
-    else:
-        address.contact = services.merge_contacts(somebody, contact, by=None)
-    return _prove(address, identifier)
+
+
+def _take(address: Address, identifier: str) -> Address:
+    try:
+        return _change(address, {"identifier": identifier})
+    except TakenError as error:  # by another device of theirs, while we waited
+        raise BusyError from error
 
 
 def admit(address: Address, given: Params) -> Address:
@@ -143,9 +170,25 @@ def _prove(address: Address, identifier: str) -> Address:
     return address
 
 
-def _identified(identifier: str) -> Contact | None:
+def _of(address: Address, contact: Contact) -> Address:
+    """The address with whose it is by now, and nothing remembered of whose it was."""
+    address.contact = contact
+    address.__dict__.pop("is_shared", None)
+    return address
+
+
+def _holder_of(identifier: str) -> Contact | None:
     found: Contact | None = contacts.present().filter(identifier=identifier).first()
     return found
+
+
+def _lock_holder_of(identifier: str) -> Contact | None:
+    """Whoever has it once nobody can merge them any more."""
+    while (found := _holder_of(identifier)) is not None:
+        locked = lock_contact(found.pk)
+        if locked.identifier == identifier:
+            return locked
+    return None
 
 
 def _change(address: Address, changes: dict[str, Any]) -> Address:

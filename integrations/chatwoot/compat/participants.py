@@ -43,7 +43,7 @@ class Participants(PeopleView):
     put = patch
 
     def delete(self, request: Request, number: str) -> Response:
-        """Without them."""
-        conversation, named = self.conversation(number), self.named()
+        """Without them, though they may have left the account."""
+        conversation, named = self.conversation(number), self.named(self.with_former())
         services.change_participants(conversation, remove=named)
         return nothing()

@@ -23,17 +23,22 @@ from integrations.chatwoot.shapes.people import agent_json, team_json
 
 class PeopleView(CompatView):
     def people(self) -> QuerySet[Member]:
-        rows = Member.objects.people().active().filter(account=self.account)
+        return self.with_former().filter(active=True)
+
+    def with_former(self) -> QuerySet[Member]:
+        """Also those who have left: what they did stays."""
+        rows = Member.objects.people().filter(account=self.account)
         return rows.select_related("user").order_by("name", "pk")
 
     def shown(self, members: Iterable[Member]) -> list[Json]:
         return [agent_json(member) for member in members]
 
-    def named(self) -> list[Member]:
-        """Those of `user_ids`. Raises `NotFound`, 422."""
+    def named(self, among: QuerySet[Member] | None = None) -> list[Member]:
+        """Those of `user_ids`, who are with us unless others are `among` them too. Raises `NotFound`, 422."""
         if "user_ids" not in self.params:
             raise missing("user_ids")
-        return [self.find(self.people(), pk=pk) for pk in params.numbers(self.params, "user_ids")]
+        rows = self.people() if among is None else among
+        return [self.find(rows, pk=pk) for pk in params.numbers(self.params, "user_ids")]
 
 
 class Agents(PeopleView):

@@ -64,21 +64,18 @@ class ReportView(PeopleView):
         """Which of them; 0 is the account. Raises `NotFound`, 422."""
         if by is By.ACCOUNT:
             return 0
-        found: int = self.find(self._rows(by), pk=params.required_number(self.params, "id")).pk
+        found: int = self.find(self.rows(by), pk=params.required_number(self.params, "id")).pk
         return found
 
-    def _rows(
-        self, by: By
-    ) -> QuerySet[Inbox] | QuerySet[Label] | QuerySet[Team] | QuerySet[Member]:
+    def rows(self, by: By) -> QuerySet[Inbox] | QuerySet[Label] | QuerySet[Team] | QuerySet[Member]:
         match by:
             case By.INBOX:
-                return Inbox.objects.only("pk")
+                return Inbox.objects.only("pk", "name", "platform")
             case By.LABEL:
                 return Label.objects.all()
             case By.TEAM:
                 return Team.objects.all()
-        # Also somebody who has left: what they did stays.
-        return Member.objects.people().filter(account=self.account)
+        return self.with_former()
 
     def period(self) -> tuple[datetime, datetime]:
         """Raises `FieldError`, 422."""

@@ -224,6 +224,12 @@ _SUMMARY = {
 }  # fmt: skip
 SUMMARY = {**_SUMMARY, "previous": _SUMMARY}
 SERIES = [{"value": (int, float), "timestamp": int, "count?": int}]
+SUMMARY_ROWS = [
+    {
+        "id": int, "conversations_count": int, "resolved_conversations_count": int,
+        "avg_resolution_time": _MEAN, "avg_first_response_time": _MEAN, "avg_reply_time": _MEAN,
+    }
+]  # fmt: skip
 STANDING = {"open": int, "unattended": int, "unassigned": int, "pending": int}
 STANDINGS = [
     {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from accounts import services as accounts
 from accounts.models import Account, Member
 from accounts.tenancy import account_context
 from conversations import services
@@ -45,6 +46,21 @@ def test_people_begin_and_cease_to_follow(woot: SimpleNamespace, path: str) -> N
         assert (gone.status_code, gone.content) == (200, b"")
         assert names(person.get(path)) == ["Sonia"]
     assert names(person.patch(path, ids())) == []
+
+
+def test_who_has_left_the_account_ceases_to_follow(woot: SimpleNamespace, path: str) -> None:
+    house, owner = woot.house, woot.owner
+    owner.post(path, ids(house.person, house.admin))
+    with account_context(house.account):
+        accounts.deactivate_member(house.person, by=house.owner)
+    assert names(owner.get(path)) == ["Adam"]
+    for method in ("post", "patch"):
+        assert owner.send(method, path, ids(house.person)).status_code == 404
+    for _twice in range(2):
+        gone = owner.send("delete", path, ids(house.person))
+        assert (gone.status_code, gone.content) == (200, b"")
+    with account_context(house.account):
+        assert [one.member for one in Participant.objects.all()] == [house.admin]
 
 
 def test_a_list_of_what_one_follows(

@@ -7,19 +7,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
+from agents import addresses, tasks
 from agents import services as agents
-from agents import tasks
 from agents.models import Agent, AgentInbox, AssignmentRule, SystemAgent
 from conversations import services
 from conversations.models import Conversation, Delivery, Endpoint
 from tests.accounts.test_entry import logged_in
+from tests.accounts.test_proof import LATER, session_of
 from tests.api import Caller, attrs_of, caller
 from tests.factories import make_conversation, make_inbox
 from tests.integrations.chatwoot.compat.conftest import Client4, client
@@ -40,6 +43,7 @@ from tests.integrations.chatwoot.compat.test_avatars import content_of, picture
 
 NOT_FOUND = {"error": "Resource could not be found"}
 FOREIGN_BOT = {"error": "Bot is not authorized to access this account"}
+GUESSES = [URL, "https://93.184.215.15/x"]
 NOT_FOR_BOTS = {"error": "Access to this endpoint is not authorized for bots"}
 
 
@@ -360,6 +364,40 @@ def test_rest_shows_no_address_and_refuses_with_a_sentence(
         kept = Agent.objects.get(pk=agent.pk)
         assert (kept.name, kept.endpoint.url) == (everybodys.name, URL)
         assert [one.value for one in kept.endpoint.secrets.all()] == [everybodys.secret]
+
+
+def test_a_stale_session_learns_no_address_by_guessing_it(
+    woot: SimpleNamespace, everybodys: SimpleNamespace
+) -> None:
+    attach(woot.owner, woot.house.inbox, everybodys)
+    agent = agent_in(woot.house.account, everybodys.id)
+    assert agent is not None
+    owner, path = session_of(woot.house.owner), f"/v1/agents/{agent.public_id}/"
+    assert owner.get("/v1/me/").status_code == 200
+    with time_machine.travel(timezone.now() + LATER, tick=False):
+        right, wrong = (owner.patch(path, {"url": url}) for url in GUESSES)
+    assert right.status_code == wrong.status_code == 400
+    assert right.json()["errors"] == wrong.json()["errors"]
+
+
+def test_the_dashboard_asks_of_every_guess_whether_it_may_be_called(
+    woot: SimpleNamespace, everybodys: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be asked of all but one tells which one it is, by the time that it takes."""
+    asked: list[str] = []
+
+    def note(url: str) -> str:
+        asked.append(url)
+        return ""
+
+    monkeypatch.setattr(addresses, "_checks", [note])
+    attach(woot.owner, woot.house.inbox, everybodys)
+    agent = agent_in(woot.house.account, everybodys.id)
+    assert agent is not None
+    browser, page = logged_in(woot.house.owner), reverse("change_agent", args=[agent.public_id])
+    for url in GUESSES:
+        assert browser.post(page, {"url": url, "patience_s": "44"}).status_code == 302
+    assert asked == GUESSES
 
 
 def test_the_dashboard_shows_no_address_and_offers_no_keys(
