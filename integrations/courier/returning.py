@@ -95,8 +95,8 @@ class Returning:
                 return
 
     async def drop(self, claims: Sequence[Claim]) -> None:
-        """Abandon lanes that have their places. Where not even that is taken (by a database that is read
-        only), they are held no longer, and their leases run out."""
+        """Abandon lanes that have their places. Where not even that is taken, they are held no longer, and
+        their leases run out."""
         try:
             await self.abandon(claims)
         except Exception:
