@@ -22,13 +22,15 @@ from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from integrations.courier import breaker, health, watching
 from integrations.courier.breaker import Change, Note
+from integrations.courier.component import Courier
 from integrations.courier.database import Pool
 from integrations.courier.gate import Gate
+from integrations.courier.slots import Options
 from integrations.courier.work import Claim
 from integrations.http import Exchange
 from integrations.subscribers import services as subscribers
 from tests import factories
-from tests.integrations.couriers import Reply, Server, courier, make_house, wait_for
+from tests.integrations.couriers import LOCAL, Reply, Server, courier, make_house, wait_for
 from tests.integrations.test_courier_faults import start_process
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -356,6 +358,28 @@ def test_f_12_owners_hear_at_once_of_an_agent_that_is_gone():
     assert "switched off: its endpoint answered 410 Gone." in mail.outbox[0].body
     with house.inside():
         assert AuditEntry.objects.filter(action="agent.endpoint_disabled").count() == 1
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_a_courier_that_ends_writes_what_it_saw_although_it_cannot_be_written_of_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, fine = make_house(), make_house()
+    unwritable = Exchange("connect_error", error="\x00")  # PostgreSQL takes no such text
+    seen_of = [(broken.agent.endpoint, unwritable), (fine.agent.endpoint, BROKEN)]
+
+    async def run() -> None:
+        one = Courier(Options(4, 1, LOCAL))
+        for endpoint, exchange in seen_of:
+            its = endpoint.account_id, endpoint.pk, exchange
+            one.calling._notes.note(*its, in_flight=1, probe=False, limited=False)
+        await one.calling.write_last()
+        await asyncio.to_thread(one.errands.close)
+        await asyncio.to_thread(one.desk.close)
+
+    with caplog.at_level("CRITICAL"):
+        asyncio.run(run())
+    assert (row(broken).consecutive_failures, row(fine).consecutive_failures) == (0, 1)
 
 
 # --- Subscribers wait ----------------------------------------------------------------------------
