@@ -24,7 +24,7 @@ from django.utils import timezone
 from conversations import services
 from conversations.messages import Content, DeliveryStatus, StatusUpdate
 from conversations.models import Attempt, Courier, Delivery, Inbox, Lane, Message, Timer
-from integrations.courier import claiming, lanes, sending, starting
+from integrations.courier import beginning, claiming, lanes, starting
 from integrations.courier.component import WATCH_SECONDS
 from integrations.courier.database import Pool, connect
 from integrations.courier.presence import Presence
@@ -365,7 +365,7 @@ def test_a_start_whose_answer_was_lost_is_handled_like_a_crash():
 
     def begin(claim):
         try:
-            return sending.begin(claim, courier_id=4711)
+            return beginning.begin(claim, courier_id=4711)
         finally:
             connections.close_all()
 
