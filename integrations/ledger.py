@@ -24,6 +24,7 @@ from accounts import metrics
 from accounts.tenancy import ENTER
 from conversations.channels import HookItem, InboxConfig
 from conversations.models import Inbox, InboxRoute, Lane
+from integrations.courier.database import DATABASE_ERRORS
 from integrations.live import connection_arguments
 from integrations.models import Receipt
 
@@ -39,8 +40,6 @@ ROUTE_SECONDS = 3.0
 MAX_ROUTES = 10_000
 MAX_KEY, MAX_LANE_KEY = 300, 120
 STATUS_LANES = 4
-# The database cannot be asked now; nothing is wrong with what it was asked.
-DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
 INGEST = "switchboard_ingest_total"
 KEPT_HEADERS = ("content-type", "user-agent", "x-request-id")
 
@@ -274,13 +273,13 @@ async def _write_batch(connection: psycopg.AsyncConnection[Any], batch: Sequence
     """
     try:
         await _write(connection, batch)
-    except DATABASE_AWAY:
+    except DATABASE_ERRORS:  # nothing is wrong with what it was asked
         raise
     except Exception:
         for entry in batch:
             try:
                 await _write(connection, [entry])
-            except DATABASE_AWAY:
+            except DATABASE_ERRORS:
                 raise
             except Exception as error:
                 logger.warning("receipt refused inbox=%d error=%s", entry.inbox.id, error)

@@ -227,3 +227,29 @@ async def take_probe(
         await connection.execute(ENTER, [str(account_id)])
         cursor = await connection.execute(_PROBE, [PROBE_SECONDS, endpoint_id, at_once])
         return await cursor.fetchone() is not None
+
+
+# Locked whatever it says, so that whoever is judging it just now is waited for.
+_SHARE: LiteralString = """
+SELECT breaker = 'closed' OR probe_at <= clock_timestamp() FROM conversations_endpoint
+WHERE id = %s FOR SHARE
+"""
+_WAKE: LiteralString = """
+UPDATE conversations_lane SET due_at = now()
+WHERE kind = 'subscriber' AND destination_id = %s AND blocked_reason = %s AND lease_token IS NULL
+"""
+
+
+async def wake_if_mended(pool: Pool, account_id: int, endpoint_id: int) -> bool:
+    """Make due what waits for an endpoint, if that may be called by now; whether there was any.
+
+    Whoever finds that it answers wakes what waits (health.py), but not what is only about to be held back,
+    because it was seen shut a moment before. For that this is asked once it waits: then either they see
+    it, or they are waited for here, or what they wrote is seen.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(ENTER, [str(account_id)])
+        cursor = await connection.execute(_SHARE, [endpoint_id])
+        if await cursor.fetchone() != (True,):
+            return False
+        return (await connection.execute(_WAKE, [endpoint_id, SHUT])).rowcount > 0

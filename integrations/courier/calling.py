@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from conversations.models import Lane
@@ -22,6 +23,9 @@ from integrations.courier.work import Claim, Release, Rested, Result
 from integrations.http import Clients, GuardedClient
 
 logger = logging.getLogger(__name__)
+
+# How long a courier that ends tries to write what it saw, where the writing fails.
+LAST_SECONDS = 5.0
 
 
 class Calling:
@@ -87,12 +91,15 @@ class Calling:
             await self._judge(account_id, endpoint_id, note)
 
     async def write_last(self) -> None:
-        """The same when the courier ends, with or without a database."""
-        try:
-            for one in self._notes.take():
-                await self._desk.run(health.write, *one)
-        except Exception:
-            logger.exception("endpoints' health not written")
+        """The same when the courier ends, with or without a database; each is tried once."""
+        end = time.monotonic() + LAST_SECONDS
+        for account_id, endpoint_id, note in self._notes.take():
+            try:
+                await self._desk.run(health.write, account_id, endpoint_id, note)
+            except Exception:
+                logger.exception("endpoint's health not written endpoint=%d", endpoint_id)
+                if time.monotonic() > end:
+                    return
 
     async def wait_for_news(self, seconds: float) -> None:
         """So long, or until a breaker may turn."""

@@ -28,15 +28,9 @@ BATCH = 256
 # Longer than any attempt may take (60 s) plus 15; the heartbeat prolongs it while the courier lives.
 LEASE_SECONDS = 75
 
-
-# Every (kind, account) with due lanes is found by jumping through the index, so an account with ten
-# thousand due lanes costs as much as one with a single one. The account that holds the fewest slots
-# comes first, then the lane that has waited longest (DL-91). A lease need not outlive a crash of the
-# server: nobody waits for the disk here, and whatever follows from a lease is flushed after it.
-# What is looked up for each account or endpoint is looked up in an object: to join a thousand accounts with
-# what each holds is a million comparisons where one row is taken after the other (database.py).
-_CLAIM: LiteralString = """
-WITH RECURSIVE pair AS (
+# Every (kind, account) with due lanes, found by jumping through the index: an account with ten thousand due
+# lanes costs as much as one with a single one. To stand behind WITH RECURSIVE.
+DUE_PAIRS: LiteralString = """pair AS (
     (SELECT kind, account_id FROM conversations_lane WHERE due_at IS NOT NULL
      ORDER BY kind, account_id LIMIT 1)
     UNION ALL
@@ -44,7 +38,15 @@ WITH RECURSIVE pair AS (
         SELECT kind, account_id FROM conversations_lane
         WHERE due_at IS NOT NULL AND (kind, account_id) > (pair.kind, pair.account_id)
         ORDER BY kind, account_id LIMIT 1) following
-),{counting} share AS (
+)"""
+
+# The account that holds the fewest slots comes first, then the lane that has waited longest (DL-91). A
+# lease need not outlive a crash of the server: nobody waits for the disk here, and whatever follows from a
+# lease is flushed after it.
+# What is looked up for each account or endpoint is looked up in an object: to join a thousand accounts with
+# what each holds is a million comparisons where one row is taken after the other (database.py).
+_CLAIM: LiteralString = """
+WITH RECURSIVE {pairs},{counting} share AS (
     SELECT pair.kind, pair.account_id, room.slots, room.free, room.cap,
            used.n AS used, count(*) OVER (PARTITION BY room.slots) AS accounts
     FROM pair
@@ -84,10 +86,13 @@ RETURNING lane.id, lane.account_id, lane.kind, lane.destination_id, lane.lease_t
           lane.kind = 'subscriber' AND lane.key = 'test',
           (SELECT bool_or(cut OR rank > cap OR place > free) FROM placed)
 """
-CLAIM: LiteralString = _CLAIM.format(counting="", passing="", candidates="candidate")
+CLAIM: LiteralString = _CLAIM.format(
+    pairs=DUE_PAIRS, counting="", passing="", candidates="candidate"
+)
 # The same where some endpoints may be full (DL-90): leases are counted, whoever holds them; lanes of full
 # endpoints are passed over, so that they hold up nobody, and of the others no more are taken than fit.
 CLAIM_COUNTING: LiteralString = _CLAIM.format(
+    pairs=DUE_PAIRS,
     counting="""
 leased AS MATERIALIZED (
     SELECT jsonb_object_agg(concat_ws(' ', kind, destination_id), n) AS counts FROM (

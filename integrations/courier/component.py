@@ -99,6 +99,7 @@ class Courier:
                 (self._find_forgotten, FORGOTTEN_SECONDS),
                 (self._mark_overloads, OVERLOAD_SECONDS),
                 (self.returning.give_back, 0.0),
+                (self.returning.wake_mended, 0.0),
                 (self._patrol, PATROL_SECONDS),
                 (self._write_measures, MEASURES_SECONDS),
             )

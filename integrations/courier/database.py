@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 
 from integrations.live import connection_arguments
 
@@ -22,8 +23,15 @@ KEPT_PLANS = (
 )
 
 Connection = psycopg.AsyncConnection[Any]
-# What a dying server or network raises; the statement had no effect, or its effect is looked up.
-DATABASE_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, OSError, TimeoutError)
+# What a dying server or network raises, and a server that only reads: it was the primary, and another one
+# is now, which the next connection may reach. The statement had no effect, or its effect is looked up.
+DATABASE_ERRORS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    ReadOnlySqlTransaction,
+    OSError,
+    TimeoutError,
+)
 
 
 async def connect(name: str, settings: str = FRESH_PLANS) -> Connection:

@@ -6,10 +6,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    connections,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.errors import ReadOnlySqlTransaction
 
 from accounts.tenancy import speak_for_accounts
 from conversations.services.carrying import Carrier, carry_with
@@ -60,6 +67,7 @@ class Desk:
     def _enter_thread(self) -> None:
         its = connections["default"]
         its.inc_thread_sharing()  # so that `close` may close it from the courier's thread
+        its.execute_wrappers.append(_away_when_read_only)
         self._connections.append(its)
         speak_for_accounts()
         if self._carrier is not None:
@@ -72,6 +80,17 @@ def _work(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except (OperationalError, InterfaceError):
         connection.close()
         raise
+
+
+def _away_when_read_only(execute: Callable[..., Any], *statement: Any) -> Any:
+    """A server that only reads is away, like one that is dead: another one is the primary now. So it raises
+    what everybody here knows as that."""
+    try:
+        return execute(*statement)
+    except InternalError as error:
+        if not isinstance(error.__cause__, ReadOnlySqlTransaction):
+            raise
+        raise OperationalError(*error.args) from error.__cause__
 
 
 def _first_line(error: Exception) -> str:

@@ -9,15 +9,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from conversations.services.carrying import Courtesy
-from integrations.courier import courtesies, fetching, reading, replaying, sending, statuses
+from integrations.courier import (
+    beginning,
+    courtesies,
+    fetching,
+    reading,
+    replaying,
+    sending,
+    statuses,
+    tried,
+)
 from integrations.courier.courtesies import Signal
 from integrations.courier.desk import Desk
 from integrations.courier.handed import Handed
+from integrations.courier.parts import Part
 from integrations.courier.presence import Presence
 from integrations.courier.reading import InboxKey
-from integrations.courier.sending import Part, Tried
 from integrations.courier.slots import REST_SLOTS
 from integrations.courier.together import Together, by_account
+from integrations.courier.tried import Tried
 from integrations.courier.work import Claim, Release, Rested
 from integrations.http import Clients, GuardedClient
 
@@ -41,7 +51,7 @@ class Errands:
             self._status_readers, statuses.read_lanes, key_of=reading.inbox_of
         )
         self._beginning: Together[int, Claim, Part | Release] = by_account(desk, self._begin_sends)
-        self._noting: Together[int, Tried, Rested | None] = by_account(desk, sending.record_many)
+        self._noting: Together[int, Tried, Rested | None] = by_account(desk, tried.record_many)
         self._signalling: Together[int, Claim, Signal | Release] = by_account(
             desk, self._begin_signals
         )
@@ -100,7 +110,7 @@ class Errands:
     def _begin_sends(
         self, account_id: int, claims: Sequence[Claim]
     ) -> Sequence[Part | Release | Exception]:
-        return sending.begin_many(account_id, claims, courier_id=self._presence.courier_id)
+        return beginning.begin_many(account_id, claims, courier_id=self._presence.courier_id)
 
     def _begin_signals(
         self, account_id: int, claims: Sequence[Claim]

@@ -13,6 +13,7 @@ from typing import Any, LiteralString
 from django.conf import settings
 
 from accounts.tenancy import ENTER
+from integrations.courier.claiming import DUE_PAIRS
 from integrations.courier.database import Connection, Pool
 
 logger = logging.getLogger(__name__)
@@ -25,21 +26,13 @@ FEW = 100
 # Over as soon as this part of the limit is reached again from above, so that it does not flicker.
 RELIEF = 0.8
 
-# Whose receipts are being read or wait for it, found by jumping through the index as in claiming.py.
-_BUSY: LiteralString = """
-WITH RECURSIVE pair AS (
-    (SELECT kind, account_id FROM conversations_lane WHERE due_at IS NOT NULL
-     ORDER BY kind, account_id LIMIT 1)
-    UNION ALL
-    SELECT following.kind, following.account_id FROM pair CROSS JOIN LATERAL (
-        SELECT kind, account_id FROM conversations_lane
-        WHERE due_at IS NOT NULL AND (kind, account_id) > (pair.kind, pair.account_id)
-        ORDER BY kind, account_id LIMIT 1) following
-)
+# Whose receipts are being read or wait for it.
+_BUSY: LiteralString = f"""
+WITH RECURSIVE {DUE_PAIRS}
 SELECT account_id FROM pair WHERE kind IN ('inbound', 'status')
 UNION SELECT account_id FROM conversations_lane
 WHERE lease_token IS NOT NULL AND kind IN ('inbound', 'status')
-"""
+"""  # noqa: S608 - of constants
 # Ids rise with time, so the newest are the first of the index; no more is read than the limit allows.
 _RECEIVED: LiteralString = """
 SELECT CASE WHEN (

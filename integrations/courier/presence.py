@@ -24,6 +24,8 @@ INSERT INTO conversations_courier (host, pid, started_at, last_seen_at, in_fligh
 VALUES (%s, %s, now(), now(), 0) RETURNING id, extract(epoch FROM clock_timestamp())::float
 """
 _LOCK: LiteralString = "SELECT pg_try_advisory_lock(%s::int, %s::int)"
+# Nobody who works at the primary sees a lock that is held at a server that only reads.
+_IS_SEEN: LiteralString = "SELECT current_setting('transaction_read_only') = 'off'"
 # The row is put back should somebody have taken it away while we could not be seen.
 _BEAT: LiteralString = """
 INSERT INTO conversations_courier (id, host, pid, started_at, last_seen_at, in_flight)
@@ -138,14 +140,20 @@ class Presence:
     async def _hold_lock(self) -> None:
         """A session lock on a connection of its own: no statement can fail and drop it."""
         if self._lock is not None and not self._lock.closed:
-            try:
-                await self._lock.execute("SELECT 1")
-            except DATABASE_ERRORS:
-                await self._lock.close()
-            else:
+            if await _is_seen(self._lock):
                 return
+            await self._lock.close()
         self._lock = await connect("courier lock")
         cursor = await self._lock.execute(_LOCK, [Courier.ADVISORY_CLASS, self.courier_id])
         if await cursor.fetchone() != (True,):
             # The server still keeps our broken session, which shows us alive; ask at the next beat.
             await self._lock.close()
+
+
+async def _is_seen(lock: Connection) -> bool:
+    """Whether a lock that this connection holds is one that the others see."""
+    try:
+        cursor = await lock.execute(_IS_SEEN)
+        return await cursor.fetchone() == (True,)
+    except DATABASE_ERRORS:
+        return False

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from integrations.courier import lanes
+from integrations.courier import breaker, lanes
 from integrations.courier.database import DATABASE_ERRORS, Pool
 from integrations.courier.work import Claim, Release, Rested
 
@@ -34,10 +34,13 @@ class Returning:
         self._free, self._due = free, due
         self._done: list[Release] = []
         self._wake = asyncio.Event()
+        # Endpoints, with their accounts, for whose breakers lanes wait since a moment ago.
+        self._shut: set[tuple[int, int]] = set()
+        self._hold = asyncio.Event()
 
     @property
     def is_empty(self) -> bool:
-        return not self._done
+        return not self._done and not self._shut
 
     def give(self, done: Release) -> None:
         """Give this one back with the next ones."""
@@ -56,10 +59,24 @@ class Returning:
         for one in batch:
             if one.claim.token not in again:
                 self._free(one.claim)
+                self._doubt(one)
         for due_in in dues:
             self._due(due_in)
         if busy:
             await asyncio.sleep(RELEASE_AGAIN_SECONDS)
+
+    async def wake_mended(self) -> None:
+        """Wake what was held back while its endpoint mended; see `breaker.wake_if_mended`."""
+        await self._hold.wait()
+        while self._shut:
+            account_id, endpoint_id = one = self._shut.pop()
+            try:
+                if await breaker.wake_if_mended(self._pool, account_id, endpoint_id):
+                    self._due(0.0)
+            except BaseException:
+                self._shut.add(one)
+                raise
+        self._hold.clear()
 
     async def after(self, claim: Claim, work: Awaitable[Release | Rested]) -> None:
         """Give the lane back whatever happens; what broke halfway is handled like a crash of ours."""
@@ -95,14 +112,19 @@ class Returning:
                 return
 
     async def drop(self, claims: Sequence[Claim]) -> None:
-        """Abandon lanes that have their places. Where not even that is taken (by a database that is read
-        only), they are held no longer, and their leases run out."""
+        """Abandon lanes that have their places. Where not even that is taken, they are held no longer, and
+        their leases run out."""
         try:
             await self.abandon(claims)
         except Exception:
             logger.exception("abandoning broke lanes=%d", len(claims))
         for claim in claims:
             self._free(claim)
+
+    def _doubt(self, done: Release) -> None:
+        if done.reason == breaker.SHUT:
+            self._shut.add((done.claim.account_id, done.claim.destination_id))
+            self._hold.set()
 
     async def _broke(self, claim: Claim, error: Exception) -> None:
         logger.error("lane broke lane=%d kind=%s", claim.lane_id, claim.kind, exc_info=error)

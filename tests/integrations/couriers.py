@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from aiohttp import web
+from psycopg import sql
 
 from accounts.tenancy import account_context
 from agents.models import Agent
@@ -21,6 +23,7 @@ from integrations.addresses import Policy
 from integrations.courier.component import Courier
 from integrations.courier.loop import run
 from integrations.courier.slots import Options
+from integrations.live import connection_arguments
 from integrations.registry import Platform, register
 from tests import factories
 from tests.integrations.channel import DayPaperChannel, PaperChannel
@@ -132,6 +135,20 @@ def courier(**options: Any) -> Iterator[Courier]:
     finally:
         loop.call_soon_threadsafe(one.stop)
         thread.join()
+
+
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """Whoever connects meanwhile reaches a server that only reads, as the old primary does after a
+    failover, and does so for as long as the connection lives."""
+    setting = "ALTER ROLE CURRENT_USER IN DATABASE {} {} default_transaction_read_only"
+    with psycopg.connect(**connection_arguments(), autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL(setting + " = on").format(name, sql.SQL("SET")))
+        try:
+            yield
+        finally:
+            connection.execute(sql.SQL(setting).format(name, sql.SQL("RESET")))
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:

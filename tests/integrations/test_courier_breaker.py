@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core import mail
+from django.db import connection
 from django.utils import timezone, translation
 
 from accounts.models import AuditEntry, User
@@ -22,13 +25,16 @@ from conversations.models import Attempt, Conversation, Delivery, Endpoint, Lane
 from conversations.services import endpoints, outbox
 from integrations.courier import breaker, health, watching
 from integrations.courier.breaker import Change, Note
+from integrations.courier.component import Courier
 from integrations.courier.database import Pool
 from integrations.courier.gate import Gate
+from integrations.courier.returning import Returning
+from integrations.courier.slots import Options
 from integrations.courier.work import Claim
 from integrations.http import Exchange
 from integrations.subscribers import services as subscribers
 from tests import factories
-from tests.integrations.couriers import Reply, Server, courier, make_house, wait_for
+from tests.integrations.couriers import LOCAL, Reply, Server, courier, make_house, wait_for
 from tests.integrations.test_courier_faults import start_process
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -358,6 +364,28 @@ def test_f_12_owners_hear_at_once_of_an_agent_that_is_gone():
         assert AuditEntry.objects.filter(action="agent.endpoint_disabled").count() == 1
 
 
+@pytest.mark.usefixtures("clean_database")
+def test_a_courier_that_ends_writes_what_it_saw_although_it_cannot_be_written_of_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, fine = make_house(), make_house()
+    unwritable = Exchange("connect_error", error="\x00")  # PostgreSQL takes no such text
+    seen_of = [(broken.agent.endpoint, unwritable), (fine.agent.endpoint, BROKEN)]
+
+    async def run() -> None:
+        one = Courier(Options(4, 1, LOCAL))
+        for endpoint, exchange in seen_of:
+            its = endpoint.account_id, endpoint.pk, exchange
+            one.calling._notes.note(*its, in_flight=1, probe=False, limited=False)
+        await one.calling.write_last()
+        await asyncio.to_thread(one.errands.close)
+        await asyncio.to_thread(one.desk.close)
+
+    with caplog.at_level("CRITICAL"):
+        asyncio.run(run())
+    assert (row(broken).consecutive_failures, row(fine).consecutive_failures) == (0, 1)
+
+
 # --- Subscribers wait ----------------------------------------------------------------------------
 
 
@@ -424,6 +452,74 @@ def test_a_shut_subscriber_gets_the_oldest_as_a_probe_and_the_others_wait_withou
     assert len(held_back(one, claims)) == 3
     health.write(house.account.pk, subscriber.pk, probed)
     assert held_back(Gate(200), claims) == {}
+
+
+def pass_probes(subscriber: Endpoint, n: int = breaker.PROBES) -> None:
+    """The calls that close its breaker, judged in the caller's transaction."""
+    Endpoint.objects.filter(pk=subscriber.pk).update(breaker="half_open", probe_at=timezone.now())
+    passed = seen(*[OK] * n, at=timezone.now(), probe=True)
+    assert health.write(subscriber.account_id, subscriber.pk, passed)
+
+
+@pytest.mark.usefixtures("clean_database")
+@pytest.mark.parametrize("passed", [1, breaker.PROBES])
+def test_what_is_held_back_while_its_endpoint_mends_does_not_wait_for_the_next_probe(
+    passed: int,
+) -> None:
+    """Whoever mends it wakes what waits, and this does not wait yet; nor is it said yet that it mended."""
+    house = make_house()
+    subscriber, claims = subscriber_lanes(house, 2)
+    with house.inside():
+        Endpoint.objects.filter(pk=subscriber.pk).update(
+            breaker="open", breaker_wait_s=30, probe_at=timezone.now() + timedelta(seconds=20)
+        )
+    waiting = held_back(Gate(200), claims).values()
+    looks: list[float] = []
+
+    async def give_back() -> None:
+        pool = Pool(1, "test")
+        returning = Returning(pool, pool, free=lambda claim: None, due=looks.append)
+        for one in waiting:
+            returning.give(one)
+        try:
+            await returning.give_back()
+            await returning.wake_mended()
+        finally:
+            await pool.close()
+
+    giving = threading.Thread(target=lambda: asyncio.run(give_back()))
+    with house.inside():
+        pass_probes(subscriber, passed)
+        giving.start()
+        wait_for(lambda: not Lane.objects.filter(lease_token__isnull=False).exists())
+    giving.join()
+    assert Lane.all_accounts.filter(kind="subscriber", due_at__lte=timezone.now()).count() == 2
+    assert looks[-1] == 0
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_what_loses_the_probe_because_its_endpoint_mended_goes_at_once() -> None:
+    house = make_house()
+    subscriber, _claims = subscriber_lanes(house, 1)
+    with house.inside():
+        Endpoint.objects.filter(pk=subscriber.pk).update(
+            breaker="half_open", breaker_wait_s=30, probe_at=timezone.now()
+        )
+        Lane.objects.update(lease_token=None, due_at=timezone.now())
+    with ExitStack() as judging:
+        judging.enter_context(house.inside())
+        Endpoint.objects.select_for_update().get(pk=subscriber.pk)
+        with courier():
+            wait_for(somebody_waits_for_a_lock)
+            pass_probes(subscriber)
+            judging.close()
+            wait_for(lambda: Attempt.all_accounts.exists(), 5)
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
 
 
 @pytest.mark.usefixtures("clean_database")

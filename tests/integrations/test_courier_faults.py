@@ -24,7 +24,7 @@ from django.utils import timezone
 from conversations import services
 from conversations.messages import Content, DeliveryStatus, StatusUpdate
 from conversations.models import Attempt, Courier, Delivery, Inbox, Lane, Message, Timer
-from integrations.courier import claiming, lanes, sending, starting
+from integrations.courier import beginning, claiming, lanes, starting
 from integrations.courier.component import WATCH_SECONDS
 from integrations.courier.database import Pool, connect
 from integrations.courier.presence import Presence
@@ -32,7 +32,16 @@ from integrations.courier.results import finish_many
 from integrations.courier.work import Claim, Job, Outcome, Release, Result, Room
 from integrations.live import connection_arguments
 from tests import factories
-from tests.integrations.couriers import Reply, Server, courier, make_house, says, takes, wait_for
+from tests.integrations.couriers import (
+    Reply,
+    Server,
+    courier,
+    make_house,
+    only_reading,
+    says,
+    takes,
+    wait_for,
+)
 from tests.integrations.test_courier import all_ended, put, states
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -224,6 +233,48 @@ def test_f_05_f_06_the_courier_goes_on_after_its_connections_are_cut(pattern):
     assert set(states(kind="agent")) == {State.DELIVERED}
 
 
+def test_f_05_the_courier_waits_while_it_reaches_a_server_that_only_reads(caplog):
+    """After a failover that is the old primary, until its connections are made anew."""
+    with Server(lambda request: Reply(after=0.2)) as agent:
+        house = make_house(agent.url)
+        early, late = (factories.make_conversation(house.inbox) for _ in range(2))
+        put(house, early)
+        with courier(), caplog.at_level("CRITICAL"):
+            wait_for(lambda: agent.at_once)
+            with only_reading():
+                cut_connections("switchboard courier%")
+                time.sleep(1)
+                put(house, late)
+                time.sleep(1)
+                assert len(agent.requests) == 1
+            wait_for(all_ended, 15)
+    assert set(states(kind="agent")) == {State.DELIVERED}
+    assert len(agent.requests) == 2
+
+
+def test_the_lock_that_shows_us_alive_is_not_held_at_a_server_that_only_reads():
+    """Others, who look at the primary, would take us for dead and repeat what is under way."""
+
+    async def run():
+        pool = Pool(1, "test")
+        one = Presence(pool)
+        try:
+            await one.enter()
+            assert one._lock
+            await one._lock.close()
+            with only_reading():
+                await one.beat(set())
+            await one.beat(set())
+            assert one._lock
+            cursor = await one._lock.execute("SHOW transaction_read_only")
+            return await cursor.fetchone()
+        finally:
+            await one.leave()
+            await pool.close()
+
+    assert asyncio.run(run()) == ("off",)
+
+
 def test_a_delivery_put_on_a_lane_while_it_is_given_back_is_not_overlooked():
     """The release locks the lane's row first, so either side sees what the other did."""
     with Server(lambda request: Reply()) as agent:
@@ -314,7 +365,7 @@ def test_a_start_whose_answer_was_lost_is_handled_like_a_crash():
 
     def begin(claim):
         try:
-            return sending.begin(claim, courier_id=4711)
+            return beginning.begin(claim, courier_id=4711)
         finally:
             connections.close_all()
 

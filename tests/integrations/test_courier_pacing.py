@@ -14,7 +14,7 @@ from accounts.models import RateBucket
 from conversations import channels, services
 from conversations.messages import Content
 from conversations.models import Address, Attempt, Delivery, Lane
-from integrations.courier import sending
+from integrations.courier import beginning
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, takes, wait_for
 
@@ -80,7 +80,7 @@ def test_one_contact_waits_in_order_while_others_are_written_to():
         post(house, "hello", visitor="bob")
         with courier():
             wait_for(lambda: len(heard) >= 2)
-            wait_for(Lane.all_accounts.filter(kind="send", blocked_reason=sending.RATE).exists)
+            wait_for(Lane.all_accounts.filter(kind="send", blocked_reason=beginning.RATE).exists)
             wait_for(all_delivered)
     assert [text for text in heard if text != "hello"] == ["one", "two", "three"]
     assert set(heard[:2]) == {"one", "hello"}

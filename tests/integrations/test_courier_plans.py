@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from psycopg import sql
 
+from integrations.courier.beginning import _HEADS
 from integrations.courier.claiming import (
     CLAIM,
     CLAIM_COUNTING,
@@ -22,7 +23,6 @@ from integrations.courier.claiming import (
 from integrations.courier.database import KEPT_PLANS
 from integrations.courier.lanes import LOCK, RELEASE, START
 from integrations.courier.results import finish_many
-from integrations.courier.sending import _HEADS
 from integrations.courier.starting import _OVERTAKING
 from integrations.courier.work import Claim, Job, Outcome, Result, Room
 from tests import factories

@@ -10,6 +10,7 @@ import pytest
 from integrations.courier.database import Pool
 from integrations.courier.returning import Returning
 from integrations.courier.work import Claim
+from tests.integrations.couriers import only_reading
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -23,12 +24,11 @@ async def breaks() -> float | None:
 def test_a_lane_that_a_database_does_not_take_back_has_no_place_any_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It takes no writes, as a server just before it takes over: held on, the lane would be prolonged
-    for as long as the courier lives, and nobody would get it."""
+    """Held on, it would be prolonged for as long as the courier lives, and nobody would get it."""
     freed: list[Claim] = []
 
     async def run() -> None:
-        pool = Pool(1, "test", "-c default_transaction_read_only=on")
+        pool = Pool(1, "test", "-c search_path=elsewhere")
         returning = Returning(pool, pool, free=freed.append, due=lambda seconds: None)
         try:
             await returning.rested(CLAIM, breaks())
@@ -40,3 +40,23 @@ def test_a_lane_that_a_database_does_not_take_back_has_no_place_any_more(
     assert freed == [CLAIM]
     said = [record.getMessage() for record in caplog.records]
     assert said == ["lane broke lane=1 kind=inbound", "abandoning broke lanes=1"]
+
+
+def test_a_lane_is_kept_while_the_database_only_reads_and_given_back_to_the_next() -> None:
+    """As after a failover, when the old primary is still reached."""
+    freed: list[Claim] = []
+
+    async def run() -> None:
+        pool = Pool(1, "test")
+        returning = Returning(pool, pool, free=freed.append, due=lambda seconds: None)
+        try:
+            with only_reading():
+                waiting = asyncio.create_task(returning.rested(CLAIM, breaks()))
+                await asyncio.sleep(0.5)
+                assert freed == []
+            await waiting
+        finally:
+            await pool.close()
+
+    asyncio.run(run())
+    assert freed == [CLAIM]

@@ -22,7 +22,7 @@ from conversations.messages import (
 )
 from conversations.models import Address, Attachment, Attempt, Delivery, Inbox, Lane, Message, Timer
 from conversations.services import sending
-from integrations.courier import sending as parts
+from integrations.courier import beginning, parts
 from integrations.models import Receipt
 from tests import factories
 from tests.integrations.couriers import Reply, Server, courier, make_house, takes, wait_for
@@ -138,8 +138,8 @@ def test_a_channel_is_told_what_the_customer_said_last_alone_and_among_others():
     with house.inside():
         said = Message.objects.get(direction="inbound")
         delivery = sends().get()
-        alone = parts._recipient(delivery)
-        among = parts._people([delivery.conversation_id])[delivery.conversation_id][0]
+        alone = parts.recipient_of(delivery)
+        among = beginning._people([delivery.conversation_id])[delivery.conversation_id][0]
     assert alone == among
     assert alone.last_external_id == said.external_id != ""
 

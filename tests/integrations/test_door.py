@@ -14,10 +14,12 @@ from django.db import connections
 from accounts.tenancy import account_context
 from conversations.models import Inbox, InboxRoute, Lane
 from integrations.door import Door, app
+from integrations.ledger import WRITERS
 from integrations.models import Receipt
 from integrations.registry import Platform, register
 from tests import factories
 from tests.integrations.channel import PaperChannel
+from tests.integrations.couriers import only_reading
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -381,6 +383,23 @@ def test_dl_12_without_a_database_the_answer_is_503_and_later_200_again(inbox):
         database["NAME"] = name
     assert (down[0], down[1][b"retry-after"], back[0]) == (503, b"5", 200)
     assert len(receipts(inbox)) == 2
+
+
+def test_dl_12_a_database_that_only_reads_is_away_until_another_is_reached(inbox):
+    """As after a failover: nobody has to restart the door whose connections lead to the old primary."""
+
+    async def store(door):
+        """As often as it has connections, which take turns."""
+        answers = [await call(door, address(inbox), paper_body(said("1"))) for _ in range(WRITERS)]
+        return [status for status, _headers, _body in answers]
+
+    async def steps(door):
+        with only_reading():
+            down = await store(door)
+        return down, await store(door)
+
+    assert at_door(steps) == ([503] * WRITERS, [200] * WRITERS)
+    assert len(receipts(inbox)) == 1
 
 
 def cut_all_connections():

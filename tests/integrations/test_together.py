@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import pytest
 from django.db import OperationalError
 
+from conversations.models import Courier
 from integrations.courier.desk import Desk
 from integrations.courier.together import Together, together_or_alone
+from tests.integrations.couriers import only_reading
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -100,6 +102,31 @@ def test_while_the_database_is_away_it_is_asked_again():
 
     assert at_a_desk(run) == 7
     assert len(tries) == 3
+
+
+@pytest.mark.parametrize("surely", [True, False])
+def test_a_server_that_only_reads_is_away_until_another_is_reached(surely):
+    """As after a failover; the connection to it is dropped, and the next one reaches the new primary."""
+    tries = []
+
+    def enter(name):
+        tries.append(name)
+        return Courier.objects.create(host=name, pid=1)
+
+    def enter_all(key, names):
+        return together_or_alone(key, names, many=lambda key, names: {}, one=enter)
+
+    async def run(desk):
+        together = Together(desk, enter_all, key_of=lambda name: 1)
+        with only_reading():
+            work = desk.surely(enter, "waits") if surely else together("waits")
+            waiting = asyncio.create_task(work)
+            while len(tries) < 3 and not waiting.done():
+                await asyncio.sleep(0.01)
+        return await waiting
+
+    assert at_a_desk(run).host == "waits"
+    assert len(tries) >= 3
 
 
 def test_accounts_go_each_in_a_batch_of_their_own_and_the_one_that_waits_longest_first():
