@@ -120,7 +120,7 @@ def _move(moved: Sequence[tuple[Message, StatusUpdate]]) -> None:
             {
                 "messages": [message.pk for message, _update in moved],
                 "statuses": [str(message.status) for message, _update in moved],
-                "externals": [update.external_id for _message, update in moved],
+                "externals": [_own_id(update) for _message, update in moved],
                 "codes": [message.error_code for message, _update in moved],
                 "texts": [message.error_text for message, _update in moved],
             },
@@ -128,6 +128,11 @@ def _move(moved: Sequence[tuple[Message, StatusUpdate]]) -> None:
         externals = dict(cursor.fetchall())
     for message, _update in moved:
         message.external_id = externals[message.pk]
+
+
+def _own_id(update: StatusUpdate) -> str:
+    """The id that a message gets from a status: that of its first part."""
+    return "" if part_of(update.our_reference) else update.external_id
 
 
 # --- Which message -------------------------------------------------------------------------------
@@ -216,14 +221,17 @@ class Unsettled(NamedTuple):
     pk: int
     message_id: int | None
     part: int
+    external_id: str
 
 
 @prepared(KEYS)
-def _unsettled(conversations: Collection[int]) -> QuerySet[Delivery, tuple[int, int | None, int]]:
+def _unsettled(
+    conversations: Collection[int],
+) -> QuerySet[Delivery, tuple[int, int | None, int, str]]:
     sends = Delivery.objects.filter(
         conversation__among=conversations, kind=Lane.Kind.SEND, state__in=UNSETTLED
     )
-    return sends.values_list("pk", "message_id", "part")
+    return sends.values_list("pk", "message_id", "part", "provider_message_id")
 
 
 def _settle_uncertain(
@@ -238,12 +246,22 @@ def _settle_uncertain(
         sends.setdefault(one.message_id, []).append(one)
     proven: dict[int, tuple[str, bool]] = {}
     for message, update in about:
-        part = part_of(update.our_reference)
-        for one in sends.get(message.pk, ()):
-            if part is None or part == one.part:
-                proven[one.pk] = update.external_id, part is not None
+        names_part = part_of(update.our_reference) is not None
+        for one in _proven_by(update, sends.get(message.pk, ())):
+            if names_part or one.pk not in proven:
+                proven[one.pk] = update.external_id, names_part
     if proven:
         _prove(proven)
+
+
+def _proven_by(update: StatusUpdate, sends: Sequence[Unsettled]) -> list[Unsettled]:
+    """Which of a message's sends a status is about. One without our reference is about the part that has
+    the channel's id; where none has it, about the first, whose id is the message's."""
+    part = part_of(update.our_reference)
+    if part is not None:
+        return [one for one in sends if one.part == part]
+    known = [one for one in sends if one.external_id == update.external_id]
+    return known or [one for one in sends if one.part == 0]
 
 
 def _prove(proven: Mapping[int, tuple[str, bool]]) -> None:

@@ -176,23 +176,68 @@ def test_a_batch_settles_the_sends_that_may_have_arrived(house):
     assert statuses(house) == ["sent", "read"]
 
 
+def with_second_part(message, state, external_id=""):
+    """The same message with one part more; its first part is `ext-0`."""
+    send = Delivery.objects.get(kind="send")
+    Delivery.objects.filter(pk=send.pk).update(provider_message_id="ext-0")
+    return Delivery.objects.create(
+        lane=send.lane,
+        kind="send",
+        schedule="send",
+        wire_id="w",
+        message=message,
+        conversation_id=message.conversation_id,
+        part=1,
+        sequence=2,
+        state=state,
+        due_at=timezone.now(),
+        provider_message_id=external_id,
+    )
+
+
+@pytest.mark.parametrize("state", [State.IN_FLIGHT, State.UNCERTAIN])
+def test_dl_42_what_is_said_of_the_first_part_proves_nothing_of_the_second(house, state):
+    [message] = made(house)
+    with house.inside():
+        second = with_second_part(message, state)
+        services.receive_statuses(house.inbox, [StatusUpdate("ext-0", DeliveryStatus.DELIVERED)])
+        second.refresh_from_db()
+    assert (second.state, second.provider_message_id) == (state, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "ends"), [(State.IN_FLIGHT, "in_flight"), (State.UNCERTAIN, "delivered")]
+)
+def test_dl_42_a_proof_stands_whatever_is_said_beside_it(house, state, ends):
+    """Both in one batch: the second part was taken, the first was delivered."""
+    [message] = made(house)
+    with house.inside():
+        second = with_second_part(message, state)
+        reference = f"{message.public_id}-1"
+        updates = [
+            StatusUpdate("ext-1", DeliveryStatus.SENT, our_reference=reference),
+            StatusUpdate("ext-0", DeliveryStatus.DELIVERED),
+        ]
+        services.receive_statuses(house.inbox, updates)
+        second.refresh_from_db()
+    assert (second.state, second.provider_message_id) == (ends, "ext-1")
+
+
+def test_a_message_never_takes_the_id_of_its_second_part(house):
+    [message] = made(house)
+    with house.inside():
+        Message.objects.update(external_id="")
+        with_second_part(message, State.IN_FLIGHT)
+        update = StatusUpdate("ext-1", DeliveryStatus.SENT, our_reference=f"{message.public_id}-1")
+        services.receive_statuses(house.inbox, [update])
+        message.refresh_from_db()
+    assert message.external_id == ""
+
+
 def test_a_later_part_is_found_by_the_id_the_channel_gave_it(house):
     [message] = made(house)
     with house.inside():
-        send = Delivery.objects.get(kind="send")
-        Delivery.objects.create(
-            lane=send.lane,
-            kind="send",
-            schedule="send",
-            wire_id="w",
-            message=message,
-            conversation_id=message.conversation_id,
-            part=1,
-            sequence=2,
-            state=State.DELIVERED,
-            due_at=timezone.now(),
-            provider_message_id="part-1",
-        )
+        with_second_part(message, State.DELIVERED, "part-1")
         update = StatusUpdate("part-1", DeliveryStatus.READ)
         assert services.receive_statuses(house.inbox, [update]) == [f"{message.public_id} is read"]
 
