@@ -21,8 +21,8 @@ from django.utils.functional import Promise
 
 M = TypeVar("M", bound=Model)
 _PLAIN = {
-    models.BigIntegerField, models.BinaryField, models.BooleanField, models.CharField,
-    models.DateTimeField, models.FloatField, models.ForeignKey, models.IntegerField, models.JSONField,
+    models.BigIntegerField, models.BinaryField, models.CharField, models.DateTimeField,
+    models.FloatField, models.ForeignKey, models.IntegerField, models.JSONField,
     models.PositiveIntegerField, models.PositiveSmallIntegerField, models.SmallIntegerField,
     models.TextField, models.UUIDField,
 }  # fmt: skip
@@ -74,12 +74,16 @@ class _Statement(NamedTuple):
     sql: str
     # Columns whose values are what the rows' attributes say, and fields that have to be asked.
     plain: list[tuple[str, str]]
+    # Those of them that are times: PostgreSQL would read others by its own clock and zone.
+    moments: list[str]
     odd: list[Field[Any, Any]]
 
     def values(self, row: Model) -> dict[str, Any]:
         # What it points to may have been written after it was made.
         row._prepare_related_fields_for_save(operation_name="insert_many")  # type: ignore[attr-defined]  # not in the stubs
         values = {column: getattr(row, name) for column, name in self.plain}
+        for column in self.moments:
+            _check_moment(values[column])
         for field in self.odd:
             values[str(field.column)] = _value(field, row)
         return values
@@ -87,6 +91,11 @@ class _Statement(NamedTuple):
 
 def _value(field: Field[Any, Any], row: Model) -> Any:
     return field.get_db_prep_save(field.pre_save(row, add=True), connection)
+
+
+def _check_moment(value: Any) -> None:
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise TypeError(f"{value!r} is no time with a zone")
 
 
 def _is_plain(field: Field[Any, Any]) -> bool:
@@ -109,8 +118,13 @@ def _statement(model: type[Model], unless: str) -> _Statement:
         f" WITH ORDINALITY AS given ({names}, at_place) ORDER BY given.at_place{unless}"
         f" RETURNING {quote(str(meta.pk.column))}"
     )
-    plain = [(str(field.column), field.attname) for field in fields if _is_plain(field)]
-    return _Statement(sql, plain, [field for field in fields if not _is_plain(field)])
+    plain = [field for field in fields if _is_plain(field)]
+    return _Statement(
+        sql,
+        [(str(field.column), field.attname) for field in plain],
+        [str(field.column) for field in plain if isinstance(field, models.DateTimeField)],
+        [field for field in fields if field not in plain],
+    )
 
 
 def _type_of(field: Field[Any, Any]) -> str:

@@ -11,6 +11,7 @@ import base64
 import ipaddress
 import json
 import os
+import re
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,9 @@ STAFF: tuple[Somebody, ...] = (
 TEAM = "Customer care"
 AGENT = "Lumi"
 TOKEN_NAME = "demo"  # noqa: S105 - how the list of tokens calls it
+
+
+_LIKE_OURS = re.compile(r"http://127\.0\.0\.1:\d+/")
 
 
 def is_production() -> bool:
@@ -191,8 +195,9 @@ def _agent_facts(agent: Agent, kept: dict[str, Any]) -> dict[str, Any]:
 
 def _follow_port(agent: Agent, kept: dict[str, Any]) -> None:
     """Our own agent may listen elsewhere than last time; an address that somebody gave it stays."""
-    endpoint, url = agent.endpoint, _agent_url()
-    if endpoint.url != url and endpoint.url == kept.get("agent_url", endpoint.url):
+    endpoint, url, last = agent.endpoint, _agent_url(), kept.get("agent_url")
+    is_ours = endpoint.url == last if last else _LIKE_OURS.fullmatch(endpoint.url)
+    if is_ours and endpoint.url != url:
         endpoint.url = url
         endpoint.save(update_fields=["url"])
     kept["agent_url"] = url

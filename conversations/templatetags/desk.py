@@ -219,7 +219,8 @@ def assignment_reason(code: str) -> str:
 
 @register.filter
 def ending_reason(reason: str) -> str:
-    """Why a delivery was given up or canceled (`Delivery.dead_reason`), in words."""
+    """Why a delivery was given up or canceled (`Delivery.dead_reason`), in words: a code, what an address
+    answered (`http_error 500`), a channel's `class: sentence`, or a sentence of ours."""
     words = {
         "agent_unreachable": _("the AI agent could not be reached"),
         "agent_rejected": _("the AI agent refused"),
@@ -227,5 +228,19 @@ def ending_reason(reason: str) -> str:
         "not_assigned": _("somebody else has the conversation by now"),
         "superseded": _("a newer one took its place"),
         "erased": _("the contact was erased"),
+        "timeout_connect": _("the address could not be reached in time"),
+        "timeout_read": _("the address did not answer in time"),
+        "dns": _("the name of the address leads nowhere"),
+        "tls": _("no safe connection to the address could be made"),
+        "refused": _("the address refused the connection"),
+        "disconnected": _("the connection broke off"),
+        "blocked_address": _("the address is none that is called"),
+        "too_large": _("the answer was too large"),
     }
-    return words.get(reason) or _(reason)
+    code, _space, rest = reason.partition(" ")
+    if code.endswith(":"):
+        return rest
+    if code == "http_error":
+        return _("the address answered %(status)s") % {"status": rest}
+    known = words.get(reason) or (_(reason) if reason else "")
+    return known.replace("_", " ") if code == reason else known

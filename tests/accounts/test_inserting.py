@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 from django.db import DataError, IntegrityError, transaction
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 
 from accounts.inserting import insert_many, insert_missing
 from accounts.models import Team
@@ -117,3 +119,16 @@ def test_nothing_costs_nothing(conversation, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert insert_many([]) == []
         insert_missing([])
+
+
+@pytest.mark.parametrize("moment", ["now", NOON.replace(tzinfo=None), NOON.date()])
+def test_a_time_without_a_zone_is_refused_before_the_database_reads_it(conversation, moment):
+    with pytest.raises(TypeError, match="no time with a zone"):
+        insert_many([a_message(conversation, sent_at=moment)])
+    assert not Message.objects.exists()
+
+
+def test_a_text_that_waits_for_its_language_is_written_in_it(conversation):
+    insert_many([a_message(conversation, text=gettext_lazy("Delivery"))])
+    with translation.override("en"):
+        assert Message.objects.get().text == "Delivery"

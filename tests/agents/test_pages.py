@@ -18,6 +18,7 @@ from agents import addresses, rules
 from agents.models import Agent, AssignmentRule, RuleVersion
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
+from conversations.templatetags.desk import ending_reason
 from tests import factories
 from tests.accounts.test_entry import logged_in
 
@@ -263,6 +264,22 @@ def test_a_delivery_that_was_given_up_says_why_and_nothing_else(house: SimpleNam
     assert "Given up" in banner
     assert "The AI agent could not be reached" in banner
     assert "Send this event again?" not in banner
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("agent_rejected", "the AI agent refused"),
+        ("http_error 500", "the address answered 500"),
+        ("timeout_read", "the address did not answer in time"),
+        ("no_such_code", "no such code"),
+        ("window_closed: It could not be sent: too late.", "It could not be sent: too late."),
+        ("an earlier part was not sent", "an earlier part was not sent"),
+        ("", ""),
+    ],
+)
+def test_reasons_of_deliveries_are_words(reason: str, words: str) -> None:
+    assert ending_reason(reason) == words
 
 
 # --- Rules ---------------------------------------------------------------------------------------

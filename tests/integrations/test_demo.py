@@ -126,13 +126,23 @@ def test_another_port_moves_the_agent_along(facts, settings):
     assert run()["agent"]["url"] == "http://127.0.0.1:9123/"
 
 
-def test_an_address_that_somebody_gave_the_agent_stays(facts):
+def give_the_agent(url: str) -> None:
     with inside():
         endpoint = demo._agent(Account.objects.get()).endpoint
-        endpoint.url = "http://127.0.0.1:9555/"
+        endpoint.url = url
         endpoint.save()
+
+
+def test_an_address_that_somebody_gave_the_agent_stays(facts):
+    give_the_agent("http://127.0.0.1:9555/")
     assert run()["agent"]["url"] == "http://127.0.0.1:9555/"
     assert run()["agent"]["url"] == "http://127.0.0.1:9555/"
+
+
+def test_it_stays_also_when_nothing_is_known_of_the_last_time(facts, tmp_path):
+    give_the_agent("https://lumi.example/hook")
+    (tmp_path / "demo.json").unlink()
+    assert run()["agent"]["url"] == "https://lumi.example/hook"
 
 
 def test_changes_of_the_person_who_tries_it_stay(facts):
