@@ -26,7 +26,7 @@ from rest_framework.exceptions import (
 from rest_framework.response import Response
 
 from accounts.errors import AccountsError, AlreadyThereError, NotAllowedError
-from conversations.errors import DeskError, FieldError, NotHolderError, TakenError
+from conversations.errors import BusyError, DeskError, FieldError, NotHolderError, TakenError
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ def missing(name: str) -> ChatwootError:
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Answer:
     """DRF's hook: the answer to whatever was raised in a compat view."""
+    if isinstance(error, BusyError):  # nothing is wrong with what was asked, and clients ask again
+        error = Throttled(wait=1)
     if isinstance(error, Throttled):
         return _throttled(error)
     status, body = answer_to(error, {**FIELDS, **getattr(context["view"], "field_names", {})})

@@ -120,3 +120,16 @@ def test_two_devices_with_one_new_identity_are_one_customer(app: App) -> None:
         assert first is not None
         people.identify(first, "shop-9")
     assert (answers[0].status_code, answers[0].json()["id"]) == (200, first.contact_id)
+
+
+def test_who_meets_somebody_busy_is_asked_to_come_again(app: App) -> None:
+    """Clients repeat after 429, and never after 422."""
+    pk = visitor(app).pk
+    answers: list[Any] = []
+    with app.inside():
+        Contact.objects.select_for_update().get(pk=pk)
+        caller = begin(lambda: answers.append(app.patch("contacts/v-1", proven("shop-9"))))
+        caller.join(20)
+    assert [one.status_code for one in answers] == [429]
+    assert answers[0]["Retry-After"] == "1"
+    assert app.patch("contacts/v-1", proven("shop-9")).status_code == 200
