@@ -95,6 +95,8 @@ def tell_statuses(recorded: Sequence[Recorded]) -> None:
     ]
     _read_shown(tellings)
     push(tellings)
+    for telling in tellings:
+        forget_labels(telling.conversation)
 
 
 def _read_shown(tellings: Sequence[Telling]) -> None:
@@ -272,7 +274,7 @@ def read_labels(conversations: Sequence[Conversation]) -> None:
     for conversation_id, name in _labelled(found) if found else ():
         found[conversation_id].append(name)
     for one in conversations:
-        one.known_labels = sorted(found[one.pk])
+        one.known_labels = found[one.pk]
 
 
 @prepared(KEYS)

@@ -37,8 +37,8 @@ SETTINGS = {
     # The planner sees solid state disks; short statements gain nothing from compilation.
     "random_page_cost": "1.1",
     "jit": "off",
-    # A table that was empty an hour ago is planned for as if it still were until somebody counts its rows;
-    # until then each message costs PostgreSQL half as much again (docs/scaling.md).
+    # A table that has just been filled is planned for as if it were empty, until its rows are counted: each
+    # message costs PostgreSQL half as much again.
     "autovacuum_naptime": "10s",
     "io_method": "sync",
     "timezone": "UTC",

@@ -57,8 +57,7 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
 
     def with_labels(self) -> ConversationQuerySet:
         """With the names of their labels, in the one query; prefetching makes a queryset for each row."""
-        labels = Label.objects.filter(conversationlabel__conversation=OuterRef("pk"))
-        names = labels.order_by("name").values("name")
+        names = Label.objects.filter(conversationlabel__conversation=OuterRef("pk")).values("name")
         return self.annotate(known_labels=ArraySubquery(names))  # type: ignore[no-redef]  # it is meant to be filled
 
     def recent_first(self) -> ConversationQuerySet:
@@ -211,7 +210,7 @@ class Conversation(AccountModel):
     def label_names(self) -> list[str]:
         """In order of the alphabet."""
         if self.known_labels is not None:
-            return self.known_labels
+            return sorted(self.known_labels)
         return sorted(label.name for label in self.labels.all())
 
     @property

@@ -145,9 +145,10 @@ class Stack:
                 stderr=log,
             )
         try:
+            began = time.monotonic()
             while not answers(f"{url}/healthz"):
-                if process.poll() is not None:
-                    raise RuntimeError(f"web ended:\n{self.log.read_text()[-2000:]}")
+                if process.poll() is not None or time.monotonic() - began > 60:
+                    raise RuntimeError(f"web did not start:\n{self.log.read_text()[-2000:]}")
                 time.sleep(0.05)
             yield url
         finally:
