@@ -16,7 +16,7 @@ from tests.chaos.killer import BELL
 from tests.chaos.ledgers import Fault
 from tests.chaos.stage import Stage, World
 
-RATE, CONVERSATIONS, FAULT_SECONDS = 100.0, 200, 20.0
+RATE, CONVERSATIONS, FAULT_SECONDS = 100.0, 400, 20.0
 # More than any small machine answers, and how much of what it answers it is given: after each fault,
 # which takes some three seconds, it has to catch up before the next.
 BURST_RATE, BURST_SECONDS, SHARE = 300.0, 6.0, 0.75
@@ -74,8 +74,10 @@ def soak(stage: Stage, minutes: float, rate: float) -> int:
             if passed >= warm and not memory:
                 memory = sizes(stage)
                 say(f"memory after {passed / 60:.1f} min: {in_words(memory)}")
+            waiting = len(stage.customers.sent) - len(stage.answered())
             fault = FAULTS[turn % len(FAULTS)](stage)
-            say(f"{passed:5.0f} s  {fault.name}, over after {(fault.over or 0) - fault.at:.1f} s")
+            over = (fault.over or 0) - fault.at
+            say(f"{passed:5.0f} s  {waiting} waiting; {fault.name}, over after {over:.1f} s")
             turn += 1
             time.sleep(max(0.0, FAULT_SECONDS * turn - (time.monotonic() - began)))
         last = sizes(stage)
