@@ -134,7 +134,7 @@ class Customers:
                                     "messages": [
                                         {
                                             "from": customer,
-                                            "id": f"wamid.IN{self.run}.{number}",
+                                            "id": f"wamid.IN{self.run}.{customer}.{number}",
                                             "timestamp": str(int(time.time())),
                                             "type": "text",
                                             "text": {"body": f"question #{number}"},
