@@ -56,7 +56,7 @@ async def at_once(bench: Bench) -> None:
         bench.peers.thinks = 0.0
     at_agents = (max(journey.at_agent.values(), default=0) - started) * 1000
     at_channel = max(journey.at_channel.values(), default=0) - started
-    lost = CROWD - len(journey.at_channel)
+    lost = journey.lost()
     bench.report.line(
         "P6",
         f"{CROWD:,} at once, agent takes 5 s: all at agents / channel ({lost} lost)",

@@ -37,7 +37,7 @@ async def any_process(bench: Bench) -> None:
             os.kill(pid, signal.SIGKILL)
         await sending
         await settled(journey, journey.at_channel, seconds=PATIENCE_SECONDS)
-        lost = len(journey.sent) - len(journey.at_channel)
+        lost = journey.lost()
         bench.report.line(
             "P11",
             f"kill -9 {name} at {RATE:.0f}/s: lost / seen twice / out of order; back after",

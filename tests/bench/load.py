@@ -41,6 +41,10 @@ class Journey:
                 self.disorder += 1
             self._last[conversation] = number
 
+    def lost(self) -> int:
+        """How many have not reached the channel; what an earlier step left behind may have."""
+        return sum(number not in self.at_channel for number in self.sent)
+
     def milliseconds(self, station: dict[int, float], *, skip: float = 0.1) -> list[float]:
         """Sorted latencies from the customer to `station`, the first tenth left out as warm-up."""
         numbers = sorted(self.sent)

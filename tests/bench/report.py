@@ -48,7 +48,7 @@ def pair(samples: list[float]) -> str:
 
 
 def journey_words(journey: Journey) -> str:
-    lost = len(journey.sent) - len(journey.at_channel)
+    lost = journey.lost()
     return (
         f"{len(journey.sent)} sent, {lost} lost, {journey.duplicates} doubled,"
         f" {journey.disorder} out of order, {journey.refused} refused"
