@@ -117,8 +117,15 @@ class Customers:
         self.numbers = itertools.count()
         self.run = int(time.time())
 
+    def customer(self, number: int) -> str:
+        """Who writes the message of this number."""
+        return f"4072{number % self.contacts:07d}"
+
+    def external_id(self, number: int, customer: str) -> str:
+        return f"wamid.IN{self.run}.{customer}.{number}"
+
     def webhook(self, number: int, *, customer: str = "") -> tuple[bytes, dict[str, str]]:
-        customer = customer or f"4072{number % self.contacts:07d}"
+        customer = customer or self.customer(number)
         body = json.dumps(
             {
                 "object": "whatsapp_business_account",
@@ -138,7 +145,7 @@ class Customers:
                                     "messages": [
                                         {
                                             "from": customer,
-                                            "id": f"wamid.IN{self.run}.{customer}.{number}",
+                                            "id": self.external_id(number, customer),
                                             "timestamp": str(int(time.time())),
                                             "type": "text",
                                             "text": {"body": f"question #{number}"},

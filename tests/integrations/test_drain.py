@@ -204,7 +204,7 @@ def test_f_31_during_a_restart_of_web_whatever_was_answered_with_2xx_is_there(tm
     assert set(others) <= {0, 503}
     with account_context(house.account):
         keys = set(Receipt.objects.values_list("dedupe_key", flat=True))
-    assert {f"m:wamid.IN{customers.run}.{n}" for n in stored} <= keys
+    assert {f"m:{customers.external_id(n, customers.customer(n))}" for n in stored} <= keys
     assert {f"m{n}" for n in answers} <= texts(house)
 
 
