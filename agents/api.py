@@ -95,9 +95,8 @@ class AgentViewSet(ListModelMixin, AccountViewSet):
         agent = self.get_object()
         check_match(request, tag_of(agent))
         given = self.shape(AgentChangeSerializer, partial=True)
-        services.check_own(
-            agent, *given
-        )  # first, or a hidden address could be guessed by what follows
+        # First, or a hidden address could be guessed by what follows.
+        services.check_own(agent, *given)
         if given.get("url", agent.endpoint.url) != agent.endpoint.url:
             self.require_fresh()  # whoever redirects events reads every conversation
         services.change_agent(agent, by=self.member, **given)

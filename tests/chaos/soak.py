@@ -1,4 +1,5 @@
-"""`make soak MINUTES=10`: a hundred messages a second, or what the machine keeps up with, a fault every 20 seconds, and no role that grows."""
+"""`make soak MINUTES=10`: a hundred messages a second, or what the machine keeps up with; a fault every 20
+seconds, and no role that grows."""
 
 from __future__ import annotations
 
