@@ -13,7 +13,9 @@ class Among(Lookup[Any]):
     """`filter(pk__among=keys)`: like `pk__in`, with all keys in one array of numbers or texts.
 
     The statement is the same for any number of keys, so that psycopg and PostgreSQL know it already
-    when it comes again; `IN (…)` is another statement for every length.
+    when it comes again; `IN (…)` is another statement for every length. The array stands behind a SELECT,
+    where the planner does not see how long it is: a plan for any length looks as good to it as one for
+    these keys, so that it is made once and kept, and not made again for every call.
     """
 
     lookup_name = "among"
@@ -25,7 +27,7 @@ class Among(Lookup[Any]):
         column, params = self.process_lhs(compiler, connection)
         is_text = isinstance(self.lhs.output_field, CharField | TextField)
         kind = "text" if is_text else "bigint"
-        return f"{column} = ANY(%s::{kind}[])", (*params, list(self.rhs))
+        return f"{column} = ANY((SELECT %s::{kind}[])::{kind}[])", (*params, list(self.rhs))
 
 
 def register() -> None:

@@ -109,10 +109,11 @@ def _tell_plainly(recorded: Sequence[Recorded]) -> list[Recorded]:
     nothing has been done about."""
     tell_statuses([one for one in recorded if one.event.type == "message.status"])
     said = [one for one in recorded if one.event.type == "message.created" and one.message]
-    agents = agents_of(one.conversation.assignee for one in said)
-    undecided = _pass_rules([one for one in said if wants_answer(one.message)], agents)
+    asked = [one for one in said if wants_answer(one.message)]
+    agents = agents_of(one.conversation.assignee for one in asked)
+    undecided = _pass_rules(asked, agents)
     settled = [one for one in said if one.event.id not in undecided]
-    holders = [one.conversation.assignee for one in settled]
+    holders = [one.conversation.assignee for one in settled if wants_answer(one.message)]
     agents |= agents_of(holder for holder in holders if holder and holder.pk not in agents)
     serve(settled, agents)
     done = {one.event.id for one in settled}

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from typing import LiteralString
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -44,41 +45,58 @@ def start(served: Sequence[Served]) -> None:
     )
 
 
-def reacted(served: Sequence[Served]) -> None:
-    """Agents have shown themselves. Messages they have not been given yet keep customers waiting."""
-    if not served:
+# Whether the customer has written something that the agent at `endpoint_id` has not been given yet. The
+# states are written out, so that a prepared plan knows that the index of open ones serves; each conversation
+# is asked by itself, so that a plan of a quiet hour does not read all that is open.
+_UNHEARD: LiteralString = """EXISTS (
+    SELECT FROM conversations_delivery delivery
+    WHERE delivery.conversation_id = conversation.id
+      AND delivery.endpoint_id = agent.endpoint_id
+      AND event_type = 'message.created' AND schedule = 'live'
+      AND state IN ('pending', 'retry_wait'))"""
+# A wait ends, or where something is unheard begins anew, by the database's clock (F-30).
+_REACTED = f"""
+WITH served AS MATERIALIZED (
+    SELECT conversation.id, assignment_epoch, patience_s, {_UNHEARD} AS waits
+    FROM conversations_conversation conversation
+    JOIN agents_agent agent ON agent.member_id = conversation.assignee_id
+    WHERE conversation.id = ANY((SELECT %(conversations)s::bigint[])::bigint[])
+), over AS (
+    DELETE FROM conversations_timer timer USING served
+    WHERE timer.kind = 'patience' AND timer.conversation_id = served.id AND NOT served.waits
+)
+INSERT INTO conversations_timer (account_id, kind, conversation_id, epoch, due_at, extended)
+SELECT %(account)s, 'patience', id, assignment_epoch,
+    statement_timestamp() + patience_s * interval '1 second', false
+FROM served WHERE waits
+ON CONFLICT (conversation_id, kind) WHERE kind IN ('patience', 'snooze') DO UPDATE
+    SET due_at = EXCLUDED.due_at, extended = false, epoch = EXCLUDED.epoch
+"""  # noqa: S608 - fixed text only
+
+
+def reacted(conversations: Sequence[Conversation]) -> None:
+    """The agents that hold these have shown themselves. Messages they have not been given yet keep
+    customers waiting."""
+    if not conversations:
         return
-    timers.clear(Timer.Kind.PATIENCE, *(conversation for conversation, _agent in served))
-    unheard = _unheard(served)
-    start([one for one in served if one[0].pk in unheard])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _REACTED,
+            {"account": current_account_id(), "conversations": [one.pk for one in conversations]},
+        )
+
+
+_HAS_UNHEARD = f"""
+SELECT {_UNHEARD} FROM conversations_conversation conversation, agents_agent agent
+WHERE conversation.id = %s AND agent.id = %s
+"""  # noqa: S608 - fixed text only
 
 
 def has_unheard(conversation: Conversation, agent: Agent) -> bool:
     """Whether the customer has written something that the agent has not been given yet."""
-    return bool(_unheard([(conversation, agent)]))
-
-
-# The states are written out, so that a prepared plan knows that the index of open ones serves; each
-# conversation is asked by itself, so that a plan of a quiet hour does not read all that is open.
-_UNHEARD = """
-SELECT DISTINCT conversation_id
-FROM unnest(%s::bigint[], %s::bigint[]) AS served (conversation_id, endpoint_id)
-CROSS JOIN LATERAL (
-    SELECT 1 FROM conversations_delivery delivery
-    WHERE delivery.conversation_id = served.conversation_id
-      AND delivery.endpoint_id = served.endpoint_id
-      AND event_type = 'message.created' AND schedule = 'live'
-      AND state IN ('pending', 'retry_wait') LIMIT 1) waiting
-"""
-
-
-def _unheard(served: Sequence[Served]) -> set[int]:
-    """The ids of those conversations whose holder has not been given everything yet."""
-    conversations = [conversation.pk for conversation, _agent in served]
-    endpoints = [agent.endpoint_id for _conversation, agent in served]
     with connection.cursor() as cursor:
-        cursor.execute(_UNHEARD, [conversations, endpoints])
-        return {row[0] for row in cursor.fetchall()}
+        cursor.execute(_HAS_UNHEARD, [conversation.pk, agent.pk])
+        return any(unheard for (unheard,) in cursor.fetchall())
 
 
 def extend(conversation: Conversation, agent: Agent) -> bool:

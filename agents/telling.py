@@ -133,20 +133,24 @@ def _tell_message(event: Event, conversation: Conversation, message: Message) ->
         serve([Recorded(event, conversation, message)], {agent.member_id: agent})
 
 
-def _is_its_own(message: Message, agent: Agent) -> bool:
-    return message.direction == Message.Direction.OUTBOUND and message.author_id == agent.member_id
+def _is_own_word(conversation: Conversation, message: Message) -> bool:
+    """Whether the agent that holds a conversation says this to the customer itself."""
+    return (
+        conversation.held_by_agent
+        and message.direction == Message.Direction.OUTBOUND
+        and message.author_id == conversation.assignee_id
+    )
 
 
 def serve(said: Sequence[Recorded], agents: Mapping[int, Agent]) -> None:
-    """Tell agents what their customers said; what they said themselves ends the wait."""
+    """Tell agents what their customers said; what they said themselves ends the wait, and needs none of
+    `agents`."""
     tellings, reacted = [], []
     for event, conversation, message in said:
         agent = agents.get(conversation.assignee_id or 0)
-        if agent is None or message is None:
-            continue
-        if _is_its_own(message, agent):
-            reacted.append((conversation, agent))
-        elif wants_answer(message):
+        if message is not None and _is_own_word(conversation, message):
+            reacted.append(conversation)
+        elif agent is not None and wants_answer(message):
             tellings.append(Telling(event, agent, conversation, message))
     push_messages(tellings)
     patience.reacted(reacted)

@@ -49,6 +49,7 @@ from conversations.services.outbound import (
     keep_draft,
     post_message,
     post_messages,
+    say_in,
     take_back,
     use_draft,
 )
@@ -109,6 +110,7 @@ __all__ = [
     "reopen",
     "replace_attributes",
     "resolve",
+    "say_in",
     "set_attributes",
     "set_contact_labels",
     "set_labels",

@@ -15,13 +15,13 @@ from accounts.inserting import as_rows
 from accounts.models import Member
 from accounts.tenancy import current_account_id
 from conversations.models import Conversation, Event, Message
-from conversations.services import acting
+from conversations.services import acting, activity
 from conversations.signals import Recorded, event_recorded
 
-# One round trip for the three things that belong together: the next sequence numbers, the events,
-# and the doorbell for open pages. NOTIFY is delivered at commit, so no page hears of a rollback. Which
-# agents follow the account's inboxes, and whether anybody subscribes, is asked along with it: where
-# nobody does, nobody pays for that.
+# One round trip for the things that belong together: the next sequence numbers, what lists show of the
+# conversations, the events, and the doorbell for open pages. NOTIFY is delivered at commit, so no page
+# hears of a rollback. Which agents follow the account's inboxes, and whether anybody subscribes, is asked
+# along with it: where nobody does, nobody pays for that.
 _RECORD = """
 WITH fact AS (
     SELECT * FROM ROWS FROM (json_to_recordset(%(facts)s::json) AS (
@@ -30,8 +30,7 @@ WITH fact AS (
 ), counted AS (
     SELECT conversation_id, count(*) AS n FROM fact GROUP BY conversation_id
 ), numbered AS (
-    UPDATE conversations_conversation conversation SET last_sequence = last_sequence + n
-    FROM counted WHERE conversation.id = counted.conversation_id
+    {numbered}
     RETURNING conversation.id, last_sequence - n AS before
 ), recorded AS (
     INSERT INTO conversations_event
@@ -52,6 +51,20 @@ SELECT id, sequence, pg_notify('switchboard_live', json_build_object(
           AND endpoint.state = 'enabled')
 FROM recorded JOIN fact USING (id)
 """
+_PLAINLY = _RECORD.replace(
+    "{numbered}",
+    """UPDATE conversations_conversation conversation SET last_sequence = last_sequence + n
+    FROM counted WHERE conversation.id = counted.conversation_id""",
+)
+_SHOWING = _RECORD.replace(
+    "{numbered}",
+    f"""UPDATE conversations_conversation conversation SET last_sequence = last_sequence + n,
+        {", ".join(f"{name} = shown.{name}" for name in activity.SHOWN)}
+    FROM counted JOIN json_to_recordset(%(shown)s::json) AS shown (
+        id bigint, {", ".join(f"{name} {kind}" for name, kind in activity.SHOWN.items())})
+        ON shown.id = counted.conversation_id
+    WHERE conversation.id = counted.conversation_id""",  # noqa: S608 - columns' names
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +90,24 @@ def record(
     return record_many([Fact(type, conversation, message, actor, data)])[0]
 
 
-def record_many(facts: Sequence[Fact]) -> list[Event]:
+def record_many(facts: Sequence[Fact], *, showing: bool = False) -> list[Event]:
     """Write events of locked conversations of the account in context, in this order, and tell the
-    room above of all of them at once."""
+    room above of all of them at once. `showing`: what lists show of the conversations has changed
+    (`activity`), and is written with them."""
     if not facts:
         return []
     now = timezone.now()
     events = [_event(fact, now) for fact in facts]
+    values: dict[str, Any] = {
+        "account": current_account_id(),
+        "now": now,
+        "facts": as_rows([_row(event) for event in events]),
+    }
+    if showing:
+        conversations = {fact.conversation.pk: fact.conversation for fact in facts}
+        values["shown"] = as_rows([activity.shown_row(one) for one in conversations.values()])
     with connection.cursor() as cursor:
-        cursor.execute(
-            _RECORD,
-            {
-                "account": current_account_id(),
-                "now": now,
-                "facts": as_rows([_row(event) for event in events]),
-            },
-        )
+        cursor.execute(_SHOWING if showing else _PLAINLY, values)
         rows = cursor.fetchall()
     sequences = {row[0]: row[1] for row in rows}
     for event in events:

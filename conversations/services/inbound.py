@@ -171,13 +171,12 @@ def _hear(said: Sequence[tuple[Conversation, InboundMessage]]) -> list[str]:
             wake(conversation, by=None)
         _touch(conversation, message)
         _open_window(conversation.address, message)
-    activity.save([conversation for conversation, _message in spoken])
     activity.save_windows([conversation.address for conversation, _message in spoken])
     said_now = [
         Fact("message.created", conversation, message)
         for (conversation, _said), message in zip(news, stored, strict=True)
     ]
-    recorded = events.record_many([*said_now, *answers])
+    recorded = events.record_many([*said_now, *answers], showing=True)
     acting.call_people(
         [
             (event, conversation)

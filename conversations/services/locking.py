@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from accounts.prepared import KEYS, prepared
 from conversations.models import Address, Conversation
@@ -19,6 +19,13 @@ def lock(conversation: Conversation | int) -> Conversation:
     if not found:
         raise Conversation.DoesNotExist(f"conversation {pk}")
     return found[pk]
+
+
+def whole(found: Sequence[Conversation]) -> list[Conversation]:
+    """Conversations that one's own question has locked, with `RELATED`: as they are now."""
+    torn = [one.pk for one in found if _is_torn(one, RELATED)]
+    again = _read_again(torn) if torn else {}
+    return [again.get(one.pk, one) for one in found]
 
 
 def lock_many(pks: Collection[int]) -> dict[int, Conversation]:
@@ -75,7 +82,7 @@ def lock_at_many(addresses: Mapping[int, Address]) -> dict[int, Conversation]:
 
 @prepared(KEYS)
 def _lock(pks: Collection[int]) -> ConversationQuerySet:
-    return _locked(*RELATED).filter(pk__among=pks).order_by("id")
+    return locked(*RELATED).filter(pk__among=pks).order_by("id")
 
 
 @prepared(KEYS)
@@ -85,8 +92,9 @@ def _lock_bare(pks: Collection[int]) -> ConversationQuerySet:
 
 @prepared(KEYS)
 def _lock_at(addresses: Collection[int]) -> ConversationQuerySet:
-    return _locked(*HOLDERS).filter(address__among=addresses).order_by("id")
+    return locked(*HOLDERS).filter(address__among=addresses).order_by("id")
 
 
-def _locked(*related: str) -> ConversationQuerySet:
+def locked(*related: str) -> ConversationQuerySet:
+    """For questions that lock what they find."""
     return Conversation.objects.select_for_update(of=("self",)).select_related(*related)

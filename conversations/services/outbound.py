@@ -66,7 +66,27 @@ def post_message(
     hold it, under `epoch` if given; what one says that may speak afterwards is marked as late. `client_id`
     makes a repeated call return the first message. Raises `NotHolderError`, `CannotSendError`, `WindowClosedError`.
     """
-    conversation = lock(conversation)
+    return say_in(
+        lock(conversation),
+        content=content,
+        author=author,
+        reply_to=reply_to,
+        client_id=client_id,
+        epoch=epoch,
+    )
+
+
+def say_in(
+    conversation: Conversation,
+    *,
+    content: Content,
+    author: Member | None,
+    reply_to: Message | None = None,
+    client_id: str = "",
+    epoch: int | None = None,
+) -> Message:
+    """`post_message` in a conversation that is locked already, for whoever's own transaction ends with what
+    it raises; after `NotHolderError` alone, which comes before anything is written, it may go on."""
     if client_id:
         known = Message.objects.filter(conversation=conversation, client_id=client_id).first()
         if known:
@@ -117,12 +137,12 @@ def _say(sayings: Sequence[Saying]) -> list[Message]:
     _queue([(one.conversation, message) for one, message in said])
     for one, message in said:
         _touch(one.conversation, message, late=one.late)
-    activity.save([one.conversation for one in sayings])
     events.record_many(
         [
             Fact("message.created", one.conversation, message, one.author, _marks(one.late))
             for one, message in said
-        ]
+        ],
+        showing=True,
     )
     return messages
 

@@ -92,7 +92,7 @@ class CompatView(TheirView):
         attached to by name."""
         if not self.member.is_agent:
             return Conversation.objects.visible_to(self.member)
-        return _of_bot(self.member.pk)
+        return Conversation.objects.filter(of_bot(self.member.pk))
 
     def conversation(self, number: str) -> Conversation:
         """The conversation of the path. Raises `NotFound`; for a bot, `PermissionDenied` where there is
@@ -172,14 +172,15 @@ class CompatView(TheirView):
             self.throttled(request, OVERLOADED_SECONDS)
 
 
-def _of_bot(member_id: int) -> ConversationQuerySet:
+def of_bot(member_id: int) -> Q:
+    """What a bot holds, and everything in the inboxes it is attached to by name."""
     attached = AgentInbox.objects.filter(agent__member_id=member_id).values("inbox")
-    return Conversation.objects.filter(Q(assignee_id=member_id) | Q(inbox__in=attached))
+    return Q(assignee_id=member_id) | Q(inbox__in=attached)
 
 
 @prepared(KEY, NUMBER)
 def _numbered(member_id: int, number: int) -> QuerySet[Conversation]:
-    return _of_bot(member_id).filter(number=number)
+    return Conversation.objects.filter(of_bot(member_id), number=number)
 
 
 class Nowhere(CompatView):

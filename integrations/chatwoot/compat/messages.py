@@ -15,18 +15,19 @@ from rest_framework.response import Response
 from accounts.models import Member
 from accounts.paging import first_of
 from accounts.permissions import Permission
-from accounts.prepared import KEY, prepared
+from accounts.prepared import KEY, NUMBER, prepared
 from conversations import services
 from conversations.errors import NotHolderError
 from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
-from conversations.services.locking import lock
+from conversations.models.conversation import ConversationQuerySet
+from conversations.services.locking import RELATED, lock, locked, whole
 from integrations.chatwoot import bots, reading
 from integrations.chatwoot.api_inbox import listening
 from integrations.chatwoot.api_inbox.saying import name_of
 from integrations.chatwoot.api_inbox.settings import is_api
 from integrations.chatwoot.compat import params
-from integrations.chatwoot.compat.base import CompatView, P
+from integrations.chatwoot.compat.base import CompatView, P, of_bot
 from integrations.chatwoot.content import content_of
 from integrations.chatwoot.errors import ChatwootError, missing, unprocessable
 from integrations.chatwoot.shapes.contacts import contact_push
@@ -93,10 +94,10 @@ class Messages(CompatView):
             raise unprocessable(_("Only outgoing messages can be made."))
         if params.text(self.params, "source_id"):
             raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
-        conversation = self._conversation(number)
-        self._check_pace(conversation)
         # Files are stored before anything is locked.
         content = content_of(self.params, account_id=self.account.pk)
+        conversation = self._locked(number)
+        self._check_pace(conversation)
         try:
             message = self._say(conversation, content)
         except NotHolderError:
@@ -129,7 +130,7 @@ class Messages(CompatView):
             if content.kind != Kind.TEXT:
                 raise unprocessable(_("Notes carry text only."))
             return services.add_note(conversation, text=content.text, author=author)
-        return services.post_message(
+        return services.say_in(
             conversation, content=content, author=author, reply_to=self._reply_to(conversation)
         )
 
@@ -145,19 +146,23 @@ class Messages(CompatView):
     def _reply_to(self, conversation: Conversation) -> Message | None:
         """What it quotes; an id that is not here is passed over, as theirs does."""
         attributes = params.mapping(self.params, "content_attributes")
-        thread = Message.objects.filter(conversation=conversation)
         pk = params.as_number(attributes.get("in_reply_to"))
-        if pk is not None:
-            return thread.filter(pk=pk).first()
         external = attributes.get("in_reply_to_external_id")
-        return thread.filter(external_id=external).first() if _is_name(external) else None
+        if pk is None and not _is_name(external):
+            return None
+        thread = Message.objects.filter(conversation=conversation)
+        quoted = thread.filter(external_id=external) if pk is None else thread.filter(pk=pk)
+        return quoted.first()
 
-    def _conversation(self, number: str) -> Conversation:
-        """Also one that the bot lost."""
+    def _locked(self, number: str) -> Conversation:
+        """The conversation of the path, locked; also one that the bot lost. A bot's is found and locked by
+        one question, for this is what bots call most."""
+        if self.member.is_agent and (found := whole(_lock_own(self.member.pk, int(number)))):
+            return found[0]
         try:
-            return self.conversation(number)
+            return lock(self.conversation(number))
         except PermissionDenied:
-            return self._lost(number)
+            return lock(self._lost(number))
 
     def _lost(self, number: str) -> Conversation:
         """What the bot held a while ago: its words are kept. Raises `PermissionDenied`."""
@@ -175,7 +180,6 @@ class Messages(CompatView):
         """Too late: returned and not raised, so that the draft stays. A note is refused: as a draft it
         would be one click away from the customer."""
         refusal = unprocessable(NotHolderError().message)
-        conversation = lock(conversation)  # it may have become another customer's, who was erased
         if params.flag(self.params, "private") or conversation.contact.erased_at is not None:
             raise refusal
         author = self._author()
@@ -183,7 +187,10 @@ class Messages(CompatView):
         return refusal
 
     def _check_pace(self, conversation: Conversation) -> None:
-        """At most 200 in a minute, whoever says them: two bots that answer each other end here."""
+        """At most 200 in a minute, whoever says them: two bots that answer each other end here. Nobody asks
+        about a conversation in which so much has never happened."""
+        if conversation.last_sequence < PER_MINUTE:
+            return
         minute_ago = timezone.now() - timedelta(minutes=1)
         if any(said_at > minute_ago for (said_at,) in _oldest_of_a_minute(conversation.pk)):
             raise unprocessable(TOO_MANY)
@@ -255,6 +262,11 @@ def _meta(conversation: Conversation) -> dict[str, Any]:
     if assignee is not None:
         shown["assignee"] = member_push(assignee)
     return shown | {"agent_last_seen_at": iso(None), "assignee_last_seen_at": iso(None)}
+
+
+@prepared(KEY, NUMBER)
+def _lock_own(member_id: int, number: int) -> ConversationQuerySet:
+    return locked(*RELATED).filter(of_bot(member_id), number=number)
 
 
 @prepared(KEY)
