@@ -40,6 +40,7 @@ from conversations.serializers import (
     ReasonSerializer,
     SnoozeSerializer,
 )
+from conversations.services.locking import RELATED, lock, locked, whole
 
 P = Permission
 Act = Callable[..., Conversation]
@@ -312,12 +313,12 @@ def to_change(view: AccountViewSet, public_id: str) -> Conversation:
 
 
 def to_speak_in(view: AccountViewSet, public_id: str) -> Conversation:
-    """The conversation a caller wants to say something in, of which nothing is read yet: of an AI agent also
-    one that it held once, for whether it may still speak there is the act's to decide. 404 for others."""
+    """The conversation a caller wants to say something in, locked: of an AI agent also one that it held once,
+    for whether it may still speak there is the act's to decide. 404 for others."""
     if view.member.is_agent:
-        return _held(view, public_id) or lost_by(view, public_id)
+        return _held(view, public_id) or lock(lost_by(view, public_id))
     found: Conversation = view.find(conversations_of(view.member).only("pk"), public_id)
-    return found
+    return lock(found)
 
 
 def lost_by(view: AccountViewSet, public_id: str) -> Conversation:
@@ -332,10 +333,10 @@ def _held(view: AccountViewSet, public_id: str) -> Conversation | None:
         pk = decode(Conversation.public_id, public_id)
     except ValueError:
         raise NotFound from None
-    return next(iter(_held_by(view.member.pk, pk)), None)
+    return next(iter(whole(_lock_held(view.member.pk, pk))), None)
 
 
 @prepared(KEY, KEY)
-def _held_by(agent: int, pk: int) -> QuerySet[Conversation]:
+def _lock_held(agent: int, pk: int) -> ConversationQuerySet:
     """What `conversations_of` says of an AI agent, for the one act that agents do all day."""
-    return Conversation.objects.filter(assignee_id=agent, pk=pk).only("pk")
+    return locked(*RELATED).filter(assignee_id=agent, pk=pk)

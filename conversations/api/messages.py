@@ -87,10 +87,11 @@ class MessageViewSet(AccountViewSet):
         whose `stale_gate` is off still speaks, and its `content` has `late`.
         """
         given = self.shape(NewMessageSerializer)
+        content = self._content(given)  # files are stored before anything is locked
         try:
-            message = self._say(given, conversation_id)
+            message = self._say(given, content, conversation_id)
         except NotHolderError:
-            return self._keep(given, conversation_id)
+            return self._keep(content, conversation_id)
         return self.answer(with_files(message), status=201)
 
     @extend_schema(request=NothingSerializer, responses={201: MessageSerializer})
@@ -107,31 +108,32 @@ class MessageViewSet(AccountViewSet):
         discard_draft(self._draft(), by=self.member)
         return Response(status=204)
 
-    def _say(self, given: dict[str, Any], conversation_id: str) -> Message:
+    def _say(self, given: dict[str, Any], content: Content, conversation_id: str) -> Message:
         conversation = to_speak_in(self, conversation_id)
         if given["note"]:
-            return services.add_note(conversation, text=given["text"], author=self.member)
-        return services.post_message(
+            return services.add_note(conversation, text=content.text, author=self.member)
+        return services.say_in(
             conversation,
-            content=self._content(given),
+            content=content,
             author=self.member,
             reply_to=self._reply_to(conversation, given.get("reply_to")),
             client_id=given["client_id"],
             epoch=given.get("epoch"),
         )
 
-    def _keep(self, given: dict[str, Any], conversation_id: str) -> APIException:
+    def _keep(self, content: Content, conversation_id: str) -> APIException:
         """Too late: returned and not raised, so that the draft stays. Of somebody erased, nothing is kept."""
         conversation = lock(lost_by(self, conversation_id))
         if conversation.contact.erased_at is not None:
             raise NotHolderError
-        content = Content(text=given["text"]) if given["note"] else self._content(given)
         draft = services.keep_draft(
             conversation, content=content, author=self.member, reason="stale_epoch"
         )
         return NotAssignedError(draft)
 
     def _content(self, given: dict[str, Any]) -> Content:
+        if given["note"]:
+            return Content(text=given["text"])
         check_text(given["text"])
         uploads = given.get("files", ())
         files = tuple(keep(upload, account_id=self.account.pk) for upload in uploads)

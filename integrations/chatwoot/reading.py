@@ -85,6 +85,18 @@ def shown_message(message: Message, conversation: Conversation, *, echo_id: str 
     return message_json(with_files(found), conversation, echo_id=echo_id)
 
 
+def said_message(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+    """One that was said a moment ago: nothing of it is read again but who is behind its author."""
+    if message.author is not None and message.author.is_agent:
+        [message.author] = _bot(message.author.pk)
+    return message_json(with_files(message), conversation, echo_id=echo_id)
+
+
+@prepared(KEY)
+def _bot(member_id: int) -> QuerySet[Member]:
+    return Member.objects.select_related("agent__bot_settings").filter(pk=member_id)
+
+
 @prepared(KEY)
 def _message(pk: int) -> QuerySet[Message]:
     return _with_author(Message.objects.filter(pk=pk))

@@ -103,7 +103,7 @@ class Messages(CompatView):
         except NotHolderError:
             return self._keep(conversation, content)
         echo_id = params.text(self.params, "echo_id")
-        return Response(reading.shown_message(message, message.conversation, echo_id=echo_id))
+        return Response(reading.said_message(message, message.conversation, echo_id=echo_id))
 
     def _hear(self, conversation: Conversation) -> Response | APIException:
         """The customer says it, in an app that speaks for them; a `source_id` is said once. No bot's
