@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, cast
 
-from a2wsgi import WSGIMiddleware
-
+from config.bridge import Bridge
 from config.router import LazyApp, Router
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -18,8 +16,11 @@ def build() -> Router:
     """Django behind WSGI threads, and the two plain ASGI apps, loaded at first use."""
     from config.wsgi import application as django
 
-    bridge: Any = WSGIMiddleware(cast(Any, django), workers=DJANGO_THREADS)
-    return Router(bridge, live=LazyApp("integrations.live"), door=LazyApp("integrations.door"))
+    return Router(
+        Bridge(django, threads=DJANGO_THREADS),
+        live=LazyApp("integrations.live"),
+        door=LazyApp("integrations.door"),
+    )
 
 
 application = build()

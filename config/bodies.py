@@ -34,16 +34,16 @@ class ClientGoneError(Exception):
 
 
 class _File(Protocol):
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes: ...
     def close(self) -> None: ...
 
 
 class Body:
-    """A whole body, given to an ASGI app piece by piece."""
+    """A whole body, as a file, or given to an ASGI app piece by piece."""
 
     def __init__(self, file: _File, size: int) -> None:
         self.size = size
-        self._file = file
+        self.file = file
         self._sent = 0
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Body:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self.file.close()
 
     def receive(self, original: Receive) -> Receive:
         """A `receive` that yields the body and then waits, like the original, for the hang-up."""
@@ -63,7 +63,7 @@ class Body:
         async def receive() -> Message:
             if self._sent < 0:
                 return await original()
-            chunk = self._file.read(CHUNK_BYTES)
+            chunk = self.file.read(CHUNK_BYTES)
             self._sent += len(chunk)
             more = self._sent < self.size
             if not more:

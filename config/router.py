@@ -15,9 +15,11 @@ from collections.abc import Awaitable, Callable
 from django.conf import settings
 
 from config import bodies
-from config.bodies import Message, Receive, Scope, Send
+from config.bodies import Body, Message, Receive, Scope, Send
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+# What takes a whole body, and needs nobody to receive it from.
+WholeApp = Callable[[Scope, Body, Send], Awaitable[None]]
 MAX_HEADER_BYTES = 64 * 1024
 # Set by proxies and believed by what stands behind them; only their own spelling counts.
 PROXY_HEADERS = (b"x_forwarded_", b"x_real_", b"x_request_id", b"forwarded")
@@ -42,7 +44,7 @@ class LazyApp:
 class Router:
     """Sends a request to the app of its path, with clean headers and, where asked, a whole body."""
 
-    def __init__(self, django: App, *, live: LazyApp, door: LazyApp) -> None:
+    def __init__(self, django: WholeApp, *, live: LazyApp, door: LazyApp) -> None:
         self.django, self.live, self.door = django, live, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +75,10 @@ class Router:
             return
         with body:
             scope["headers"] = with_length(scope["headers"], body.size)
-            await (self.door if is_hook else self.django)(scope, body.receive(receive), send)
+            if is_hook:
+                await self.door(scope, body.receive(receive), send)
+            else:
+                await self.django(scope, body, send)
 
 
 class Lifespan:

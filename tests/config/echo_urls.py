@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -27,4 +29,18 @@ def echo(request: HttpRequest) -> JsonResponse:
     )
 
 
-urlpatterns = [path("echo", echo)]
+# Whether the client has said that it has the first piece.
+has_first = threading.Event()
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    """A second piece that is made when the first has arrived."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first "
+        yield b"second" if has_first.wait(5) else b"never"
+
+    return StreamingHttpResponse(pieces())
+
+
+urlpatterns = [path("echo", echo), path("stream", stream)]

@@ -8,15 +8,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvicorn
-from a2wsgi import WSGIMiddleware
 from django.core.handlers.wsgi import WSGIHandler
 
 from config import bodies, router
+from config.bridge import Bridge
 from config.router import LazyApp, Lifespan, Router
+from tests.config import echo_urls
 
 MISSING = LazyApp("integrations.nowhere")
 
@@ -34,7 +35,7 @@ def port(settings: Any) -> Iterator[int]:
     settings.ROOT_URLCONF = "tests.config.echo_urls"
     door = LazyApp("tests")
     door._app = door_app
-    bridge: Any = WSGIMiddleware(cast(Any, WSGIHandler()), workers=2)
+    bridge = Bridge(WSGIHandler(), threads=2)
     app = Router(bridge, live=MISSING, door=door)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, lifespan="off", log_config=None, proxy_headers=False)
@@ -179,6 +180,25 @@ def test_a_compressed_body_is_not_inflated(port: int) -> None:
 def test_a_megabyte_of_headers_is_refused(port: int) -> None:
     """SX bad input 24."""
     assert call(port, b"{}", {"Authorization": "Bearer " + "x" * 1_000_000})[0] == 431
+
+
+def test_a_stream_comes_piece_by_piece(port: int) -> None:
+    echo_urls.has_first.clear()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/stream")
+    answer = connection.getresponse()
+    assert answer.read(6) == b"first "
+    echo_urls.has_first.set()
+    assert answer.read() == b"second"
+    connection.close()
+
+
+def test_who_hangs_up_in_a_stream_leaves_the_port_working(port: int) -> None:
+    echo_urls.has_first.clear()
+    raw(port, b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    echo_urls.has_first.set()
+    status, _ = call(port, b"{}")
+    assert status == 200
 
 
 def test_a_hook_reaches_the_door_with_its_whole_body(port: int) -> None:
