@@ -170,6 +170,19 @@ def agent_of(system: SystemAgent, *, by: Member | None) -> Agent:
     return found
 
 
+def offered() -> list[SystemAgent]:
+    """What the account in context may take into its service, and has not."""
+    taken = Agent.objects.filter(system__isnull=False).exclude(state=Agent.State.DELETED)
+    return list(living().exclude(pk__in=taken.values("system")).order_by("name"))
+
+
+@transaction.atomic
+def take_in(system: SystemAgent, *, by: Member, **chosen: Any) -> Agent:
+    """The account's agent of it, with what the account chooses itself (`services.change_agent`). Raises
+    `AgentError`."""
+    return services.change_agent(agent_of(system, by=by), by=by, **chosen)
+
+
 def follow(system_id: int) -> int:
     """Every account's agent of it becomes as the definition is now; returns how many there are.
 
