@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -19,9 +20,9 @@ from django.utils.translation import gettext_lazy, pgettext
 
 from accounts import support
 from accounts.redaction import mask, redact
-from accounts.staff import ContentAdmin, ReasonForm, pretty, table
-from agents import replaying
-from agents.models import Agent, AssignmentRule, Decision
+from accounts.staff import ContentAdmin, ReasonForm, StaffAdmin, pretty, table, user_of
+from agents import replaying, system
+from agents.models import Agent, AssignmentRule, Decision, SystemAgent
 from agents.rules import describe_rule, names_of_targets
 from conversations.errors import DeskError
 from conversations.models import Delivery
@@ -53,6 +54,57 @@ class AgentAdmin(ContentAdmin):
     @admin.display(description=gettext_lazy("Last failure"))
     def last_failure(self, agent: Agent) -> str:
         return f"{agent.endpoint.last_failure_at or '–'} {mask(agent.endpoint.last_error)}"
+
+
+@admin.register(SystemAgent)
+class SystemAgentAdmin(StaffAdmin):
+    """All staff see the installation's agents, and end a token that is in the wrong hands. A new one is made
+    by `manage.py system_agent_token`, and shown there only."""
+
+    list_display = ("name", "number", "dialect", "created_at")
+    search_fields = ("name",)
+    ordering = ("name",)
+    fields = ("name", "number", "description", "dialect", "created_at", "in_wrong_hands")
+    readonly_fields = fields
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SystemAgent]:
+        rows: QuerySet[SystemAgent] = super().get_queryset(request)
+        return rows.filter(deleted_at__isnull=True)
+
+    @admin.display(description=gettext_lazy("Number"), ordering="pk")
+    def number(self, agent: SystemAgent) -> str:
+        return str(agent.pk)
+
+    @admin.display(description=gettext_lazy("If its token is in the wrong hands"))
+    def in_wrong_hands(self, agent: SystemAgent) -> SafeString:
+        url = reverse("admin:systemagent_end", args=[agent.pk])
+        return format_html('<a class="staff-link" href="{}">{}</a>', url, _("End it with a reason"))
+
+    def get_urls(self) -> list[URLPattern]:
+        end = self.admin_site.admin_view(self.end)
+        return [path("<int:pk>/end-token/", end, name="systemagent_end"), *super().get_urls()]
+
+    def end(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask for the reason, then replace its token by one that nobody has seen."""
+        agent = get_object_or_404(self.get_queryset(request), pk=pk)
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            reason = form.cleaned_data["reason"]
+            system.replace_token(agent, by=user_of(request).email, reason=reason)
+            messages.success(request, _("The token of %(name)s has ended.") % {"name": agent})
+            return redirect("admin:agents_systemagent_change", pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("End the token of %(name)s") % {"name": agent},
+            "number": agent.pk,
+            "form": form,
+        }
+        return TemplateResponse(
+            request, "admin/end_token.html", context, status=422 if form.errors else 200
+        )
 
 
 @admin.register(AssignmentRule)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account, ApiToken, Plan
 from accounts.permissions import Permission
-from agents import dialects
-from agents.models import Agent, AssignmentRule
+from agents import dialects, rules
+from agents.models import Agent
 from conversations.models import Assignment, Endpoint, Inbox
 from conversations.services import Reason
 
@@ -121,19 +121,14 @@ def _rule(agent: Agent) -> Check:
         if last
         else _("No rule has chosen it so far.")
     )
-    leads = _leads_to(agent).values_list("name", flat=True).first()
+    leading = rules.leading_to(agent).filter(enabled=True)
+    leads = leading.values_list("name", flat=True).first()
     if leads is None:
         detail = _("No rule that is switched on gives it conversations.")
         return Check("rule", "warn", title, f"{detail} {lately}", *_to("rules"))
     detail = _("“%(rule)s” gives it conversations.") % {"rule": leads}
     tone, way = ("ok", ("", "")) if last else ("warn", _to("rules"))
     return Check("rule", tone, title, f"{detail} {lately}", *way)
-
-
-def _leads_to(agent: Agent) -> QuerySet[AssignmentRule]:
-    by_agent = Q(actions__contains=[{"type": "assign", "agent": agent.public_id}])
-    by_member = Q(actions__contains=[{"type": "assign", "member": agent.member.public_id}])
-    return AssignmentRule.objects.filter(by_agent | by_member, enabled=True)
 
 
 def _switched_on(endpoint: Endpoint) -> Check:

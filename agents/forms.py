@@ -91,9 +91,12 @@ class AgentForm(AddressForm):
                 "stale_gate": "on" if agent.stale_gate else "off",
                 "inboxes": list(agent.inboxes.values_list("pk", flat=True)),
             }
-        if agent is not None and agent.system_id is not None:
-            for name in OF_DEFINITION & self.fields.keys():
-                del self.fields[name]
+            if agent.system_id is not None:
+                self._leave_out_definition()
+
+    def _leave_out_definition(self) -> None:
+        for name in OF_DEFINITION & self.fields.keys():
+            del self.fields[name]
 
     def _offer(self, name: str, rows: Any) -> None:
         self.fields[name].queryset = rows  # type: ignore[attr-defined]  # a model choice field
@@ -111,3 +114,11 @@ class NewAgentForm(AgentForm):
         super().__init__(*args, **kwargs)
         if has_rules:
             del self.fields["first"]
+
+
+class TakeInForm(NewAgentForm):
+    """An agent of the installation: what the account chooses itself."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._leave_out_definition()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -177,8 +177,15 @@ def create_rule(
 
 
 @transaction.atomic
-def update_rule(rule: AssignmentRule, *, by: Member | None, **changes: Any) -> AssignmentRule:
-    """Change name, event, condition, actions, stop or enabled. Raises `RuleError`."""
+def update_rule(
+    rule: AssignmentRule,
+    *,
+    by: Member | None,
+    noted: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> AssignmentRule:
+    """Change name, event, condition, actions, stop or enabled; `noted` stands with the new version. Raises
+    `RuleError`, but never where a rule is only switched off: whom it names may be gone."""
     rule = AssignmentRule.objects.select_for_update().get(pk=rule.pk)
     before = snapshot(rule)
     for field in changes:
@@ -188,13 +195,14 @@ def update_rule(rule: AssignmentRule, *, by: Member | None, **changes: Any) -> A
         changes["name"] = _checked_name(changes["name"])
     for field, value in changes.items():
         setattr(rule, field, value)
-    check_rule(event=rule.event, condition=rule.condition, actions=rule.actions)
     after = snapshot(rule)
+    if after != {**before, "enabled": False}:
+        check_rule(event=rule.event, condition=rule.condition, actions=rule.actions)
     if after == before:
         return rule
     rule.version += 1
     rule.save()
-    _keep_version(rule, by=by)
+    _keep_version(rule, by=by, noted=noted)
     changed = {
         key: {"from": before[key], "to": after[key]} for key in after if after[key] != before[key]
     }
@@ -260,10 +268,32 @@ def _next_position() -> int:
     return (highest or 0) + 1
 
 
-def _keep_version(rule: AssignmentRule, *, by: Member | None) -> None:
-    RuleVersion.objects.create(
-        rule=rule, version=rule.version, snapshot=snapshot(rule), changed_by=by
-    )
+def _keep_version(
+    rule: AssignmentRule, *, by: Member | None, noted: Mapping[str, Any] | None = None
+) -> None:
+    kept = {**snapshot(rule), **(noted or {})}
+    RuleVersion.objects.create(rule=rule, version=rule.version, snapshot=kept, changed_by=by)
+
+
+# --- Whom they lead to ---------------------------------------------------------------------------
+
+
+def leading_to(agent: Agent) -> QuerySet[AssignmentRule]:
+    """The rules that give conversations to it, switched off or not."""
+    by_agent, by_member = (Q(actions__contains=[action]) for action in _gives(agent))
+    return AssignmentRule.objects.filter(by_agent | by_member)
+
+
+def only_gives_to(rule: AssignmentRule, agent: Agent) -> bool:
+    """Whether giving conversations to it is all that the rule does."""
+    whom = [(action.get("agent"), action.get("member")) for action in rule.actions]
+    return all(agent.public_id == one or agent.member.public_id == other for one, other in whom)
+
+
+def _gives(agent: Agent) -> tuple[dict[str, str], dict[str, str]]:
+    """An agent is a member as well, and named as either."""
+    by_agent = {"type": "assign", "agent": agent.public_id}
+    return by_agent, {"type": "assign", "member": agent.member.public_id}
 
 
 # --- For forms -----------------------------------------------------------------------------------
@@ -345,8 +375,18 @@ def _teams() -> list[dict[str, str]]:
 
 def names_of_targets() -> dict[str, str]:
     """How ids in conditions and actions are called, for `describe_rule`."""
-    lists = [_holders(), _choices("inbox"), _agents()]
+    lists = [_holders(), _choices("inbox"), _agents(), _deleted_agents()]
     return {choice["value"]: choice["label"] for choices in lists for choice in choices}
+
+
+def _deleted_agents() -> list[dict[str, str]]:
+    """Rules that are off, and old versions, still name them."""
+    gone = Agent.objects.filter(state=Agent.State.DELETED).select_related("member")
+    return [
+        _choice(public_id, _("%(name)s (deleted)") % {"name": agent.name})
+        for agent in gone
+        for public_id in (agent.public_id, agent.member.public_id)
+    ]
 
 
 def describe_rule(rule: AssignmentRule, names: Mapping[str, str] | None = None) -> str:

@@ -18,7 +18,7 @@ from accounts.audit import audit
 from accounts.models import Account, ApiToken, Member, Team
 from accounts.permissions import Role
 from accounts.tokens import create_token
-from agents import dialects, moving
+from agents import dialects, moving, orphans
 from agents.answers import (
     MistakenActionError,
     Response,
@@ -312,10 +312,12 @@ def resume_everywhere(account: Account, *, by: Member | None) -> int:
 
 @transaction.atomic
 def delete_agent(agent: Agent, *, by: Member | None) -> int:
-    """Delete: conversations go to people, its endpoint and tokens end; returns how many.
+    """Delete: conversations go to people, its endpoint and tokens end, rules that only lead to it are off;
+    returns how many conversations.
 
     Its messages and its name in old assignments stay. `undo_delete` takes it back.
     """
+    orphans.switch_off(agent, by=by)
     agent = _locked(agent)
     if agent.state == Agent.State.DELETED:
         return moving.follow([agent], by=by)
@@ -335,8 +337,9 @@ def delete_agent(agent: Agent, *, by: Member | None) -> int:
 
 @transaction.atomic
 def undo_delete(agent: Agent, *, by: Member | None) -> int:
-    """Take a deletion back: endpoint, the tokens that ended with it, untouched conversations. Raises
-    `AgentError` for a system agent that there is no more."""
+    """Take a deletion back: endpoint, the tokens and the rules that ended with it, untouched conversations.
+    Raises `AgentError` for a system agent that there is no more."""
+    rules = orphans.of(agent)
     agent = _locked(agent)
     if agent.system is not None and agent.system.deleted_at is not None:
         raise AgentError("name", _("This agent of the installation was deleted by who runs it."))
@@ -351,6 +354,7 @@ def undo_delete(agent: Agent, *, by: Member | None) -> int:
     agent.member.active = True
     agent.member.save(update_fields=["active"])
     agent.member.tokens.filter(revoked_at=ended_at).update(revoked_at=None)
+    orphans.switch_on(rules, by=by)
     returned = moving.follow([agent], by=by)
     audit("agent.restored", by=by, target=agent, changes={"returned": returned})
     return returned

@@ -10,6 +10,7 @@ looked into. What is to be done is read from what is, so it may be done at any t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
@@ -19,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import tokens
+from accounts.audit import audit
 from accounts.models import Account, ApiToken, Member
 from accounts.tenancy import account_context, current_account_id
 from agents import services
@@ -168,6 +170,19 @@ def agent_of(system: SystemAgent, *, by: Member | None) -> Agent:
     return found
 
 
+def offered() -> list[SystemAgent]:
+    """What the account in context may take into its service, and has not."""
+    taken = Agent.objects.filter(system__isnull=False).exclude(state=Agent.State.DELETED)
+    return list(living().exclude(pk__in=taken.values("system")).order_by("name"))
+
+
+@transaction.atomic
+def take_in(system: SystemAgent, *, by: Member, **chosen: Any) -> Agent:
+    """The account's agent of it, with what the account chooses itself (`services.change_agent`). Raises
+    `AgentError`."""
+    return services.change_agent(agent_of(system, by=by), by=by, **chosen)
+
+
 def follow(system_id: int) -> int:
     """Every account's agent of it becomes as the definition is now; returns how many there are.
 
@@ -175,14 +190,7 @@ def follow(system_id: int) -> int:
     way of one account holds up none of the others; it is tried again with what is left.
     """
     system = SystemAgent.objects.get(pk=system_id)
-    number = left = 0
-    for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
-        try:
-            with account_context(account_id):
-                number += _follow_here(system_id)
-        except Exception:
-            left += 1
-            logger.exception("system agent not followed id=%d account=%d", system_id, account_id)
+    number, left = _everywhere(system_id, lambda: _follow_here(system_id))
     if left:
         return number
     SystemAgent.objects.filter(pk=system_id, followed__lt=system.version).update(
@@ -199,6 +207,19 @@ def follow_leftovers() -> int:
     for pk in pks:
         follow(pk)
     return len(pks)
+
+
+def _everywhere(system_id: int, act: Callable[[], bool]) -> tuple[int, int]:
+    """Do it in every account by itself: in how many there was something to do, and in how many it failed."""
+    number = left = 0
+    for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
+        try:
+            with account_context(account_id):
+                number += act()
+        except Exception:
+            left += 1
+            logger.exception("system agent not followed id=%d account=%d", system_id, account_id)
+    return number, left
 
 
 def _follow_here(system_id: int) -> bool:
@@ -237,6 +258,41 @@ def by_token(clear: str) -> SystemAgent | None:
     key_id = tokens.key_of(clear, KIND)
     system = living().filter(key_id=key_id).first() if key_id is not None else None
     return system if system is not None and tokens.proves(clear, system.sha256) else None
+
+
+@transaction.atomic
+def replace_token(system: SystemAgent, *, by: str = "", reason: str = "") -> str:
+    """A new token, shown once; the old one ends now. `by` is whom of the support staff the accounts that use
+    it read in their audit logs, with the reason; without, nobody in particular."""
+    from agents.tasks import tell_token_replaced  # which imports this module
+
+    system, minted = _locked(system), tokens.mint(KIND)
+    system.key_id, system.sha256 = minted.key_id, minted.sha256
+    system.save(update_fields=["key_id", "sha256"])
+    logger.info("system agent token replaced id=%d", system.pk)
+    transaction.on_commit(lambda: tell_token_replaced.delay(system.pk, by, reason), robust=True)
+    return minted.clear
+
+
+def tell_token_replaced(system_id: int, by: str, reason: str) -> int:
+    """Write it into the audit log of every account that uses it; returns how many there are."""
+
+    def tell() -> bool:
+        if (agent := present(system_id)) is None:
+            return False
+        audit(
+            "agent.token_rotated",
+            by=None,
+            target=agent,
+            changes={"token": "changed"},
+            reason=reason,
+            actor_kind="support" if by else "",
+            actor_name=by,
+        )
+        return True
+
+    number, _left = _everywhere(system_id, tell)
+    return number
 
 
 def token_in(system: SystemAgent, account_id: int) -> ApiToken | None:

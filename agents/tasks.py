@@ -31,3 +31,9 @@ def follow_system_agent(system_id: int) -> int:
 def follow_leftovers() -> int:
     """The same for a job that was lost; beat starts it now and then."""
     return system.follow_leftovers()
+
+
+@shared_task
+def tell_token_replaced(system_id: int, by: str, reason: str) -> int:
+    """Accounts that use an agent of the installation read that its token was replaced."""
+    return system.tell_token_replaced(system_id, by, reason)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("agents.api_urls")),
     path("agents/", agents.agents, name="agents"),
     path("agents/new/", agents.create, name="create_agent"),
+    path("agents/offered/<str:public_id>/", agents.take_in, name="take_in_agent"),
     path("agents/pause/", agents.pause_all, name="pause_all_agents"),
     path("agents/resume/", agents.resume_all, name="resume_all_agents"),
     path("agents/<str:public_id>/", agents.agent, name="agent"),

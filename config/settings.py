@@ -351,6 +351,7 @@ UNFOLD = {
                 "items": [
                     _staff_page("Accounts", "apartment", "accounts_account"),
                     _staff_page("Plans", "sell", "accounts_plan"),
+                    _staff_page("System agents", "smart_toy", "agents_systemagent"),
                     _staff_page("Users", "group", "accounts_user", _SUPER),
                     _staff_page("Support visits", "badge", "accounts_supportsession", _SUPER),
                 ],

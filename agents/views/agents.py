@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -13,8 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.auth import MemberRequest, can, member_required
 from accounts.pages import done, find, refused, show
 from accounts.permissions import Permission
-from agents import addresses, checklist, dialects, health, replaying, rules, services
-from agents.forms import AgentForm, NewAgentForm
+from agents import addresses, checklist, dialects, health, replaying, rules, services, system
+from agents.forms import AgentForm, NewAgentForm, TakeInForm
 from agents.models import Agent, AssignmentRule
 from agents.services import AgentError
 from agents.views.deliveries import rows
@@ -52,7 +52,8 @@ def agents(request: MemberRequest) -> HttpResponse:
     living_ones = list(living().order_by("member__name"))
     found = health.of_all(living_ones, request.account)
     listed = [{"agent": agent, "health": found[agent.pk]} for agent in living_ones]
-    return show(request, "agents/agents.html", {"rows": listed})
+    offered = system.offered() if can(request, Permission.AGENTS_WRITE) else []
+    return show(request, "agents/agents.html", {"rows": listed, "offered": offered})
 
 
 judges_address = addresses.judged(
@@ -80,6 +81,30 @@ def create(request: MemberRequest, *, objection: str) -> HttpResponse:
                 rules.create_default_rules(request.account, made.agent, by=request.member)
             return _shown_once(request, made.agent, token=made.token, secret=made.secret)
     return show(request, "agents/agent_form.html", {}, form=form)
+
+
+@member_required(Permission.AGENTS_WRITE, fresh=True)
+@page
+def take_in(request: MemberRequest, public_id: str) -> HttpResponse:
+    """An agent of the installation begins to work here, as one of the account's own."""
+    definition = find(system.living(), "sys", public_id)
+    if (present := system.present(definition.pk)) is not None:
+        return redirect("agent", present.public_id)
+    form = TakeInForm(request.POST or None, has_rules=AssignmentRule.objects.exists())
+    if form.is_valid():
+        data = dict(form.cleaned_data)
+        first = data.pop("first", False)
+        try:
+            made = system.take_in(definition, by=request.member, **data)
+        except AgentError as error:
+            form.add_error(error.field if error.field in form.fields else None, error.message)
+        else:
+            if first:
+                rules.create_default_rules(request.account, made, by=request.member)
+            text = _("%(name)s works here now.") % {"name": made.name}
+            return done(request, text, "agent", made.public_id)
+    context = {"definition": definition, "not_yours": services.NOT_YOURS}
+    return show(request, "agents/agent_form.html", context, form=form)
 
 
 def _shown_once(

@@ -119,13 +119,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at("reports", reports.Series, version=2),
     at("reports/summary", reports.Summary, version=2),
     at("reports/conversations", reports.Standings, version=2),
+    at("reports/bot_metrics", reports.BotMetrics, version=2),
     *(
         at(f"reports/{name}", report_lists.Table, version=2, by=by)
         for by, name in report_lists.NAMES.items()
     ),
     at("summary_reports/agent", report_lists.SummaryList, version=2, by=By.MEMBER),
     at("summary_reports/inbox", report_lists.SummaryList, version=2, by=By.INBOX),
+    at("summary_reports/label", report_lists.SummaryList, version=2, by=By.LABEL),
     at("summary_reports/team", report_lists.SummaryList, version=2, by=By.TEAM),
+    at("summary_reports/channel", report_lists.SummaryOfChannels, version=2),
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/` paths.
     re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),

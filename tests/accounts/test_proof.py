@@ -20,6 +20,7 @@ from accounts import services
 from accounts.models import Account, ApiToken, AuditEntry, Member, User
 from accounts.permissions import Role
 from accounts.tenancy import account_context
+from agents import system
 from agents.models import Agent
 from config.login_link import make_link
 from conversations.models import Contact, Conversation, Endpoint, EndpointSecret, InboxRoute
@@ -68,6 +69,7 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
     """Every sensitive act of the dashboard: its address, and what is posted there."""
     agent = house.agent.public_id
     webhook = factories.make_webhook(house.account).public_id
+    offered = system.define(name="Ours", url="https://93.184.215.14/", dialect="native").system
     guarded(house.person.user)
     return {
         "tokens": (reverse("tokens"), TOKEN),
@@ -89,6 +91,10 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
                 "patience_s": "90",
                 "timeout_s": "15",
             },
+        ),
+        "take_in_agent": (
+            reverse("take_in_agent", args=[offered.public_id]),
+            {"patience_s": "90"},
         ),
         "rotate_agent_secret": (reverse("rotate_agent_secret", args=[agent]), {}),
         "rotate_agent_token": (reverse("rotate_agent_token", args=[agent]), {}),

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
-from agents import addresses, rules
+from agents import addresses, rules, system
 from agents.models import Agent, AssignmentRule, RuleVersion
 from conversations import services
 from conversations.models import Attempt, Conversation, Delivery, Endpoint
@@ -209,6 +209,77 @@ def test_what_is_another_accounts_is_not_there(house: SimpleNamespace) -> None:
             path = reverse(name, args=[house.agent.public_id])
             assert client.post(path).status_code == 404, name
         assert client.get(reverse("agent", args=["agn_nonsense"])).status_code == 404
+
+
+# --- Offered by the installation -----------------------------------------------------------------
+
+
+def offer(name: str = "Everybody's", **fields: str) -> system.NewSystemAgent:
+    url = "https://93.184.215.14/kept-quiet"
+    return system.define(**{"name": name, "url": url, "dialect": "chatwoot", **fields})
+
+
+CHOSEN = {"patience_s": "44", "fallback_text": "", "stale_gate": ""}
+
+
+def test_an_agent_of_the_installation_is_taken_in_like_an_own_one(house: SimpleNamespace) -> None:
+    made = offer(description="Knows every parcel")
+    client, take_in = logged_in(house.admin), reverse("take_in_agent", args=[made.system.public_id])
+    assert take_in in client.get(reverse("agents")).content.decode()
+    form = client.get(take_in).content.decode()
+    assert "Knows every parcel" in form
+    assert "belongs to the installation" in form
+    assert Agent.objects.count() == 1  # to look at it makes nothing
+    wrong = client.post(take_in, {**CHOSEN, "patience_s": "9999"})
+    assert (wrong.status_code, Agent.objects.count()) == (422, 1)
+
+    inboxes = [str(house.inbox.pk)]
+    page = client.post(
+        take_in, {**CHOSEN, "inboxes": inboxes, "first": "on", "name": "Mine"}, follow=True
+    ).content.decode()
+    assert "Everybody&#x27;s works here now." in page
+    agent = system.present(made.system.pk)
+    assert agent is not None
+    assert (agent.name, agent.patience_s, list(agent.inboxes.all())) == (
+        "Everybody's", 44, [house.inbox],
+    )  # fmt: skip
+    conversation = factories.make_conversation(house.inbox, "Hello")
+    assert conversation.assignee == agent.member
+    for html in (form, page):
+        assert "kept-quiet" not in html
+        assert made.secret not in html
+    # It is offered once, and leads to what the account has of it.
+    assert take_in not in client.get(reverse("agents")).content.decode()
+    answer = client.get(take_in)
+    assert answer["Location"] == reverse("agent", args=[agent.public_id])
+
+
+def test_what_is_withdrawn_or_refused_is_not_taken_in(house: SimpleNamespace) -> None:
+    made = offer()
+    take_in = reverse("take_in_agent", args=[made.system.public_id])
+    assert take_in not in logged_in(house.supervisor).get(reverse("agents")).content.decode()
+    assert logged_in(house.supervisor).post(take_in, CHOSEN).status_code == 403
+    system.withdraw(made.system)
+    client = logged_in(house.admin)
+    assert take_in not in client.get(reverse("agents")).content.decode()
+    assert client.post(take_in, CHOSEN).status_code == 404
+    unknown = offer(dialect="nowhere").system
+    answer = client.post(reverse("take_in_agent", args=[unknown.public_id]), CHOSEN)
+    assert answer.status_code == 422
+    assert "There is no such dialect" in answer.content.decode()
+    assert Agent.objects.count() == 1
+
+
+def test_who_was_sent_away_is_offered_again(house: SimpleNamespace) -> None:
+    made = offer()
+    agent = system.agent_of(made.system, by=house.owner)
+    take_in = reverse("take_in_agent", args=[made.system.public_id])
+    client = logged_in(house.admin)
+    assert take_in not in client.get(reverse("agents")).content.decode()
+    client.post(reverse("delete_agent", args=[agent.public_id]))
+    assert take_in in client.get(reverse("agents")).content.decode()
+    client.post(take_in, CHOSEN)
+    assert system.present(made.system.pk) == agent
 
 
 # --- Deliveries ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
+from accounts.services import create_team, delete_team
 from agents import rules
 from agents.models import AssignmentRule, RuleVersion
 from agents.rules import RuleError
@@ -31,6 +32,18 @@ def test_a_rule_keeps_every_version_of_itself(house: SimpleNamespace) -> None:
         "name": {"from": "First", "to": "Second"},
         "stop": {"from": True, "to": False},
     }
+
+
+def test_a_rule_is_switched_off_whoever_it_names_is_gone(house: SimpleNamespace) -> None:
+    team = create_team(name="Sales", by=house.owner)
+    gives = {"type": "assign", "team": team.public_id}
+    rule = rules.create_rule(name="To sales", actions=[gives], by=house.owner)
+    delete_team(team, by=house.owner)
+    rule = rules.update_rule(rule, by=house.owner, enabled=False)
+    assert (rule.enabled, rule.version) == (False, 2)
+    for wrong in ({"enabled": True}, {"name": "Again"}):
+        with pytest.raises(RuleError):
+            rules.update_rule(rule, by=house.owner, **wrong)
 
 
 def test_versions_outlive_their_rule(house: SimpleNamespace) -> None:

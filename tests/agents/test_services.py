@@ -18,9 +18,9 @@ from accounts import metrics
 from accounts.models import Account, AuditEntry, Member
 from accounts.tenancy import account_context
 from accounts.tokens import find_token
-from agents import moving, tasks
+from agents import moving, rules, tasks
 from agents import services as agents
-from agents.models import Agent
+from agents.models import Agent, AssignmentRule, Decision
 from agents.services import AgentError
 from conversations import services, timers
 from conversations.errors import CannotHoldError, FieldError
@@ -434,6 +434,70 @@ def test_deleting_ends_everything_and_undoing_brings_it_back(house: SimpleNamesp
     assert (agent.state, conversation.assignee) == ("active", agent.member)
     assert find_token(token) is not None
     assert find_token(revoked) is None
+
+
+# --- Rules that lead to it -----------------------------------------------------------------------
+
+
+def rule_to(*names: Agent | str, house: SimpleNamespace, **fields: Any) -> AssignmentRule:
+    """One that gives to these agents, by their own name or the member's, or labels."""
+    given = {"agn": "agent", "mem": "member"}
+    actions = [
+        {"type": "label", "names": [name]}
+        if name == "vip"
+        else {"type": "assign", given[str(name)[:3]]: str(name)}
+        for name in (one.public_id if isinstance(one, Agent) else one for one in names)
+    ]
+    return rules.create_rule(name="To it", actions=actions, by=house.owner, **fields)
+
+
+def is_on(rule: AssignmentRule) -> bool:
+    rule.refresh_from_db()
+    return rule.enabled
+
+
+def test_rules_that_only_lead_to_a_deleted_agent_are_off_until_it_is_back(
+    house: SimpleNamespace,
+) -> None:
+    agent, other = make(house).agent, make_agent(house.account)
+    new = {"field": "first_message", "op": "is", "value": True}
+    gives = [
+        rule_to(agent, house=house, condition=new),
+        rule_to(agent.member.public_id, house=house, condition=new),
+    ]
+    off = rule_to(agent, house=house, enabled=False)
+    more = [rule_to("vip", agent, house=house, event="conversation.resolved"),
+            rule_to(other, house=house, condition=new)]  # fmt: skip
+    agents.delete_agent(agent, by=house.owner)
+    agents.delete_agent(agent, by=house.owner)
+    assert [is_on(rule) for rule in (*gives, off, *more)] == [False, False, False, True, True]
+    sentence = rules.describe_rule(gives[0], rules.names_of_targets())
+    assert sentence.endswith("assign to Lumi (deleted)")
+    conversation = make_conversation(house.inbox, "Hello")
+    assert conversation.assignee == other.member
+    assert Decision.objects.get().outcome == f"To it: assigned to {other.name}"
+
+    agents.undo_delete(agent, by=house.owner)
+    assert [is_on(rule) for rule in (*gives, off, *more)] == [True, True, False, True, True]
+    conversation = make_conversation(house.inbox, "Hello", visitor="2")
+    assert conversation.assignee == agent.member
+
+
+def test_a_rule_that_was_changed_while_its_agent_was_away_stays_as_it_is(
+    house: SimpleNamespace,
+) -> None:
+    agent = make(house).agent
+    rule = rule_to(agent, house=house)
+    agents.delete_agent(agent, by=house.owner)
+    rules.update_rule(rule, by=house.admin, actions=[{"type": "resolve"}])
+    rules.update_rule(
+        rule, by=house.admin, actions=[{"type": "assign", "agent": house.agent.public_id}]
+    )
+    agents.undo_delete(agent, by=house.owner)
+    assert not is_on(rule)
+    agents.delete_agent(house.agent, by=house.owner)
+    agents.undo_delete(house.agent, by=house.owner)
+    assert not is_on(rule)
 
 
 def test_deleting_takes_snoozed_conversations_too(house: SimpleNamespace) -> None:

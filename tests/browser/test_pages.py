@@ -16,7 +16,7 @@ from accounts import services as people
 from accounts.models import Invitation, LocalLetter, SupportSession
 from accounts.permissions import Role
 from accounts.tenancy import account_context
-from agents import rules
+from agents import rules, system
 from agents.models import AssignmentRule
 from conversations.models import Attempt, Delivery, Lane
 from conversations.services import outbox
@@ -47,6 +47,7 @@ def furnished(shop: SimpleNamespace) -> SimpleNamespace:
         "setup": (), "inboxes": (), "choose_platform": (), "connect_inbox": ("whatsapp",),
         "inbox_settings": (whatsapp.public_id,), "change_inbox": (whatsapp.public_id,),
         "agents": (), "create_agent": (), "agent": (agent,), "change_agent": (agent,),
+        "take_in_agent": (_offered(),),
         "test_agent": (agent,), "deliveries": (), "delivery": (failed,),
         "rules": (), "create_rule": (), "rule": (rule,), "change_rule": (rule,),
         "team": (), "teams": (), "create_team": (), "change_team": (shop.team.public_id,),
@@ -154,6 +155,16 @@ def _strangers(shop: SimpleNamespace) -> None:
         expires_at=timezone.now() + timedelta(hours=1),
     )
     LocalLetter.objects.create(to="a@example.test", subject="123456 is your code", body="123456")
+
+
+def _offered() -> str:
+    made = system.define(
+        name="Parcel tracker",
+        description="Answers where an order is, in the customer's own language, from the carrier's pages",
+        url="https://93.184.215.14/",
+        dialect="native",
+    )
+    return made.system.public_id
 
 
 def _first_rule(shop: SimpleNamespace) -> str:

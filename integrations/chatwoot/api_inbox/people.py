@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound
 
 from conversations import services
 from conversations.errors import BusyError, TakenError, WrongStateError
@@ -26,6 +27,7 @@ from conversations.messages import Identifier
 from conversations.models import Address, AddressIdentifier, Contact, Inbox
 from conversations.services.addresses import find_or_create_address
 from conversations.services.contacts import current_id, lock_contact, lock_whole
+from conversations.services.erasing import ERASED
 from conversations.services.giving_way import give_way
 from integrations.chatwoot import contacts, starting
 from integrations.chatwoot.api_inbox.channel import HMAC_TOKEN
@@ -88,7 +90,8 @@ def enter(inbox: Inbox, given: Params) -> Address:
 
 @transaction.atomic
 def describe(address: Address, given: Params) -> Address:
-    """Keep what the app says of its customer. Raises 422 for what cannot be."""
+    """Keep what the app says of its customer. Raises 422 for what cannot be, `NotFound` for somebody who
+    was erased meanwhile."""
     claims = {name: given[name] for name in CLAIMS if given.get(name) is not None}
     if claims:  # judged by who they are now, and they are not merged meanwhile
         address = _of(address, lock_contact(address.contact_id))
@@ -102,7 +105,7 @@ def identify(address: Address, identifier: str) -> Address:
     """Whose address it is, is proven: they are one with the customer who has this identity already.
 
     Raises `WrongStateError` for somebody with another identity, and for one who was merged with others:
-    that whoever writes has an identity does not prove that it is theirs. `BusyError`.
+    that whoever writes has an identity does not prove that it is theirs. `BusyError`, `NotFound`.
     """
     if address.contact.identifier == identifier:
         return _prove(address, identifier)
@@ -146,7 +149,8 @@ def _take(address: Address, identifier: str) -> Address:
 
 def admit(address: Address, given: Params) -> Address:
     """The address, where its customer may come in: with a proof of who they are, which is remembered, or
-    without one where the inbox asks for none. Raises `ChatwootError` (401)."""
+    without one where the inbox asks for none. Raises `ChatwootError` (401), `NotFound` for somebody who was
+    erased meanwhile."""
     identifier = proven_identifier(address.inbox, given, needed=False)
     if identifier and identifier != address.contact.identifier:
         raise ChatwootError(401, UNPROVEN)
@@ -164,14 +168,22 @@ def knows_contact(address: Address) -> bool:
 
 
 def _prove(address: Address, identifier: str) -> Address:
-    if address.proven_identifier != identifier:
-        address.proven_identifier = identifier
-        address.save(update_fields=["proven_identifier"])
+    """Remember the identity that was proven. Raises `NotFound` for somebody who was erased meanwhile: who
+    they were is not written down again."""
+    if address.proven_identifier == identifier:
+        return address
+    present = Address.objects.filter(pk=address.pk).exclude(unreachable_reason=ERASED)
+    if not present.update(proven_identifier=identifier):
+        raise NotFound
+    address.proven_identifier = identifier
     return address
 
 
 def _of(address: Address, contact: Contact) -> Address:
-    """The address with whose it is by now, and nothing remembered of whose it was."""
+    """The address with whose it is by now, and nothing remembered of whose it was. Raises `NotFound` for
+    somebody who was erased meanwhile."""
+    if contact.erased_at is not None:
+        raise NotFound
     address.contact = contact
     address.__dict__.pop("is_shared", None)
     return address

@@ -6,6 +6,7 @@ a table are for programs as well, and so in their language.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -18,7 +19,9 @@ from accounts.rest.sheets import Cell, as_csv
 from conversations import reports
 from conversations.models import Inbox, Label
 from conversations.reports import By, Numbers
+from conversations.standing import Fate, fates
 from integrations.chatwoot.compat.reports import ReportView
+from integrations.chatwoot.shapes.inboxes import channel_named
 from integrations.chatwoot.shapes.parts import Json
 
 One = Member | Inbox | Label | Team
@@ -54,10 +57,38 @@ class ListView(ReportView):
 
 
 class SummaryList(ListView):
-    """`/summary_reports/agent`, `…/inbox`, `…/team`"""
+    """`/summary_reports/agent`, `…/inbox`, `…/label`, `…/team`"""
 
     def get(self, request: Request) -> Response:
-        return Response([row_json(one.pk, numbers) for one, numbers in self.listed(*self.period())])
+        """Labels have their names, as theirs do."""
+        named = self.by is By.LABEL
+        return Response(
+            [
+                {**row_json(one.pk, numbers), **({"name": one.name} if named else {})}
+                for one, numbers in self.listed(*self.period())
+            ]
+        )
+
+
+class SummaryOfChannels(ReportView):
+    """`/summary_reports/channel`"""
+
+    def get(self, request: Request) -> Response:
+        """How the conversations that began in the period stand now; a channel without any is left out."""
+        found: dict[str, Counter[str]] = {}
+        for platform, fate in fates(*self.period()).items():
+            found.setdefault(channel_named(platform), Counter()).update(fate_json(fate))
+        return Response(found)
+
+
+def fate_json(fate: Fate) -> dict[str, int]:
+    counts = {
+        "open": fate.open,
+        "resolved": fate.resolved,
+        "pending": fate.with_ai,
+        "snoozed": fate.snoozed,
+    }
+    return {**counts, "total": sum(counts.values())}
 
 
 def row_json(pk: int, numbers: Numbers) -> Json:

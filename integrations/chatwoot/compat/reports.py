@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from accounts.models import Member, Team
 from accounts.permissions import Permission
 from conversations import reports
+from conversations.ai_reports import ai_numbers
 from conversations.models import Inbox, Label
 from conversations.reports import By, Every, Numbers, check_period
 from conversations.standing import Standing, standing
@@ -140,6 +141,22 @@ class Series(ReportView):
         if not -FARTHEST <= hours <= FARTHEST:  # nor is it no number at all
             raise unprocessable("timezone_offset should be a number of hours")
         return timedelta(minutes=round(hours * 60))
+
+
+class BotMetrics(ReportView):
+    """`/reports/bot_metrics`"""
+
+    def get(self, request: Request) -> Response:
+        """Rates in whole percents of the conversations."""
+        numbers = ai_numbers(*self.period())
+        return Response(
+            {
+                "conversation_count": numbers.conversations,
+                "message_count": numbers.messages,
+                "resolution_rate": numbers.resolved_percent,
+                "handoff_rate": numbers.handed_off_percent,
+            }
+        )
 
 
 class Standings(ReportView):

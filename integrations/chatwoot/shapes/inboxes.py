@@ -21,7 +21,11 @@ OTHER_CHANNEL = "Channel::Api"
 
 
 def channel_of(inbox: Inbox) -> str:
-    return CHANNELS.get(inbox.platform, OTHER_CHANNEL)
+    return channel_named(inbox.platform)
+
+
+def channel_named(platform: str) -> str:
+    return CHANNELS.get(platform, OTHER_CHANNEL)
 
 
 def slim_inbox(inbox: Inbox) -> Json:

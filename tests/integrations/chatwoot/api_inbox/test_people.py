@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rest_framework.exceptions import NotFound
 
 from accounts import limits
 from accounts.models import RateBucket
 from accounts.tenancy import account_context
 from conversations import services
-from conversations.errors import WrongStateError
 from conversations.messages import Identifier
 from conversations.models import Address, Contact, Inbox
 from conversations.services.addresses import find_or_create_address
@@ -261,7 +261,7 @@ def test_f_32_what_an_app_says_while_its_customer_is_erased_is_not_kept(app: App
         found = people.find(app.inbox, "ana")
         assert found is not None
         services.erase_contact(Contact.objects.get(), by=app.house.owner)
-        with pytest.raises(WrongStateError):
+        with pytest.raises(NotFound):
             people.describe(found, {"name": "Ana again", "email": "ana@example.test"})
         erased = Contact.objects.get()
     assert (erased.name, erased.email) == ("", "")

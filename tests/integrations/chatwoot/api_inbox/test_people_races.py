@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from rest_framework.exceptions import NotFound
 
 from conversations import services
 from conversations.models import Address, Contact
@@ -15,6 +16,8 @@ from integrations.chatwoot.api_inbox import people
 from tests.factories import make_house
 from tests.integrations.chatwoot.api_inbox.conftest import TOKEN, App, make_app, proof
 from tests.integrations.chatwoot.compat.test_system_bot_races import begin
+
+NOT_FOUND = {"error": "Resource could not be found"}
 
 
 @pytest.fixture
@@ -120,6 +123,47 @@ def test_two_devices_with_one_new_identity_are_one_customer(app: App) -> None:
         assert first is not None
         people.identify(first, "shop-9")
     assert (answers[0].status_code, answers[0].json()["id"]) == (200, first.contact_id)
+
+
+@pytest.mark.parametrize("call", ["get", "patch"])
+def test_f_32_who_proves_to_be_somebody_while_they_are_erased_is_nowhere(
+    app: App, call: str
+) -> None:
+    """Known by that identity already, so that there is nothing to do but to remember the proof."""
+    somebody = visitor(app)
+    with app.inside():
+        services.update_contact(somebody, by=app.house.owner, identifier="shop-7")
+    shown = {
+        "get": lambda: app.get("contacts/v-1", **proven("shop-7")),
+        "patch": lambda: app.patch("contacts/v-1", proven("shop-7")),
+    }
+    with meanwhile(app, shown[call]) as answers:
+        services.erase_contact(somebody, by=app.house.owner)
+    assert (answers[0].status_code, answers[0].json()) == (404, NOT_FOUND)
+    with app.inside():
+        assert Address.objects.get().proven_identifier == ""
+
+
+def test_f_32_who_becomes_somebody_while_they_are_erased_is_nowhere(app: App) -> None:
+    somebody = visitor(app)
+    with meanwhile(app, lambda: app.patch("contacts/v-1", proven("shop-9"))) as answers:
+        services.erase_contact(somebody, by=app.house.owner)
+    assert (answers[0].status_code, answers[0].json()) == (404, NOT_FOUND)
+    with app.inside():
+        somebody.refresh_from_db()
+        assert (somebody.identifier, Address.objects.get().proven_identifier) == ("", "")
+
+
+def test_what_is_gone_altogether_is_nowhere(app: App) -> None:
+    """Nothing of them is left to write to, by the time it is written."""
+    somebody = visitor(app)
+    with app.inside():
+        services.update_contact(somebody, by=app.house.owner, identifier="shop-7")
+        found = people.find(app.inbox, "v-1")
+        assert found is not None
+        somebody.delete()
+        with pytest.raises(NotFound):
+            people.admit(found, proven("shop-7"))
 
 
 def test_who_meets_somebody_busy_is_asked_to_come_again(app: App) -> None:

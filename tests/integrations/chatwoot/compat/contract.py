@@ -230,6 +230,11 @@ SUMMARY_ROWS = [
         "avg_resolution_time": _MEAN, "avg_first_response_time": _MEAN, "avg_reply_time": _MEAN,
     }
 ]  # fmt: skip
+LABEL_ROWS = [{**SUMMARY_ROWS[0], "name": str}]
+BOT_METRICS = {
+    "conversation_count": int, "message_count": int, "resolution_rate": int, "handoff_rate": int,
+}  # fmt: skip
+CHANNEL_COUNTS = {"open": int, "resolved": int, "pending": int, "snoozed": int, "total": int}
 STANDING = {"open": int, "unattended": int, "unassigned": int, "pending": int}
 STANDINGS = [
     {

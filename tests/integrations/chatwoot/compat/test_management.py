@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accounts.models import ApiToken
 from accounts.tenancy import account_context
@@ -20,6 +21,7 @@ from agents.rules import create_default_rules, create_rule
 from conversations import services
 from conversations.models import Contact, Conversation
 from integrations.chatwoot import bots
+from tests.accounts.test_entry import logged_in
 from tests.factories import make_agent, make_conversation, make_inbox, make_team, said
 from tests.integrations.chatwoot.compat import contract
 from tests.integrations.chatwoot.compat.conftest import Client4, client
@@ -229,6 +231,31 @@ def test_a_bot_that_goes_takes_its_rules_along(woot: SimpleNamespace) -> None:
     with account_context(woot.house.account):
         assert not AssignmentRule.objects.exists()
         assert bots.bot_of(inbox) is None
+
+
+def test_a_bot_that_is_deleted_in_the_dashboard_is_no_inboxes_until_it_is_back(
+    woot: SimpleNamespace,
+) -> None:
+    inbox = woot.house.inbox
+    path, shown = f"inboxes/{inbox.pk}/set_agent_bot", f"inboxes/{inbox.pk}/agent_bot"
+    woot.owner.post(path, {"agent_bot": woot.bot_id})
+    browser = logged_in(woot.house.owner)
+    with account_context(woot.house.account):
+        agent, rule = woot.house.agent.public_id, AssignmentRule.objects.get()
+    browser.post(reverse("delete_agent", args=[agent]))
+    assert woot.owner.get(shown).json() == {"agent_bot": {}}
+    with account_context(woot.house.account):
+        assert AssignmentRule.objects.get().enabled is False
+    browser.post(reverse("restore_agent", args=[agent]))
+    assert woot.owner.get(shown).json()["agent_bot"]["id"] == woot.bot_id
+    # Whoever is the inbox's bot by then stays it.
+    browser.post(reverse("delete_agent", args=[agent]))
+    other = woot.owner.post("agent_bots", NEW).json()["id"]
+    woot.owner.post(path, {"agent_bot": other})
+    browser.post(reverse("restore_agent", args=[agent]))
+    assert woot.owner.get(shown).json()["agent_bot"]["id"] == other
+    with account_context(woot.house.account):
+        assert not AssignmentRule.objects.filter(pk=rule.pk).exists()
 
 
 def test_rules_that_people_wrote_are_no_bots_and_stay(woot: SimpleNamespace) -> None:

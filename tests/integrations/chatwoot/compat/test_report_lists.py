@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import time_machine
 
 from accounts import services as accounts
 from accounts.models import Member
 from accounts.tenancy import account_context
+from conversations import services
 from conversations.models import Inbox, Label
 from integrations.chatwoot.compat.report_lists import spelt_out
 from tests.factories import make_conversation, make_inbox, make_team
@@ -30,8 +32,9 @@ SUMMARIES = "/api/v2/accounts/<account_id>/summary_reports"
 TABLES = ("agents", "inboxes", "labels", "teams")
 PATHS = [
     *(f"{REPORTS}/{name}" for name in TABLES),
-    *(f"{SUMMARIES}/{kind}" for kind in ("agent", "inbox", "team")),
+    *(f"{SUMMARIES}/{kind}" for kind in ("agent", "inbox", "label", "team")),
 ]
+CHANNELS = f"{SUMMARIES}/channel"
 ZEROS = {
     "conversations_count": 0, "resolved_conversations_count": 0, "avg_resolution_time": None,
     "avg_first_response_time": None, "avg_reply_time": None,
@@ -92,11 +95,39 @@ def test_every_team_has_a_row(day: SimpleNamespace) -> None:  # noqa: F811
 
 def test_every_label_has_a_row(day: SimpleNamespace) -> None:  # noqa: F811
     with account_context(day.house.account):
-        Label.objects.create(name="again")
+        again = Label.objects.create(name="again")
+    rows = day.owner.get(f"{SUMMARIES}/label", **times()).json()
+    contract.check(rows, contract.LABEL_ROWS)
+    assert rows == [
+        {"id": again.pk, "name": "again", **ZEROS},
+        {"id": day.keys["label"], "name": "vip", **DONE},
+    ]
     assert table(day.owner.get(f"{REPORTS}/labels", **times()), "labels") == [
         FIRST_DAY, [], ["Label", "No. of conversations", *FIGURES],
         ["again", *NOTHING], ["vip", *ALL],
     ]  # fmt: skip
+
+
+def test_every_channel_says_how_it_stands(day: SimpleNamespace) -> None:  # noqa: F811
+    house = day.house
+    others = [make_inbox(house.account, platform=slug) for slug in ("whatsapp", "api")]
+    with time_machine.travel(START, tick=True):
+        with_bot = make_conversation(house.inbox, visitor="b")
+        for inbox in others:
+            make_conversation(inbox)
+    with account_context(house.account):
+        services.assign(with_bot, to=house.agent.member, by=None)
+    found = day.owner.get(CHANNELS, **times()).json()
+    contract.check(list(found.values()), [contract.CHANNEL_COUNTS])
+    none = {"open": 0, "resolved": 0, "pending": 0, "snoozed": 0}
+    assert found == {
+        "Channel::Api": {**none, "open": 1, "resolved": 1, "pending": 1, "total": 3},
+        "Channel::Whatsapp": {**none, "open": 1, "total": 1},
+    }
+    later = times(START + DAY, START + 2 * DAY)
+    assert day.owner.get(CHANNELS, **later).json() == {}
+    own = Client4(day.outsider.token, house.outsider.account_id)
+    assert own.get(CHANNELS, **times()).json() == {}
 
 
 def test_what_was_done_at_another_time_is_not_counted(day: SimpleNamespace) -> None:  # noqa: F811
@@ -128,7 +159,7 @@ def test_a_name_is_no_formula(woot: SimpleNamespace) -> None:
         assert not any(one.startswith(cell) for one in cells)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, CHANNELS])
 def test_lists_are_for_administrators(woot: SimpleNamespace, path: str) -> None:
     for caller in (woot.owner, woot.admin):
         assert caller.get(path, **times()).status_code == 200
@@ -153,7 +184,7 @@ def test_what_others_have_has_no_row(day: SimpleNamespace, path: str) -> None:  
         assert ids == ([day.house.outsider.pk] if path.endswith("agent") else [])
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, CHANNELS])
 def test_a_list_needs_a_period(woot: SimpleNamespace, path: str) -> None:
     wrong = [{"since": ""}, {"until": ""}, {"since": "yesterday"}, times(START + DAY, START)]
     for one in wrong:

@@ -122,7 +122,35 @@ def test_what_is_open_now(woot: SimpleNamespace) -> None:
     assert woot.owner.get(f"{REPORTS}/conversations", type="agent", page="2").json() == []
 
 
-@pytest.mark.parametrize("below", ["", "/summary", "/conversations"])
+def test_what_bots_did(woot: SimpleNamespace) -> None:
+    house = woot.house
+    asked = times(START - DAY, START + DAY)
+    assert woot.owner.get(f"{REPORTS}/bot_metrics", **asked).json() == {
+        "conversation_count": 0, "message_count": 0, "resolution_rate": 0, "handoff_rate": 0,
+    }  # fmt: skip
+    with time_machine.travel(START, tick=True):
+        done, lost, kept = (make_conversation(house.inbox) for _ in range(3))
+        with account_context(house.account):
+            for thread in (done, lost, kept):
+                services.assign(thread, to=house.agent.member, by=None)
+        for thread, act in ((done, "resolved"), (lost, "open")):
+            woot.bot.post(f"conversations/{thread.number}/messages", {"content": "Hi"})
+            path = f"conversations/{thread.number}/toggle_status"
+            assert woot.bot.post(path, {"status": act}).status_code == 200
+    answer = woot.admin.get(f"{REPORTS}/bot_metrics", **asked)
+    assert answer.status_code == 200, answer.content
+    contract.check(answer.json(), contract.BOT_METRICS)
+    assert answer.json() == {
+        "conversation_count": 3, "message_count": 2, "resolution_rate": 33, "handoff_rate": 33,
+    }  # fmt: skip
+    own = Client4(woot.outsider.token, house.outsider.account_id)
+    assert own.get(f"{REPORTS}/bot_metrics", **asked).json()["conversation_count"] == 0
+    for wrong in ({"since": ""}, {"until": ""}, {"since": "x"}, times(START, START - DAY)):
+        refused = woot.owner.get(f"{REPORTS}/bot_metrics", **{**asked, **wrong})
+        assert refused.status_code == 422, wrong
+
+
+@pytest.mark.parametrize("below", ["", "/summary", "/conversations", "/bot_metrics"])
 def test_reports_are_for_administrators(woot: SimpleNamespace, below: str) -> None:
     asked = {"type": "account", "metric": "conversations_count", **times()}
     for caller in (woot.owner, woot.admin):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -21,6 +22,7 @@ from agents import services as agents
 from agents.models import Agent, AgentInbox, AssignmentRule, SystemAgent
 from conversations import services
 from conversations.models import Conversation, Delivery, Endpoint
+from tests.accounts.test_admin import staff_client
 from tests.accounts.test_entry import logged_in
 from tests.accounts.test_proof import LATER, session_of
 from tests.api import Caller, attrs_of, caller
@@ -585,3 +587,91 @@ def test_people_may_still_pause_it(woot: SimpleNamespace, everybodys: SimpleName
         agents.pause_agent(agent, by=woot.house.owner)
         assert Conversation.objects.get(pk=conversation.pk).assignee is None
         services.assign(conversation, to=woot.house.person, by=woot.house.owner)
+
+
+# --- Its token in the wrong hands ----------------------------------------------------------------
+
+
+def works_with(token: str, account_id: int) -> int:
+    status: int = Client4(token, account_id).get("agents").status_code
+    return status
+
+
+def told(account: Any) -> list[tuple[str, str, str]]:
+    """What the account's audit log says of its token: who, and why."""
+    with account_context(account):
+        entries = AuditEntry.objects.filter(action="agent.token_rotated").order_by("pk")
+        assert all(entry.changes == {"token": "changed"} for entry in entries)
+        return list(entries.values_list("actor_kind", "actor_name", "reason"))
+
+
+def test_the_command_replaces_its_token_in_every_account(
+    woot: SimpleNamespace,
+    other: SimpleNamespace,
+    everybodys: SimpleNamespace,
+    capsys: Any,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    attach(woot.owner, woot.house.inbox, everybodys)
+    attach(other.owner, other.inbox, everybodys)
+    with django_capture_on_commit_callbacks() as callbacks:
+        call_command("system_agent_token", str(everybodys.id), reason="It leaked")
+    clear = capsys.readouterr().out.strip()
+    assert len(callbacks) == 1
+    for account_id in (woot.account_id, other.account.pk):
+        assert works_with(everybodys.access_token, account_id) == 401
+        assert works_with(clear, account_id) == 200
+    assert clear not in str(SystemAgent.objects.values())
+    # Nothing else of it has changed, and the account's own key to it is as it was.
+    assert SystemAgent.objects.get().secret == everybodys.secret
+    assert tasks.tell_token_replaced(everybodys.id, "", "It leaked") == 2
+    for account in (woot.house.account, other.account):
+        assert told(account) == [("system", "", "It leaked")]
+    for number in (woot.bot_id, 987654321):
+        with pytest.raises(CommandError, match=f"no system agent {number}"):
+            call_command("system_agent_token", str(number))
+
+
+def test_staff_end_its_token_with_a_reason_and_see_none(
+    woot: SimpleNamespace,
+    other: SimpleNamespace,
+    everybodys: SimpleNamespace,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    attach(woot.owner, woot.house.inbox, everybodys)
+    staff: Any = staff_client()
+    reason = "Ticket 4711: it was in a public repository"
+    page = reverse("admin:agents_systemagent_change", args=[everybodys.id])
+    listed = staff.get(reverse("admin:agents_systemagent_changelist")).content.decode()
+    assert page in listed
+    end = reverse("admin:systemagent_end", args=[everybodys.id])
+    shown = [staff.get(path).content.decode() for path in (page, end)]
+    assert end in shown[0]
+    assert f"system_agent_token {everybodys.id}" in shown[1]
+    assert staff.post(end, {"reason": "why"}).status_code == 422
+    assert staff.post(page, {"name": "Mine"}).status_code == 403
+    assert works_with(everybodys.access_token, woot.account_id) == 200
+    with django_capture_on_commit_callbacks(execute=True):
+        ended = staff.post(end, {"reason": reason}, follow=True)
+    assert "The token of Everybody&#x27;s bot has ended" in ended.content.decode()
+    assert works_with(everybodys.access_token, woot.account_id) == 401
+    row = SystemAgent.objects.get()
+    assert row.name == everybodys.name
+    for html in (*shown, ended.content.decode()):
+        assert "sb_sys_" not in html
+        assert row.key_id not in html
+    tasks.tell_token_replaced(everybodys.id, staff.user.email, reason)
+    assert told(woot.house.account) == [("support", staff.user.email, reason)]
+    assert told(other.account) == []  # which does not use it
+
+
+def test_who_is_no_staff_ends_no_token(
+    woot: SimpleNamespace, app: App, everybodys: SimpleNamespace
+) -> None:
+    attach(woot.owner, woot.house.inbox, everybodys)
+    end = reverse("admin:systemagent_end", args=[everybodys.id])
+    answer = logged_in(woot.house.owner).post(end, {"reason": "Ticket 4711: it leaked"})
+    assert answer.status_code in (302, 403, 404)
+    assert works_with(everybodys.access_token, woot.account_id) == 200
+    app.delete(str(everybodys.id))
+    assert staff_client().get(end).status_code == 404
