@@ -41,16 +41,6 @@ class PeopleView(CompatView):
         return [self.find(rows, pk=pk) for pk in params.numbers(self.params, "user_ids")]
 
 
-class Agents(PeopleView):
-    """`/agents`: people, who are agents in their words."""
-
-    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.MEMBERS_READ}
-    bot_permissions: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_ASSIGN}
-
-    def get(self, request: Request) -> Response:
-        return Response(self.shown(self.people()))
-
-
 class InboxMembers(PeopleView):
     """`/inbox_members/{inbox_id}`: every inbox is everybody's here."""
 
