@@ -47,7 +47,7 @@ class InboxMembers(PeopleView):
     permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.MEMBERS_READ}
 
     def get(self, request: Request, inbox_id: str) -> Response:
-        self.find(Inbox.objects.only("pk"), pk=int(inbox_id))
+        self.find(Inbox.objects.present().only("pk"), pk=int(inbox_id))
         return Response({"payload": self.shown(self.people())})
 
 
@@ -58,7 +58,7 @@ class AssignableAgents(PeopleView):
 
     def get(self, request: Request) -> Response:
         for pk in params.numbers(self.params, "inbox_ids"):
-            self.find(Inbox.objects.only("pk"), pk=pk)
+            self.find(Inbox.objects.present().only("pk"), pk=pk)
         return Response({"payload": self.shown(self.people())})
 
 
