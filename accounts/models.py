@@ -244,12 +244,29 @@ class ApiToken(models.Model):
         return f"sb_{self.kind}_{self.key_id}…"
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def awaited(self) -> InvitationQuerySet:
+        """Open, to somebody who is no member yet, and with the number they will have."""
+        here = Member.objects.people().active().filter(account=models.OuterRef("account"))
+        return self.filter(
+            ~models.Exists(here.filter(user__email=models.OuterRef("email"))),
+            accepted_at__isnull=True,
+            withdrawn_at__isnull=True,
+            expires_at__gt=timezone.now(),
+            member_number__isnull=False,
+        )
+
+
 class Invitation(models.Model):
     """An offer to join an account with a role; the link carries the token, the row its hash."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="invitations")
     email = models.EmailField(_("e-mail"))
     role = models.CharField(max_length=12, choices=Role.choices(), default=Role.PERSON)
+    # What they are called until they come and say it themselves.
+    name = models.CharField(_("name"), max_length=120, blank=True, default="", db_default="")
+    # The id their membership will have, so that who was told it before they came need not ask again.
+    member_number = models.BigIntegerField(null=True, editable=False)
     token_sha256 = models.BinaryField(max_length=32, unique=True)
     invited_by = models.ForeignKey(Member, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -257,6 +274,7 @@ class Invitation(models.Model):
     accepted_at = models.DateTimeField(null=True, blank=True)
     withdrawn_at = models.DateTimeField(null=True, blank=True)
 
+    objects = InvitationQuerySet.as_manager()
     public_id = PublicId("inv")
 
     def __str__(self) -> str:

@@ -89,8 +89,8 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
     class Meta:
         model = Invitation
         fields = [
-            "id", "email", "role", "invited_by", "open", "created_at", "expires_at", "accepted_at",
-            "withdrawn_at",
+            "id", "email", "role", "name", "invited_by", "open", "created_at", "expires_at",
+            "accepted_at", "withdrawn_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -98,6 +98,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 class NewInvitationSerializer(StrictSerializer):
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(choices=PERSON_ROLES, default=Role.PERSON.value)
+    name = serializers.CharField(max_length=120, allow_blank=True, default="")
 
 
 class TeamSerializer(serializers.ModelSerializer[Team]):

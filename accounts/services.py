@@ -22,7 +22,7 @@ from django.utils import timezone, translation
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from accounts import factor, tokens
+from accounts import factor, promised, tokens
 from accounts.audit import audit
 from accounts.errors import (
     AlreadyThereError,
@@ -102,15 +102,19 @@ def _free_slug(name: str) -> str:
 
 
 @transaction.atomic
-def invite(account: Account, *, email: str, role: str, by: Member) -> tuple[Invitation, str]:
+def invite(
+    account: Account, *, email: str, role: str, by: Member, name: str = ""
+) -> tuple[Invitation, str]:
     """Invite somebody by e-mail; returns the invitation and its clear token, which is in the letter.
 
-    An open invitation to the same address is replaced. Raises `NotAllowedError`, `AlreadyThereError`.
+    `name` is what they are called until they come. An open invitation to the same address is
+    replaced; the number they will go by stays. Raises `NotAllowedError`, `AlreadyThereError`.
     """
     email = email.strip().lower()
     _check_may_grant(by, role)
     if Member.objects.active().filter(account=account, user__email=email).exists():
         raise AlreadyThereError(_("This person is a member already."))
+    number = promised.number_for(account, email)
     Invitation.objects.filter(
         account=account, email=email, accepted_at__isnull=True, withdrawn_at__isnull=True
     ).update(withdrawn_at=timezone.now())
@@ -119,6 +123,8 @@ def invite(account: Account, *, email: str, role: str, by: Member) -> tuple[Invi
         account=account,
         email=email,
         role=role,
+        name=name,
+        member_number=number,
         token_sha256=hashlib.sha256(token.encode()).digest(),
         invited_by=by,
         expires_at=timezone.now() + INVITATION_LIFE,
@@ -188,7 +194,11 @@ def accept_invitation(invitation: Invitation, user: User) -> Member:
         account=invitation.account,
         user=user,
         defaults={"role": invitation.role, "active": True},
-        create_defaults={"role": invitation.role, "name": user.name or user.email},
+        create_defaults={
+            "pk": promised.kept(invitation),
+            "role": invitation.role,
+            "name": user.name or invitation.name or user.email,
+        },
     )
     audit("member.joined", by=member, target=member, changes={"role": member.role})
     return member
@@ -220,6 +230,30 @@ def withdraw_invitation(invitation: Invitation, *, by: Member) -> Invitation:
         invitation.withdrawn_at = timezone.now()
         invitation.save(update_fields=["withdrawn_at"])
         audit("member.invitation_withdrawn", by=by, target=invitation)
+    return invitation
+
+
+@transaction.atomic
+def change_invitation(
+    invitation: Invitation, *, by: Member, name: str | None = None, role: str | None = None
+) -> Invitation:
+    """What somebody is called and will be when they come; the letter they have stays good.
+
+    What is None stays as it is. Raises `NotAllowedError`, `InvitationOverError`.
+    """
+    invitation = Invitation.objects.select_for_update().get(pk=invitation.pk)
+    _check_outranks(by, invitation.role)
+    if not invitation.open:
+        raise InvitationOverError
+    changes: dict[str, list[str]] = {}
+    if role is not None and role != invitation.role:
+        _check_may_grant(by, role)
+        changes["role"], invitation.role = [invitation.role, role], role
+    if name is not None and name != invitation.name:
+        changes["name"], invitation.name = [invitation.name, name], name
+    if changes:
+        invitation.save(update_fields=list(changes))
+        audit("member.invitation_changed", by=by, target=invitation, changes=changes)
     return invitation
 
 

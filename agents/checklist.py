@@ -45,7 +45,7 @@ def of_agent(agent: Agent, account: Account) -> list[Check]:
 
     `agent` comes with its member and endpoint, and is called in the account's context.
     """
-    inboxes = list(Inbox.objects.only("pk", "name", "state").order_by("pk"))
+    inboxes = list(Inbox.objects.present().only("pk", "name", "state").order_by("pk"))
     attached = {inbox.pk for inbox in agent.inboxes.all()}
     served = [inbox for inbox in inboxes if inbox.pk in attached] if attached else inboxes
     return [

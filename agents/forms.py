@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Team
@@ -78,7 +79,9 @@ class AgentForm(AddressForm):
     def __init__(self, *args: Any, agent: Agent | None = None, **kwargs: Any) -> None:
         super().__init__(*args, known=agent.endpoint.url if agent else "", **kwargs)
         self._offer("fallback_team", Team.objects.order_by("name"))
-        self._offer("inboxes", Inbox.objects.order_by("name"))
+        # What it was for stays chosen when that was removed: without any, it is for every inbox.
+        offered = Q(removed_at__isnull=True) | Q(agents=agent) if agent else Q(removed_at=None)
+        self._offer("inboxes", Inbox.objects.filter(offered).distinct().order_by("name"))
         if agent is not None:
             self.initial = {
                 "name": agent.name,

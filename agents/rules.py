@@ -331,7 +331,7 @@ def _choices(field: str) -> list[dict[str, str]]:
     if field == "channel":
         return [_choice(channel.slug, str(channel.name)) for channel in channels.all_channels()]
     if field == "inbox":
-        return [_choice(inbox.public_id, inbox.name) for inbox in Inbox.objects.order_by("name")]
+        return [_choice(inbox.public_id, str(inbox)) for inbox in Inbox.objects.order_by("name")]
     if field == "labels":
         return [
             _choice(name) for name in Label.objects.order_by("name").values_list("name", flat=True)

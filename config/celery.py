@@ -84,6 +84,10 @@ app.conf.beat_schedule = {
         "task": "agents.tasks.follow_leftovers",
         "schedule": crontab(minute="*/10"),
     },
+    "finish-removed-inboxes": {
+        "task": "integrations.tasks.finish_leftovers",
+        "schedule": crontab(minute="*/10"),
+    },
     "wipe-latecomers": {
         "task": "conversations.tasks.wipe_latecomers",
         "schedule": crontab(minute="*/10"),

@@ -290,7 +290,7 @@ def filters(query: Query) -> Filters:
     """What there is, without labels that are not to be offered here, unless one is chosen."""
     offered = Q(in_filters=True) | Q(pk=_key("lab", query.label))
     return Filters(
-        inboxes=list(Inbox.objects.order_by("name").only("pk", "name")),
+        inboxes=list(Inbox.objects.order_by("name").only("pk", "name", "removed_at")),
         teams=list(Team.objects.order_by("name").only("pk", "name")),
         labels=list(Label.objects.filter(offered).order_by("name")),
     )

@@ -185,7 +185,9 @@ def composer_of(conversation: Conversation, viewer: Member) -> Composer:
     closes_at = conversation.address.window_closes_at()
     has_window = conversation.inbox.channel.capabilities.window is not None
     blocked = ""
-    if conversation.inbox.state == Inbox.State.DISABLED:
+    if conversation.inbox.removed_at is not None:
+        blocked = "removed"
+    elif conversation.inbox.state == Inbox.State.DISABLED:
         blocked = "inbox"
     elif conversation.contact.blocked:
         blocked = "contact"

@@ -17,7 +17,7 @@ from accounts.permissions import Permission
 from accounts.rest.views import AccountViewSet
 from conversations.models import Event, Inbox
 from conversations.serializers import NothingSerializer
-from integrations import registry, services
+from integrations import registry, removing, services
 from integrations.serializers import (
     InboxChangeSerializer,
     InboxDetailSerializer,
@@ -42,13 +42,14 @@ class InboxViewSet(AccountViewSet):
 
     model = Inbox
     serializer_class = InboxSerializer
-    fresh_actions = frozenset({"rotate_address"})
+    fresh_actions = frozenset({"rotate_address", "destroy"})
     filterset_class = InboxFilter
     permissions_by_action: ClassVar[dict[str, Permission]] = {
         "list": P.INBOXES_READ,
         "retrieve": P.INBOXES_READ,
         "create": P.INBOXES_WRITE,
         "partial_update": P.INBOXES_WRITE,
+        "destroy": P.INBOXES_WRITE,
         "disable": P.INBOXES_WRITE,
         "enable": P.INBOXES_WRITE,
         "rotate_address": P.INBOXES_WRITE,
@@ -56,7 +57,7 @@ class InboxViewSet(AccountViewSet):
     }
 
     def rows(self) -> QuerySet[Inbox]:
-        return Inbox.objects.all()
+        return Inbox.objects.present()
 
     def list(self, request: Request) -> Response:
         return self.page(self.filter_queryset(self.get_queryset()).defer("credentials_sealed"))
@@ -91,6 +92,11 @@ class InboxViewSet(AccountViewSet):
             values=given.get("fields", {}),
         )
         return self._show(inbox)
+
+    def destroy(self, request: Request, id: str) -> Response:  # noqa: A002
+        """For good: its open conversations are resolved, its secrets forgotten, and what was said stays."""
+        removing.remove_inbox(self._locked(id), by=self.member)
+        return Response(status=204)
 
     @extend_schema(request=NothingSerializer, responses=InboxDetailSerializer)
     @action(detail=True, methods=["post"])

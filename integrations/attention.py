@@ -59,7 +59,7 @@ SELECT CASE WHEN state = 'needs_reauthorization' THEN 'inbox_reauth'
             ELSE 'inbox_test' END,
        id, 1, NULL
 FROM conversations_inbox
-WHERE account_id = %(account)s
+WHERE account_id = %(account)s AND removed_at IS NULL
   AND (state <> 'active' OR (health -> 'hooks' ->> 'refused_in_a_row')::int >= 3
        OR health -> 'check' ->> 'state' = 'failed')
 UNION ALL
@@ -91,6 +91,7 @@ GROUP BY dead.endpoint_id
 UNION ALL
 SELECT 'failed_receipts', receipt.inbox_id, count(*), max(received_at)
 FROM integrations_receipt receipt
+JOIN conversations_inbox inbox ON inbox.id = receipt.inbox_id AND inbox.removed_at IS NULL
 LEFT JOIN integrations_dismissal seen ON seen.account_id = %(account)s
      AND seen.kind = 'failed_receipts' AND seen.subject_id = receipt.inbox_id
 WHERE receipt.account_id = %(account)s AND receipt.state = 'failed'

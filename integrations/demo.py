@@ -132,7 +132,7 @@ def _connect_inboxes(owner: Member, team: Team) -> None:
     for platform in registry.all_platforms():
         if platform.demo is None:
             continue
-        inbox = Inbox.objects.filter(platform=platform.slug).first()
+        inbox = Inbox.objects.present().filter(platform=platform.slug).first()
         values = platform.demo.values()
         if inbox is None:
             connect_inbox(
@@ -206,7 +206,7 @@ def _follow_port(agent: Agent, kept: dict[str, Any]) -> None:
 def _inbox_facts() -> dict[str, Any]:
     facts = {}
     for platform in registry.all_platforms():
-        inbox = Inbox.objects.filter(platform=platform.slug).order_by("pk").first()
+        inbox = Inbox.objects.present().filter(platform=platform.slug).order_by("pk").first()
         if platform.demo is not None and inbox is not None:
             facts[platform.slug] = {
                 "id": inbox.public_id,

@@ -102,7 +102,7 @@ def _bring_up_to_date(inbox: Inbox, *, by: Member) -> None:
 
 def _lock(inbox: Inbox) -> None:
     """As it is now: a page that was open for long must not bring old credentials back."""
-    inbox.refresh_from_db(from_queryset=Inbox.objects.select_for_update(of=("self",)))
+    inbox.refresh_from_db(from_queryset=Inbox.objects.present().select_for_update(of=("self",)))
 
 
 def _seen(inbox: Inbox) -> dict[str, Any]:

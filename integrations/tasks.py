@@ -12,10 +12,11 @@ from celery import shared_task
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from accounts.models import Account
 from accounts.tenancy import account_context
 from conversations.channels import CheckStep, Learnt, SendError
 from conversations.models import Inbox
-from integrations import retention, routes, services
+from integrations import removing, retention, routes, services
 from integrations.http import GuardedClient
 
 logger = logging.getLogger(__name__)
@@ -58,19 +59,49 @@ def leave_platform(account_id: int, inbox_id: int) -> str:
         inbox = Inbox.objects.get(pk=inbox_id)
     if inbox.state != Inbox.State.DISABLED:
         return "on again"
-    try:
-        learnt = asyncio.run(_leave(inbox))
-    except SendError as error:
-        logger.warning("platform not left inbox=%d class=%s", inbox_id, error.error_class)
-        return str(error.error_class)
+    learnt = _left(inbox)
+    if isinstance(learnt, SendError):
+        return str(learnt.error_class)
     _keep(account_id, inbox_id, learnt)
     return "left"
+
+
+@shared_task
+def finish_removing(account_id: int, inbox_id: int) -> int:
+    """What removing an inbox has left to do, after its commit; returns how many conversations ended."""
+    with account_context(account_id):
+        inbox = removing.unfinished().filter(pk=inbox_id).first()
+    if inbox is None:
+        return 0
+    if inbox.channel.leaves:
+        _left(inbox)
+    return removing.finish(account_id, inbox_id)
+
+
+@shared_task
+def finish_leftovers() -> int:
+    """The same in every account, for a job that was lost; beat starts it now and then."""
+    ended = 0
+    for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
+        with account_context(account_id):
+            left = list(removing.unfinished().values_list("pk", flat=True))
+        ended += sum(finish_removing(account_id, pk) for pk in left)
+    return ended
 
 
 @shared_task
 def prune() -> dict[str, int]:
     """Forget what is old; beat starts it once a day."""
     return retention.prune()
+
+
+def _left(inbox: Inbox) -> Learnt | SendError:
+    """What is known after leaving the platform, or why it could not be left, which is logged."""
+    try:
+        return asyncio.run(_leave(inbox))
+    except SendError as error:
+        logger.warning("platform not left inbox=%d class=%s", inbox.pk, error.error_class)
+        return error
 
 
 async def _leave(inbox: Inbox) -> Learnt:
@@ -96,8 +127,9 @@ async def _next(steps: AsyncIterator[CheckStep | Learnt]) -> CheckStep | Learnt 
 
 def _keep(account_id: int, inbox_id: int, learnt: Learnt) -> None:
     with account_context(account_id):
-        inbox = Inbox.objects.select_for_update().get(pk=inbox_id)
-        services.keep_learnt(inbox, learnt)
+        inbox = Inbox.objects.present().select_for_update().filter(pk=inbox_id).first()
+        if inbox is not None:  # one that was removed meanwhile keeps no secrets
+            services.keep_learnt(inbox, learnt)
 
 
 def _write(

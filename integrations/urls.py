@@ -26,6 +26,7 @@ urlpatterns = [
     path("inboxes/<str:public_id>/", views.inbox_settings, name="inbox_settings"),
     path("inboxes/<str:public_id>/change/", views.change, name="change_inbox"),
     path("inboxes/<str:public_id>/switch/", views.switch, name="switch_inbox"),
+    path("inboxes/<str:public_id>/remove/", views.remove, name="remove_inbox"),
     path("inboxes/<str:public_id>/rotate/", views.rotate, name="rotate_address"),
     path("inboxes/<str:public_id>/test/", views.check, name="check_inbox"),
     path("inboxes/<str:public_id>/test/state/", views.check_state, name="check_state"),

@@ -21,7 +21,7 @@ from accounts.permissions import Permission
 from accounts.sessions import is_fresh
 from agents.models import Agent
 from conversations.models import Conversation, Endpoint, Inbox
-from integrations import attention, reach, registry, routes, services
+from integrations import attention, reach, registry, removing, routes, services
 from integrations.forms import InboxForm
 from integrations.models import Receipt
 
@@ -80,7 +80,8 @@ def inboxes(request: MemberRequest) -> HttpResponse:
         filter=Q(receipts__state=Receipt.State.FAILED, receipts__received_at__gt=since),
         distinct=True,
     )
-    rows = Inbox.objects.select_related("fallback_team").annotate(failed=failed).order_by("pk")
+    present = Inbox.objects.present().select_related("fallback_team")
+    rows = present.annotate(failed=failed).order_by("pk")
     held = dict(
         Conversation.objects.visible_to(request.member)
         .open()
@@ -91,7 +92,7 @@ def inboxes(request: MemberRequest) -> HttpResponse:
     listed = [
         {
             "inbox": inbox,
-            "health": health_of(inbox, inbox.failed),
+            "health": health_of(inbox, inbox.failed),  # type: ignore[attr-defined]  # annotated
             "open": held.get(inbox.pk, 0),
             "received_at": moment(inbox.health.get("hooks", {}).get("received_at")),
             "phone": sandbox_url(inbox),
@@ -138,7 +139,7 @@ def connect(request: MemberRequest, platform: str) -> HttpResponse:
 
 
 def _inbox(public_id: str) -> Inbox:
-    return find(Inbox.objects.select_related("fallback_team"), "inb", public_id)
+    return find(Inbox.objects.present().select_related("fallback_team"), "inb", public_id)
 
 
 @member_required(Permission.INBOXES_READ)
@@ -209,6 +210,16 @@ def switch(request: MemberRequest, public_id: str) -> HttpResponse:
 
 @member_required(Permission.INBOXES_WRITE, fresh=True)
 @require_POST
+def remove(request: MemberRequest, public_id: str) -> HttpResponse:
+    """For good, so who does it is asked first whether it is them."""
+    inbox = _inbox(public_id)
+    removing.remove_inbox(inbox, by=request.member)
+    text = _("%(name)s is removed; what was said in it stays.")
+    return done(request, text % {"name": inbox.name}, "inboxes")
+
+
+@member_required(Permission.INBOXES_WRITE, fresh=True)
+@require_POST
 def rotate(request: MemberRequest, public_id: str) -> HttpResponse:
     inbox = _inbox(public_id)
     services.rotate_address(inbox, by=request.member)
@@ -243,7 +254,7 @@ def _check_state(request: MemberRequest, inbox: Inbox) -> HttpResponse:
 @require_safe
 def setup(request: MemberRequest) -> HttpResponse:
     """The first steps of a new account, each done or with its way in."""
-    rows = list(Inbox.objects.order_by("pk"))
+    rows = list(Inbox.objects.present().order_by("pk"))
     context = {
         "phone": next((url for url in map(sandbox_url, rows) if url), ""),
         "tried": Conversation.objects.filter(synthetic=True).exists(),

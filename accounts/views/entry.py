@@ -228,7 +228,7 @@ def _join_with_login(request: HttpRequest, offer: Invitation) -> HttpResponse:
 
 
 def _join_as_new(request: HttpRequest, offer: Invitation) -> HttpResponse:
-    form = JoinForm(request.POST or None)
+    form = JoinForm(request.POST or None, initial={"name": offer.name})
     if form.is_valid():
         member = services.join_as_new(
             offer, **form.cleaned_data, language=get_language() or "en-gb"

@@ -9,13 +9,20 @@ import uuid
 from collections.abc import Mapping
 
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import PublicId
 from accounts.models import Account, Team
 from accounts.sealing import seal, unseal
-from accounts.tenancy import AccountModel
+from accounts.tenancy import AccountManager, AccountModel, AccountQuerySet
 from conversations import channels
+
+
+class InboxQuerySet(AccountQuerySet["Inbox"]):
+    def present(self) -> InboxQuerySet:
+        """Those that were not removed: where something may still come in, or be set up."""
+        return self.filter(removed_at__isnull=True)
 
 
 class Inbox(AccountModel):
@@ -40,7 +47,10 @@ class Inbox(AccountModel):
     # What the hook door and the connection test last saw, shown as the inbox's health.
     health = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Nothing comes in or goes out any more, for good; what was said in it stays (integrations/removing.py).
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    objects = AccountManager.from_queryset(InboxQuerySet)()  # type: ignore[misc]  # narrower
     public_id = PublicId("inb")
 
     class Meta(AccountModel.Meta):
@@ -48,6 +58,8 @@ class Inbox(AccountModel):
         indexes = [models.Index(fields=["account", "platform"], name="inbox_by_platform")]
 
     def __str__(self) -> str:
+        if self.removed_at is not None:
+            return gettext("%(name)s (removed)") % {"name": self.name}
         return self.name
 
     @property

@@ -265,6 +265,8 @@ def outbound_parts(message: Message) -> tuple[OutboundMessage, ...]:
 
 def check_can_send(conversation: Conversation, kind: str = Kind.TEXT) -> None:
     """Whether the channel takes something of this kind now. Raises `CannotSendError`, `WindowClosedError`."""
+    if conversation.inbox.removed_at is not None:
+        raise CannotSendError(_("This inbox was removed."))
     if conversation.inbox.state == Inbox.State.DISABLED:
         raise CannotSendError(_("This inbox is switched off. Switch it on to answer."))
     if conversation.contact.blocked:

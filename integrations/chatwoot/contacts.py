@@ -69,10 +69,10 @@ def present_id(pk: int) -> int:
 def whole(rows: Rows) -> Rows:
     """With what is shown of one, inboxes too."""
     latest = Conversation.objects.filter(contact=OuterRef("pk")).order_by("-last_activity_at")
-    addresses = Address.objects.select_related("inbox").order_by("pk")
+    addresses = Address.objects.select_related("inbox").filter(inbox__removed_at=None)
     return rows.annotate(
         last_activity=Subquery(latest.values("last_activity_at")[:1])
-    ).prefetch_related(Prefetch("addresses", addresses), "addresses__identifiers")
+    ).prefetch_related(Prefetch("addresses", addresses.order_by("pk")), "addresses__identifiers")
 
 
 def ordered(rows: Rows, given: Params) -> Rows:

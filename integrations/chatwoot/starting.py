@@ -70,6 +70,8 @@ def begin(address: Address, *, by: Member | None) -> Conversation:
     """
     if address.contact.erased_at is not None:
         raise WrongStateError(_("This contact has been erased."))
+    if address.inbox.removed_at is not None:
+        raise WrongStateError(_("This inbox was removed."))
     conversation = conversation_at(address)
     is_new = conversation.last_sequence <= 1
     if conversation.status != Conversation.Status.OPEN:

@@ -8,6 +8,7 @@ from conversations.reports import By
 from integrations.chatwoot import avatars
 from integrations.chatwoot.compat import (
     agent_bots,
+    agents,
     assignments,
     attribute_definitions,
     automation_rules,
@@ -96,7 +97,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at(INBOX, settings.OneInbox),
     at(rf"inbox_members/(?P<inbox_id>{ID})", people.InboxMembers),
     at("assignable_agents", people.AssignableAgents),
-    at("agents", people.Agents),
+    at("agents", agents.Agents),
+    at(rf"agents/(?P<agent_id>{ID})", agents.OneAgent),
     at("teams", people.Teams),
     at(TEAM, people.OneTeam),
     at(f"{TEAM}/team_members", people.TeamMembers),

@@ -29,6 +29,7 @@ from integrations.courier.parts import (
     parts_of,
     recipient_of,
     refusal_of,
+    removed,
     said,
     told,
     too_late,
@@ -68,6 +69,8 @@ def begin(claim: Claim, *, courier_id: int) -> Part | Release:
         deadline = deadline_of(delivery, inbox)
         to = recipient_of(delivery)
         refusal = refusal_of(message, deadline) if to.identifiers else nobody()
+        if refusal is None and inbox.removed_at is not None:
+            refusal = removed()
         if refusal is None and inbox.state == Inbox.State.DISABLED:
             return Release(claim, CREDENTIALS_SECONDS, "inbox_disabled")
         if refusal is None and has_file(message, Attachment.State.PENDING):

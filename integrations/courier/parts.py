@@ -132,6 +132,11 @@ def nobody() -> SendError:
     return SendError(text, error_class=ErrorClass.UNREACHABLE, code="no_address")
 
 
+def removed() -> SendError:
+    text = _("This inbox was removed.")
+    return SendError(text, error_class=ErrorClass.PERMANENT, code="inbox_removed")
+
+
 def too_late() -> SendError:
     text = _("It could not be sent in time: the reply window or the hour for trying is over.")
     return SendError(text, error_class=ErrorClass.WINDOW_CLOSED, code="window_would_close")

@@ -391,8 +391,9 @@ def test_inviting_writes_a_letter_and_shows_no_link(
     api: SimpleNamespace, mailoutbox: list, django_capture_on_commit_callbacks
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        response = api.admin.post("/v1/members/", {"email": "New@Example.test", "role": "person"})
-    assert response.status_code == 201
+        body = {"email": "New@Example.test", "role": "person", "name": "Nina"}
+        response = api.admin.post("/v1/members/", body)
+    assert (response.status_code, response.json()["name"]) == (201, "Nina")
     assert mailoutbox[0].to == ["new@example.test"]
     token = mailoutbox[0].body.split("/invitation/")[1].split("/")[0]
     assert token not in response.content.decode()

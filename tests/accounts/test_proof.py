@@ -23,7 +23,7 @@ from accounts.tenancy import account_context
 from agents import system
 from agents.models import Agent
 from config.login_link import make_link
-from conversations.models import Contact, Conversation, Endpoint, EndpointSecret, InboxRoute
+from conversations.models import Contact, Conversation, Endpoint, EndpointSecret, Inbox, InboxRoute
 from tests import factories
 from tests.accounts.test_dashboard_permissions import pages
 from tests.accounts.test_entry import logged_in, totp
@@ -105,6 +105,7 @@ def acts(house: SimpleNamespace) -> dict[str, tuple[str, dict[str, str]]]:
         ),
         "remove_factor": (reverse("remove_factor", args=[house.person.public_id]), {}),
         "rotate_address": (reverse("rotate_address", args=[house.inbox.public_id]), {}),
+        "remove_inbox": (reverse("remove_inbox", args=[house.inbox.public_id]), {}),
         "create_webhook": (
             reverse("create_webhook"),
             {"name": "CRM", "url": "https://93.184.215.14/", "timeout_s": "15"},
@@ -133,6 +134,7 @@ def state(house: SimpleNamespace) -> list[Any]:
             sorted(Member.objects.values_list("pk", "role", "active")),
             sorted(Authenticator.objects.values_list("pk", flat=True)),
             sorted(InboxRoute.objects.values_list("pk", flat=True)),
+            sorted(Inbox.objects.values_list("pk", "state")),
             sorted(Endpoint.objects.values_list("pk", "url")),
             sorted(Contact.objects.values_list("pk", "erased_at")),
         ]
@@ -352,6 +354,7 @@ def calls(house: SimpleNamespace) -> dict[str, tuple[str, str, Any]]:
         "role": ("patch", f"/v1/members/{person}/", {"role": "supervisor"}),
         "factor": ("post", f"/v1/members/{person}/remove_factor/", {}),
         "address": ("post", f"/v1/inboxes/{house.inbox.public_id}/rotate_address/", {}),
+        "inbox": ("delete", f"/v1/inboxes/{house.inbox.public_id}/", None),
         "agent's url": ("patch", agent, {"url": "https://93.184.215.15/"}),
         "delete": ("delete", agent, None),
         "webhook": ("post", "/v1/webhooks/", {"name": "CRM", "url": "https://93.184.215.14/"}),

@@ -80,7 +80,7 @@ class Known:
 
     @cached_property
     def inboxes(self) -> set[int]:
-        return set(Inbox.objects.values_list("pk", flat=True))
+        return set(Inbox.objects.present().values_list("pk", flat=True))
 
     @cached_property
     def attributes(self) -> set[tuple[str, str]]:

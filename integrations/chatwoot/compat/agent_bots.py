@@ -167,7 +167,7 @@ class BotInboxes(BotView):
         self.require(P.RULES_WRITE)
         number = int(bot_id)
         inbox: Inbox = self.find(
-            Inbox.objects.all(), pk=params.required_number(self.params, "inbox_id")
+            Inbox.objects.present(), pk=params.required_number(self.params, "inbox_id")
         )
         rule = bots.attach(self.bot_to_attach(number), inbox, by=self.member)
         return Response(
@@ -188,7 +188,7 @@ class InboxBot(BotView):
 
     def get(self, request: Request, inbox_id: str) -> Response:
         """Without a bot, an object without one."""
-        inbox: Inbox = self.find(Inbox.objects.all(), pk=int(inbox_id))
+        inbox: Inbox = self.find(Inbox.objects.present(), pk=int(inbox_id))
         agent = bots.bot_of(inbox)
         return Response({"agent_bot": bot_json(agent) if agent is not None else {}})
 
@@ -201,7 +201,7 @@ class SetInboxBot(BotView):
     def post(self, request: Request, inbox_id: str) -> Response:
         """A bot's id, or null to take it away."""
         self.require(P.RULES_WRITE)
-        inbox: Inbox = self.find(Inbox.objects.all(), pk=int(inbox_id))
+        inbox: Inbox = self.find(Inbox.objects.present(), pk=int(inbox_id))
         if "agent_bot" not in self.params:
             raise missing("agent_bot")
         wanted = self.params["agent_bot"]

@@ -74,7 +74,7 @@ class Contacts(ContactView):
         inbox_id = params.number(self.params, "inbox_id")
         if inbox_id is None:
             return None
-        inbox: Inbox = self.find(Inbox.objects.all(), pk=inbox_id)
+        inbox: Inbox = self.find(Inbox.objects.present(), pk=inbox_id)
         return starting.address_for(inbox, contact, params.text(self.params, "source_id"))
 
 
@@ -216,7 +216,7 @@ class ContactInboxes(ContactView):
         inbox_id = params.number(self.params, "inbox_id")
         if inbox_id is None:
             raise missing("inbox_id")
-        inbox: Inbox = self.find(Inbox.objects.all(), pk=inbox_id)
+        inbox: Inbox = self.find(Inbox.objects.present(), pk=inbox_id)
         source_id = params.text(self.params, "source_id")
         return Response(contact_inbox(starting.address_for(inbox, contact, source_id)))
 
@@ -232,7 +232,8 @@ class ContactableInboxes(ContactView):
         known = [contact_inbox(address) for address in contact.addresses.all()]
         reached = {one["inbox"]["id"] for one in known}
         digits = contact.phone.removeprefix("+")
-        others = Inbox.objects.exclude(pk__in=reached).exclude(platform__in=starting.VISITORS)
+        others = Inbox.objects.present().exclude(pk__in=reached)
+        others = others.exclude(platform__in=starting.VISITORS)
         further = others.order_by("pk") if digits.isdecimal() else ()
         could = [{"source_id": digits, "inbox": slim_inbox(inbox)} for inbox in further]
         return Response({"payload": [*known, *could]})

@@ -291,7 +291,7 @@ class Beginning(CompatView):
 
     def _inbox(self, pk: int) -> Inbox:
         """Raises `NotFound`; for a bot that is not attached to it `PermissionDenied`."""
-        inbox: Inbox = self.find(Inbox.objects.select_related("account"), pk=pk)
+        inbox: Inbox = self.find(Inbox.objects.present().select_related("account"), pk=pk)
         if self.member.is_agent and not self.is_attached(inbox):
             raise PermissionDenied
         return inbox

@@ -41,23 +41,13 @@ class PeopleView(CompatView):
         return [self.find(rows, pk=pk) for pk in params.numbers(self.params, "user_ids")]
 
 
-class Agents(PeopleView):
-    """`/agents`: people, who are agents in their words."""
-
-    permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.MEMBERS_READ}
-    bot_permissions: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_ASSIGN}
-
-    def get(self, request: Request) -> Response:
-        return Response(self.shown(self.people()))
-
-
 class InboxMembers(PeopleView):
     """`/inbox_members/{inbox_id}`: every inbox is everybody's here."""
 
     permissions_by_action: ClassVar[dict[str, Permission]] = {"get": P.MEMBERS_READ}
 
     def get(self, request: Request, inbox_id: str) -> Response:
-        self.find(Inbox.objects.only("pk"), pk=int(inbox_id))
+        self.find(Inbox.objects.present().only("pk"), pk=int(inbox_id))
         return Response({"payload": self.shown(self.people())})
 
 
@@ -68,7 +58,7 @@ class AssignableAgents(PeopleView):
 
     def get(self, request: Request) -> Response:
         for pk in params.numbers(self.params, "inbox_ids"):
-            self.find(Inbox.objects.only("pk"), pk=pk)
+            self.find(Inbox.objects.present().only("pk"), pk=pk)
         return Response({"payload": self.shown(self.people())})
 
 

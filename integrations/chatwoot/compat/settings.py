@@ -14,6 +14,7 @@ from accounts.permissions import Permission
 from agents import addresses
 from conversations import services
 from conversations.models import Inbox, Label
+from integrations import removing
 from integrations.chatwoot.api_inbox import settings as api_inbox
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.base import CompatView, P, nothing
@@ -24,6 +25,7 @@ from integrations.services import change_inbox, connect_inbox
 
 # As long as the form of the dashboard takes it.
 MAX_NAME = 120
+DELETING = "Your inbox deletion request will be processed in some time."
 
 
 class InboxesView(CompatView):
@@ -81,6 +83,7 @@ class OneInbox(InboxesView):
         "get": P.INBOXES_READ,
         "patch": P.INBOXES_WRITE,
         "put": P.INBOXES_WRITE,
+        "delete": P.INBOXES_WRITE,
     }
     bot_permissions: ClassVar[dict[str, Permission]] = {"get": P.CONVERSATIONS_READ}
 
@@ -92,7 +95,8 @@ class OneInbox(InboxesView):
 
     def patch(self, request: Request, inbox_id: str) -> Response:
         """Its name, and of an API inbox where it pushes to and whom it lets in."""
-        inbox: Inbox = self.find(Inbox.objects.select_related("account"), pk=int(inbox_id))
+        rows = Inbox.objects.present().select_related("account")
+        inbox: Inbox = self.find(rows, pk=int(inbox_id))
         values = api_inbox.values_of(self.channel)
         if values and not api_inbox.is_api(inbox):
             raise unprocessable(_("Only the channel of an API inbox is changed by this call."))
@@ -103,12 +107,18 @@ class OneInbox(InboxesView):
 
     put = patch
 
+    def delete(self, request: Request, inbox_id: str) -> Response:
+        """It is gone at once; what is open in it is resolved afterwards, and nothing of it is erased."""
+        removing.remove_inbox(self.find(_inboxes(), pk=int(inbox_id)), by=self.member)
+        return Response({"message": DELETING})
+
     def _holds_in(self, inbox: Inbox) -> bool:
         return self.conversations().filter(inbox=inbox).exists()
 
 
 def _inboxes() -> QuerySet[Inbox]:
-    return Inbox.objects.select_related("account").defer("credentials_sealed").order_by("pk")
+    rows: QuerySet[Inbox] = Inbox.objects.present().select_related("account")
+    return rows.defer("credentials_sealed").order_by("pk")
 
 
 class LabelView(CompatView):

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from django.utils import timezone
 
-from accounts.models import Account, Member, Team
+from accounts.models import Account, Invitation, Member, Team
 from accounts.permissions import Role
 from agents.models import Agent, SystemAgent
 from integrations.chatwoot import avatars
@@ -14,8 +14,12 @@ from integrations.chatwoot.models import BotSettings
 from integrations.chatwoot.shapes.parts import Json, iso
 
 
+def role_word(role: str) -> str:
+    return "administrator" if role in (Role.OWNER, Role.ADMIN) else "agent"
+
+
 def role_of(member: Member) -> str:
-    return "administrator" if member.role in (Role.OWNER, Role.ADMIN) else "agent"
+    return role_word(member.role)
 
 
 def availability(member: Member) -> str:
@@ -47,6 +51,24 @@ def agent_json(member: Member) -> Json:
         "available_name": member.name,
         "name": member.name,
         "role": role_of(member),
+        "thumbnail": "",
+    }
+
+
+def invited_json(invitation: Invitation) -> Json:
+    """Somebody who has not come yet, by the number they will have."""
+    name = invitation.name or invitation.email
+    return {
+        "id": invitation.member_number,
+        "account_id": invitation.account_id,
+        "availability_status": "offline",
+        "auto_offline": False,
+        "confirmed": False,
+        "email": invitation.email,
+        "provider": "email",
+        "available_name": name,
+        "name": name,
+        "role": role_word(invitation.role),
         "thumbnail": "",
     }
 

@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.tenancy import account_context
 from conversations.channels import CheckStep, InboxConfig, Learnt
 from conversations.models import Inbox
-from integrations import routes, services, tasks
+from integrations import removing, routes, services, tasks
 from integrations.addresses import unreachable
 from integrations.chatwoot.channel.acting import people_are_theirs
 from integrations.chatwoot.channel.channel import ChatwootChannel
@@ -200,6 +200,17 @@ def test_switching_off_leaves_the_platform_and_switching_on_comes_back(
         services.switch(inbox, on=True, by=house.owner)
     assert inbox.health["check"]["state"] == "running"
     assert tasks.leave_platform(house.account.pk, inbox.pk) == "on again"
+
+
+def test_removing_leaves_the_platform_and_keeps_no_secret(
+    house: SimpleNamespace, chatwoot: FakeChatwoot
+) -> None:
+    inbox = connect(house, chatwoot)
+    run_check(house, inbox)
+    removing.remove_inbox(inbox, by=house.owner)
+    tasks.finish_removing(house.account.pk, inbox.pk)
+    assert chatwoot.bots == {}
+    assert Inbox.objects.get(pk=inbox.pk).credentials == {}
 
 
 def test_a_change_and_a_new_address_are_brought_to_chatwoot(

@@ -118,7 +118,7 @@ def offers() -> list[tuple[str, str, type[CompatView]]]:
 def filled(path: str) -> str:
     for name in (
         "number", "message_id", "bot_id", "inbox_id", "contact_id", "team_id", "label_id",
-        "reply_id", "definition_id", "rule_id", "webhook_id", "filter_id", "note_id",
+        "reply_id", "definition_id", "rule_id", "webhook_id", "filter_id", "note_id", "agent_id",
     ):  # fmt: skip
         path = path.replace(f"<{name}>", "1")
     return path if not path.startswith("api/") else f"/{path}"
