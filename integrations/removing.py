@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -19,6 +20,7 @@ from accounts.tenancy import account_context
 from conversations import services as desk
 from conversations.errors import BusyError
 from conversations.models import Conversation, Inbox, InboxRoute
+from conversations.models.conversation import ConversationQuerySet
 from conversations.models.inbox import InboxQuerySet
 from conversations.services.giving_way import give_way
 
@@ -41,9 +43,10 @@ def remove_inbox(inbox: Inbox, *, by: Member) -> None:
 
 
 def unfinished() -> InboxQuerySet:
-    """Removed ones that still have secrets, in the account's context."""
+    """Removed ones that still have secrets or an open conversation, in the account's context."""
+    still_open = _open_in(OuterRef("pk"))
     rows: InboxQuerySet = Inbox.objects.filter(removed_at__isnull=False)
-    return rows.exclude(credentials_sealed=b"")
+    return rows.filter(~Q(credentials_sealed=b"") | Exists(still_open))
 
 
 def finish(account_id: int, inbox_id: int) -> int:
@@ -53,15 +56,18 @@ def finish(account_id: int, inbox_id: int) -> int:
     """
     language = Account.objects.values_list("locale", flat=True).get(pk=account_id)
     with account_context(account_id):
-        is_over = Conversation.Status.RESOLVED
-        still_open = Conversation.objects.filter(inbox=inbox_id).exclude(status=is_over)
-        waiting = list(still_open.order_by("pk").values_list("pk", flat=True))
+        waiting = list(_open_in(inbox_id).order_by("pk").values_list("pk", flat=True))
     with translation.override(language):
         ended = sum(_end(account_id, pk) for pk in waiting)
     if ended == len(waiting):
         with account_context(account_id):
             Inbox.objects.filter(pk=inbox_id).update(credentials_sealed=b"")
     return ended
+
+
+def _open_in(inbox: int | OuterRef) -> ConversationQuerySet:
+    rows: ConversationQuerySet = Conversation.objects.filter(inbox=inbox)
+    return rows.exclude(status=Conversation.Status.RESOLVED)
 
 
 def _end(account_id: int, conversation_id: int) -> bool:

@@ -110,6 +110,15 @@ def test_a_job_that_was_lost_is_made_up_for(house: SimpleNamespace) -> None:
     assert list(removing.unfinished()) == []
 
 
+def test_what_is_opened_again_late_is_ended_too(house: SimpleNamespace) -> None:
+    conversation = factories.make_conversation(house.inbox)
+    removed(house)
+    finish(house)
+    Conversation.objects.filter(pk=conversation.pk).update(status=Status.OPEN)
+    assert tasks.finish_leftovers() == 1
+    assert Conversation.objects.get(pk=conversation.pk).status == Status.RESOLVED
+
+
 def test_a_test_that_ends_late_brings_no_secrets_back(house: SimpleNamespace) -> None:
     removed(house)
     finish(house)
