@@ -13,9 +13,10 @@ class Among(Lookup[Any]):
     """`filter(pk__among=keys)`: like `pk__in`, with all keys in one array of numbers or texts.
 
     The statement is the same for any number of keys, so that psycopg and PostgreSQL know it already
-    when it comes again; `IN (…)` is another statement for every length. The array stands behind a SELECT,
-    where the planner does not see how long it is: a plan for any length looks as good to it as one for
-    these keys, so that it is made once and kept, and not made again for every call.
+    when it comes again; `IN (…)` is another statement for every length. Numbers stand behind a SELECT,
+    where the planner does not see how many there are: a plan for any length looks as good to it as one for
+    these, so that it is made once and kept. Texts do not, for it has to see that none of them is empty:
+    indexes are only for those that are not (a channel's ids of messages).
     """
 
     lookup_name = "among"
@@ -26,8 +27,8 @@ class Among(Lookup[Any]):
     ) -> tuple[str, tuple[Any, ...]]:
         column, params = self.process_lhs(compiler, connection)
         is_text = isinstance(self.lhs.output_field, CharField | TextField)
-        kind = "text" if is_text else "bigint"
-        return f"{column} = ANY((SELECT %s::{kind}[])::{kind}[])", (*params, list(self.rhs))
+        array = "%s::text[]" if is_text else "(SELECT %s::bigint[])::bigint[]"
+        return f"{column} = ANY({array})", (*params, list(self.rhs))
 
 
 def register() -> None:

@@ -46,8 +46,7 @@ def start(served: Sequence[Served]) -> None:
 
 
 # Whether the customer has written something that the agent at `endpoint_id` has not been given yet. The
-# states are written out, so that a prepared plan knows that the index of open ones serves; each conversation
-# is asked by itself, so that a plan of a quiet hour does not read all that is open.
+# states are written out, so that a prepared plan knows that the index of open ones serves.
 _UNHEARD: LiteralString = """EXISTS (
     SELECT FROM conversations_delivery delivery
     WHERE delivery.conversation_id = conversation.id

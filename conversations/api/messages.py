@@ -28,7 +28,7 @@ from conversations.serializers import (
     content_of,
 )
 from conversations.services.locking import lock
-from conversations.services.media import with_files
+from conversations.services.media import kept_together, with_files
 from conversations.services.outbound import discard_draft
 from conversations.uploads import keep
 
@@ -87,11 +87,12 @@ class MessageViewSet(AccountViewSet):
         whose `stale_gate` is off still speaks, and its `content` has `late`.
         """
         given = self.shape(NewMessageSerializer)
-        content = self._content(given)  # files are stored before anything is locked
-        try:
-            message = self._say(given, content, conversation_id)
-        except NotHolderError:
-            return self._keep(content, conversation_id)
+        with kept_together():
+            content = self._content(given)  # files are stored before anything is locked
+            try:
+                message = self._say(given, content, conversation_id)
+            except NotHolderError:
+                return self._keep(content, conversation_id)
         return self.answer(with_files(message), status=201)
 
     @extend_schema(request=NothingSerializer, responses={201: MessageSerializer})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -358,6 +359,17 @@ def test_a_file_is_sent_and_can_be_fetched(
     assert attachment["mime"] == "image/png"
     assert "/" not in attachment["filename"]
     assert attachment["url"].startswith(settings.PUBLIC_URL)
+
+
+@pytest.mark.parametrize("who", ["agent", "person"])
+def test_nothing_is_stored_for_a_conversation_that_is_not_there(
+    api: SimpleNamespace, settings: Any, tmp_path: Path, who: str
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    data = {"text": "look", "files": SimpleUploadedFile("a.png", PNG, "image/png")}
+    url = "/v1/conversations/cnv_00000000000000000000000000/messages/"
+    assert getattr(api, who).client.post(url, data).status_code == 404
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == []
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,7 @@ class Messages(CompatView):
             raise unprocessable(_("Only outgoing messages can be made."))
         if params.text(self.params, "source_id"):
             raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
-        # Files are stored before anything is locked.
-        content = content_of(self.params, account_id=self.account.pk)
-        conversation = self._locked(number)
+        conversation, content = self._to_say(number)
         self._check_pace(conversation)
         try:
             message = self._say(conversation, content)
@@ -123,6 +121,16 @@ class Messages(CompatView):
             raise unprocessable(SOURCE_TAKEN)
         echo_id = params.text(self.params, "echo_id")
         return Response(reading.shown_message(heard, conversation, echo_id=echo_id))
+
+    def _to_say(self, number: str) -> tuple[Conversation, Content]:
+        """Where something is said, locked, and what. Files are stored before anything is locked, and for nobody
+        who may not speak here."""
+        if not self.params.get("attachments"):
+            conversation = self._locked(number)
+            return conversation, content_of(self.params, account_id=self.account.pk)
+        self._found(number)
+        content = content_of(self.params, account_id=self.account.pk)
+        return self._locked(number), content
 
     def _say(self, conversation: Conversation, content: Content) -> Message:
         author = self._author()
@@ -159,10 +167,14 @@ class Messages(CompatView):
         one question, for this is what bots call most."""
         if self.member.is_agent and (found := whole(_lock_own(self.member.pk, int(number)))):
             return found[0]
+        return lock(self._found(number))
+
+    def _found(self, number: str) -> Conversation:
+        """Also one that the bot lost."""
         try:
-            return lock(self.conversation(number))
+            return self.conversation(number)
         except PermissionDenied:
-            return lock(self._lost(number))
+            return self._lost(number)
 
     def _lost(self, number: str) -> Conversation:
         """What the bot held a while ago: its words are kept. Raises `PermissionDenied`."""
@@ -180,6 +192,8 @@ class Messages(CompatView):
         """Too late: returned and not raised, so that the draft stays. A note is refused: as a draft it
         would be one click away from the customer."""
         refusal = unprocessable(NotHolderError().message)
+        # Its customer may have been erased while we waited for it, or be another one by now.
+        conversation = lock(conversation)
         if params.flag(self.params, "private") or conversation.contact.erased_at is not None:
             raise refusal
         author = self._author()
@@ -187,9 +201,9 @@ class Messages(CompatView):
         return refusal
 
     def _check_pace(self, conversation: Conversation) -> None:
-        """At most 200 in a minute, whoever says them: two bots that answer each other end here. Nobody asks
-        about a conversation in which so much has never happened."""
-        if conversation.last_sequence < PER_MINUTE:
+        """At most 200 in a minute, whoever says them: two bots that answer each other end here. Nobody
+        asks about a conversation in which not half as much has ever happened."""
+        if conversation.last_sequence < PER_MINUTE // 2:
             return
         minute_ago = timezone.now() - timedelta(minutes=1)
         if any(said_at > minute_ago for (said_at,) in _oldest_of_a_minute(conversation.pk)):

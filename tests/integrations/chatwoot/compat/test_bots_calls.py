@@ -217,6 +217,14 @@ def test_incoming_messages_are_refused_in_their_words(
     assert response.json() == {"error": "Incoming messages are only allowed in Api inboxes"}
 
 
+@pytest.mark.parametrize("content", ["Hello", ""])
+def test_where_nothing_may_be_said_what_is_said_does_not_matter(
+    woot: SimpleNamespace, content: str
+) -> None:
+    response = woot.bot.post("conversations/99999/messages", {"content": content})
+    assert response.status_code == 404
+
+
 def test_two_hundred_in_a_minute_are_enough(woot: SimpleNamespace, held: Conversation) -> None:
     with account_context(woot.house.account):
         Message.objects.bulk_create(

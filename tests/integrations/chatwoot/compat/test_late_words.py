@@ -46,3 +46,23 @@ def test_none_are_kept_of_a_customer_who_was_merged_and_erased_meanwhile(
     with account_context(house.account):
         assert not Message.objects.filter(direction="draft").exists()
         assert not Message.objects.filter(text="Dear Ana").exists()
+
+
+def test_none_are_kept_of_a_customer_who_was_erased_while_they_waited(
+    house: SimpleNamespace,
+) -> None:
+    """F-32: who waits for the lock is told of the conversation as it is, but of its customer as they were."""
+    held = make_conversation(house.inbox)
+    bot = client(house.agent.member, house.account.pk)
+    with account_context(house.account):
+        services.assign(held, to=house.agent.member, by=None)
+
+    def say() -> int:
+        said = bot.post(f"conversations/{held.number}/messages", {"content": "Dear Ana"})
+        return int(said.status_code)
+
+    with meanwhile(house, say) as answers:
+        services.erase_contact(held.contact, by=house.owner)
+    assert answers == [422]
+    with account_context(house.account):
+        assert not Message.objects.filter(text="Dear Ana").exists()
