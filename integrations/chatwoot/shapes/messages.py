@@ -56,10 +56,10 @@ def content_attributes(message: Message) -> Json:
 
 
 def delivery_status(message: Message) -> str:
-    """What customers said, and what waits to be sent, is `sent` with them."""
-    waits = message.status == DeliveryStatus.QUEUED
-    is_sent = waits or message.direction == Direction.INBOUND
-    return str(DeliveryStatus.SENT if is_sent else message.status)
+    """What waits to be sent is `sent` with them, and so is what is never sent: notes, activity, what
+    customers said."""
+    travels = message.direction == Direction.OUTBOUND and message.status != DeliveryStatus.QUEUED
+    return str(message.status if travels else DeliveryStatus.SENT)
 
 
 def text_of(message: Message) -> str | None:
