@@ -121,8 +121,13 @@ async def _collect(receive: Receive, limit: int) -> Body:
 
 
 async def refuse(send: Send, status: int, text: str) -> None:
-    """Answer a problem and close the connection, so that nothing more of the body is read."""
-    body = json.dumps({"type": "about:blank", "status": status, "title": text, "detail": text})
+    """Answer a problem and close the connection, so that nothing more of the body is read.
+
+    `error` is where clients of the foreign APIs look.
+    """
+    body = json.dumps(
+        {"type": "about:blank", "status": status, "title": text, "detail": text, "error": text}
+    )
     await send(
         {
             "type": "http.response.start",

@@ -32,6 +32,8 @@ from conversations.errors import (
 
 CONTENT_TYPE = "application/problem+json"
 API_PREFIX = "/v1/"
+# Where the APIs of other products are; whoever calls there is a program, and reads `error`.
+FOREIGN_PREFIXES = ("/api/", "/public/api/", "/platform/api/")
 
 
 class ProblemFormatter(ExceptionFormatter):
@@ -125,14 +127,19 @@ def problem_response(request: HttpRequest, status: int, code: str, detail: str) 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404: a problem for API callers, the page for people."""
+    sentence = _("There is nothing at this address.")
     if request.path.startswith(API_PREFIX):
-        return problem_response(request, 404, "not_found", _("There is nothing at this address."))
+        return problem_response(request, 404, "not_found", sentence)
+    if f"{request.path}/".startswith(FOREIGN_PREFIXES):
+        return JsonResponse({"error": sentence}, status=404)
     return defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: says nothing about the inside; the request id finds the traceback in the log (SX-92)."""
+    detail = _("Something went wrong on our side. Give support the request id.")
     if request.path.startswith(API_PREFIX):
-        detail = _("Something went wrong on our side. Give support the request id.")
         return problem_response(request, 500, "error", detail)
+    if request.path.startswith(FOREIGN_PREFIXES):
+        return JsonResponse({"error": detail}, status=500)
     return defaults.server_error(request)

@@ -66,6 +66,6 @@ def of_system_bot(request: Request, clear: str) -> ApiToken | None:
 def presented(request: Request) -> str:
     """The token as the caller wrote it; empty when there is none."""
     scheme, _space, clear = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() == "bearer" and clear.strip():
         return clear.strip()
     return request.headers.get(HEADER, "").strip()

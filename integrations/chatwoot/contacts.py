@@ -13,17 +13,20 @@ from accounts.rest.filters import search_words
 from conversations import services
 from conversations.models import Address, Contact, ContactLabel, Conversation, sees_all
 from conversations.serializers import ContactChangeSerializer
+from integrations.chatwoot import comparing
+from integrations.chatwoot.comparing import any_of
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import invalid
 
 Rows = QuerySet[Contact]
+LAST_ACTIVITY = "last_activity"
 SORTS = {
     "name": "name",
     "email": "email",
     "phone_number": "phone",
     "created_at": "created_at",
-    "last_activity_at": "last_activity",
+    "last_activity_at": LAST_ACTIVITY,
 }
 # Our name of a column → theirs. No two contacts have the same in one of them.
 COLUMNS = {"email": "email", "phone": "phone_number", "identifier": "identifier"}
@@ -68,11 +71,16 @@ def present_id(pk: int) -> int:
 
 def whole(rows: Rows) -> Rows:
     """With what is shown of one, inboxes too."""
-    latest = Conversation.objects.filter(contact=OuterRef("pk")).order_by("-last_activity_at")
     addresses = Address.objects.select_related("inbox").filter(inbox__removed_at=None)
-    return rows.annotate(
-        last_activity=Subquery(latest.values("last_activity_at")[:1])
-    ).prefetch_related(Prefetch("addresses", addresses.order_by("pk")), "addresses__identifiers")
+    return with_activity(rows).prefetch_related(
+        Prefetch("addresses", addresses.order_by("pk")), "addresses__identifiers"
+    )
+
+
+def with_activity(rows: Rows) -> Rows:
+    """With `last_activity`: when something was last said with them."""
+    latest = Conversation.objects.filter(contact=OuterRef("pk")).order_by("-last_activity_at")
+    return rows.annotate(**{LAST_ACTIVITY: Subquery(latest.values("last_activity_at")[:1])})
 
 
 def ordered(rows: Rows, given: Params) -> Rows:
@@ -150,38 +158,51 @@ _COLUMNS = {
     "phone_number": "phone",
     "identifier": "identifier",
 }
+_TIMES = {"created_at": "created_at", "last_activity_at": LAST_ACTIVITY}
 
 
 def condition(key: str, operator: str, values: list[Any]) -> Q:
-    """One row of a filter. Raises 422."""
+    """One row of a filter, of contacts `with_activity`. Raises 422."""
+    if key in _COLUMNS:
+        return _by_column(key, operator, [str(value)[:250] for value in values])
+    if key in _TIMES:
+        return comparing.time(_TIMES[key], key, operator, values)
     if key == "blocked":
-        test = Q(blocked=bool(values) and values[0] in (True, "true"))
-        return ~test if operator == "not_equal_to" else test
+        so = bool(values) and values[0] in (True, "true")
+        return comparing.same_or_not(operator, Q(blocked=so))
     if key == "labels":
         return _by_label(operator, [str(value)[:60] for value in values])
-    column = _COLUMNS.get(key)
-    texts = [str(value)[:250] for value in values]
-    empty = Q(**{column: ""}) if column else ~Q(attributes__has_key=key)
-    found = Q(pk__in=[])
-    for value, plain in zip(values, texts, strict=True):
-        if operator in ("contains", "does_not_contain") and column:
-            found |= Q(**{f"{column}__icontains": plain})
-        else:
-            found |= (
-                Q(**{f"{column}__iexact": plain})
-                if column
-                else Q(attributes__contains={key: value})
-            )
+    return comparing.attribute(key, operator, values)
+
+
+def _by_column(key: str, operator: str, texts: list[str]) -> Q:
+    column = _COLUMNS[key]
     match operator:
-        case "equal_to" | "contains":
-            return found
-        case "not_equal_to" | "does_not_contain":
-            return ~found
-        case "is_present":
-            return ~empty
-        case "is_not_present":
-            return empty
-    raise invalid("filter_operator", _("This operator is not known here."))
+        case "equal_to" | "not_equal_to":
+            found = any_of(_equal(column, text) for text in texts)
+        case "contains" | "does_not_contain":
+            found = any_of(Q(**{f"{column}__icontains": text}) for text in texts)
+        case "starts_with":
+            found = any_of(_beginning(column, text) for text in texts)
+        case "is_present" | "is_not_present":
+            found = ~Q(**{column: ""})
+        case _:
+            raise invalid("filter_operator", _("This operator is not known here."))
+    return ~found if "not" in operator else found
+
+
+def _equal(column: str, text: str) -> Q:
+    """Numbers with or without their plus, everything else whatever its case."""
+    return _same(column, _number(text)) if column == "phone" else Q(**{f"{column}__iexact": text})
+
+
+def _beginning(column: str, text: str) -> Q:
+    return Q(**{f"{column}__istartswith": _number(text) if column == "phone" else text})
+
+
+def _number(text: str) -> str:
+    """A phone number, or how one begins, as we write it."""
+    return f"+{text.removeprefix('+')}"
 
 
 def _by_label(operator: str, names: list[str]) -> Q:
@@ -195,4 +216,4 @@ def _by_label(operator: str, names: list[str]) -> Q:
             return any_at_all
         case "is_not_present":
             return ~any_at_all
-    raise invalid("filter_operator", _("This operator is not known here."))
+    raise comparing.unknown(operator, ("equal_to", "not_equal_to", "is_present", "is_not_present"))

@@ -35,6 +35,8 @@ KNOWN_ATTRIBUTES = frozenset(
     }
 )  # fmt: skip
 MAX_ATTRIBUTES = 10_000
+# When it was said elsewhere, by the client's own word; a parameter of its own with them.
+SAID_AT = "external_created_at"
 
 
 def content_of(given: Params, *, account_id: int) -> Content:
@@ -47,6 +49,8 @@ def own_attributes(given: Params) -> dict[str, Any]:
     """The keys of `content_attributes` that mean nothing but to the client itself."""
     attributes = params.mapping(given, "content_attributes")
     own = {name: value for name, value in attributes.items() if name not in KNOWN_ATTRIBUTES}
+    if said_at := params.text(given, SAID_AT, most=100):
+        own[SAID_AT] = params.as_number(said_at) or said_at
     if len(json.dumps(own)) > MAX_ATTRIBUTES:
         raise unprocessable(_("The content attributes are too large."))
     return own
@@ -76,9 +80,11 @@ def _said(given: Params, account_id: int) -> Content:
 
 
 def files_of(given: Params) -> list[UploadedFile[Any]]:
-    """`attachments[]` of a form."""
-    value = given.get("attachments") or []
-    files = value if isinstance(value, list) else [value]
+    """`attachments[]` of a form; a field that was left empty is none."""
+    value = given.get("attachments")
+    files = [
+        file for file in (value if isinstance(value, list) else [value]) if file not in (None, "")
+    ]
     if len(files) > MAX_FILES:
         raise unprocessable(_("A message has at most %(most)d files.") % {"most": MAX_FILES})
     if any(not isinstance(file, UploadedFile) for file in files):

@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db.models import Case, Count, F, IntegerField, Q, Value, When
 from django.utils import timezone
-from django.utils.dateparse import parse_date
 
 from accounts.models import Member
 from accounts.rest.filters import search_words
 from conversations.desk import matches
 from conversations.models import AddressIdentifier, Conversation
 from conversations.models.conversation import ConversationQuerySet
+from integrations.chatwoot import comparing
+from integrations.chatwoot.comparing import same_or_not
 from integrations.chatwoot.compat import params
 from integrations.chatwoot.compat.params import Params
 from integrations.chatwoot.errors import unprocessable
@@ -127,7 +128,6 @@ def _known_as(source_id: str) -> Any:
 
 Test = Callable[[str, str, list[Any]], Q]
 MAX_ROWS = 50
-DATE_OPERATORS = ("is_greater_than", "is_less_than", "days_before")
 
 
 def filtered(rows: Rows, given: Params) -> Rows:
@@ -170,18 +170,7 @@ def _parts(row: dict[str, Any]) -> tuple[str, str, list[Any]]:
 
 
 def condition(key: str, operator: str, values: list[Any]) -> Q:
-    return _TESTS.get(key, _attribute)(key, operator, values)
-
-
-def _same_or_not(operator: str, same: Q) -> Q:
-    match operator:
-        case "equal_to":
-            return same
-        case "not_equal_to":
-            return ~same
-    raise unprocessable(
-        f"Invalid operator. The allowed operators are equal_to, not_equal_to: {operator[:40]}"
-    )
+    return _TESTS.get(key, comparing.attribute)(key, operator, values)
 
 
 def _status(_key: str, operator: str, values: list[Any]) -> Q:
@@ -192,7 +181,7 @@ def _status(_key: str, operator: str, values: list[Any]) -> Q:
         found |= STATUSES[value]
     if "all" in values:
         found = Q(pk__gt=0)
-    return _same_or_not(operator, found)
+    return same_or_not(operator, found)
 
 
 def _reference(key: str, operator: str, values: list[Any]) -> Q:
@@ -202,7 +191,7 @@ def _reference(key: str, operator: str, values: list[Any]) -> Q:
     pks = [params.as_number(value) for value in values]
     if not pks or None in pks:
         raise unprocessable(f"{key} takes numbers")
-    return _same_or_not(operator, Q(**{f"{column}__in": pks}))
+    return same_or_not(operator, Q(**{f"{column}__in": pks}))
 
 
 def _priority(_key: str, operator: str, values: list[Any]) -> Q:
@@ -211,7 +200,7 @@ def _priority(_key: str, operator: str, values: list[Any]) -> Q:
         return none if operator == "is_not_present" else ~none
     if not values or any(value not in Priority.values for value in values):
         raise unprocessable("priority takes low, medium, high, urgent")
-    return _same_or_not(operator, Q(priority__in=values))
+    return same_or_not(operator, Q(priority__in=values))
 
 
 def _labels(_key: str, operator: str, values: list[Any]) -> Q:
@@ -221,40 +210,15 @@ def _labels(_key: str, operator: str, values: list[Any]) -> Q:
             return some
         case "is_not_present":
             return ~some
-    return _same_or_not(operator, Q(pk__in=_labelled([str(value) for value in values])))
+    return same_or_not(operator, Q(pk__in=_labelled([str(value) for value in values])))
 
 
 def _language(_key: str, operator: str, values: list[Any]) -> Q:
-    return _same_or_not(operator, Q(language__in=[str(value) for value in values]))
+    return same_or_not(operator, Q(language__in=[str(value) for value in values]))
 
 
 def _time(key: str, operator: str, values: list[Any]) -> Q:
-    value = values[0] if values else None
-    if operator == "days_before":
-        days = params.as_number(value)
-        if days is None or days > 36_500:
-            raise unprocessable(f"{key} takes a number of days")
-        return Q(**{f"{key}__lt": timezone.now() - timedelta(days=days)})
-    if operator not in DATE_OPERATORS:
-        raise unprocessable(f"Invalid operator for {key}: {operator[:40]}")
-    try:
-        day = parse_date(value) if isinstance(value, str) else None
-    except ValueError:
-        day = None
-    if day is None:
-        raise unprocessable(f"{key} takes a date")
-    return Q(**{f"{key}__date__{'gt' if operator == 'is_greater_than' else 'lt'}": day})
-
-
-def _attribute(key: str, operator: str, values: list[Any]) -> Q:
-    """An attribute of the conversation's own; the key is a value here, never a path of the ORM."""
-    known = Q(attributes__has_key=key)
-    if operator in ("is_present", "is_not_present"):
-        return known if operator == "is_present" else ~known
-    same = Q(pk__in=[])
-    for value in values:
-        same |= Q(attributes__contains={key: value})
-    return _same_or_not(operator, same)
+    return comparing.time(key, key, operator, values)
 
 
 _TESTS: dict[str, Test] = {

@@ -48,6 +48,8 @@ KEYS: Mapping[str, Collection[str]] = {
 }  # fmt: skip
 ACTION_KEYS = ("text", "type", "payload", "uri")
 MAX_ACTIONS, MAX_OPTIONS = 10, 50
+# Their samples say `"required": "required"`.
+NOT_REQUIRED = (None, False, "false", "0", "")
 INPUTS = {
     "input_text": FieldType.TEXT,
     "input_textarea": FieldType.TEXT_AREA,
@@ -159,9 +161,10 @@ def _field(item: Json) -> Json:
     """Their `title` says what the pattern wants, as `pattern_error` does."""
     field = {
         name: item[name]
-        for name in ("name", "label", "type", "placeholder", "default", "required", "pattern")
+        for name in ("name", "label", "type", "placeholder", "default", "pattern")
         if item.get(name) is not None
     }
+    field["required"] = item.get("required") not in NOT_REQUIRED
     field["error"] = item.get("pattern_error") or item.get("title") or ""
     options = item.get("options") or []
     if isinstance(options, list) and options:

@@ -79,13 +79,13 @@ def shown(conversation: Conversation, member: Member) -> Json:
     return conversations_json(list(rows), member)[0]
 
 
-def shown_message(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+def shown_message(message: Message, conversation: Conversation, *, echo_id: str | int = "") -> Json:
     """One message as it is now, with its files."""
     [found] = _message(message.pk)
     return message_json(with_files(found), conversation, echo_id=echo_id)
 
 
-def said_message(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+def said_message(message: Message, conversation: Conversation, *, echo_id: str | int = "") -> Json:
     """One that was said a moment ago: nothing of it is read again but who is behind its author."""
     if message.author is not None and message.author.is_agent:
         [message.author] = _bot(message.author.pk)

@@ -133,6 +133,8 @@ def test_a_declared_body_over_the_limit_is_refused_unread(
     answer = raw(port, f"{head}Content-Length: {size}\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"connection: close" in answer.lower()
+    said = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert said["error"] == said["detail"] == f"The body is larger than {size - 1} bytes."
 
 
 def test_a_chunked_hook_over_four_mebibytes_is_cut(port: int) -> None:

@@ -28,7 +28,22 @@ def saying_of(given: Params, address: Address, *, name: str) -> Saying:
         kind=str(files[0].kind) if files else Kind.TEXT,
         text=text,
         files=[file_of(file) for file in files],
+        answers=_quoted(given, address),
     )
+
+
+def _quoted(given: Params, address: Address) -> str:
+    """The channel's name of what it quotes; empty for what the customer has not seen, as theirs passes
+    it over."""
+    attributes = params.mapping(given, "content_attributes")
+    pk, name = (attributes.get(key) for key in ("in_reply_to", "in_reply_to_external_id"))
+    number = params.as_number(pk)
+    if number is None and not isinstance(name, str):
+        return ""
+    said = (Message.Direction.INBOUND, Message.Direction.OUTBOUND)
+    thread = Message.objects.filter(conversation__address=address, direction__in=said)
+    found = thread.filter(external_id=name) if number is None else thread.filter(pk=number)
+    return found.values_list("external_id", flat=True).first() or ""
 
 
 def known(inbox: Inbox, name: str) -> Message | None:

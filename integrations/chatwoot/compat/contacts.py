@@ -98,7 +98,7 @@ class ContactFilter(ContactView):
 
     def post(self, request: Request) -> Response:
         test = filters.read_rows(self.params, contacts.condition)
-        payload, meta, _more = self.page(self.contacts().filter(test))
+        payload, meta, _more = self.page(contacts.with_activity(self.contacts()).filter(test))
         return Response({"meta": meta, "payload": payload})
 
 

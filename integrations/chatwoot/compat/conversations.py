@@ -134,8 +134,10 @@ class CustomAttributes(ConversationView):
     bot_permissions = permissions_by_action
 
     def post(self, request: Request, number: str) -> Response:
-        """These and no others."""
+        """These and no others; null is none. What is no object wipes nothing."""
         conversation = self.conversation(number)
+        if self.params.get("custom_attributes", "") is not None:
+            params.required_mapping(self.params, "custom_attributes")
         given = read_attributes(self.params, "custom_attributes")
         after = services.replace_attributes(conversation, given, by=self.member)
         return Response({"custom_attributes": after.attributes})

@@ -39,7 +39,8 @@ from integrations.chatwoot.starting import SOURCE_TAKEN
 
 Direction = Message.Direction
 STATUSES = ("sent", "delivered", "read", "failed")
-MESSAGE_TYPES = ("outgoing", "incoming", "activity", "template")
+# By their numbers, which may be said instead.
+MESSAGE_TYPES = ("incoming", "outgoing", "activity", "template")
 PAGE, NEWER, BETWEEN = 20, 100, 1000
 FILES = 100
 PER_MINUTE = 200
@@ -87,7 +88,7 @@ class Messages(CompatView):
 
     def post(self, request: Request, number: str) -> Response | APIException:
         """Say something to the customer, or with `private` to colleagues."""
-        kind = params.choice(self.params, "message_type", MESSAGE_TYPES, "outgoing")
+        kind = self._message_type()
         if kind == "incoming":
             return self._hear(self.conversation(number))
         if kind != "outgoing":
@@ -100,8 +101,8 @@ class Messages(CompatView):
             message = self._say(conversation, content)
         except NotHolderError:
             return self._keep(conversation, content)
-        echo_id = params.text(self.params, "echo_id")
-        return Response(reading.said_message(message, message.conversation, echo_id=echo_id))
+        shown = reading.said_message(message, message.conversation, echo_id=self._echo_id())
+        return Response(shown)
 
     def _hear(self, conversation: Conversation) -> Response | APIException:
         """The customer says it, in an app that speaks for them; a `source_id` is said once. No bot's
@@ -119,8 +120,19 @@ class Messages(CompatView):
             return heard
         if heard.conversation_id != conversation.pk:
             raise unprocessable(SOURCE_TAKEN)
-        echo_id = params.text(self.params, "echo_id")
-        return Response(reading.shown_message(heard, conversation, echo_id=echo_id))
+        return Response(reading.shown_message(heard, conversation, echo_id=self._echo_id()))
+
+    def _message_type(self) -> str:
+        """By its name or its number."""
+        n = params.as_number(self.params.get("message_type"))
+        if n is not None and 0 <= n < len(MESSAGE_TYPES):
+            return MESSAGE_TYPES[n]
+        return params.choice(self.params, "message_type", MESSAGE_TYPES, "outgoing")
+
+    def _echo_id(self) -> str | int:
+        """By which the caller knows the answer again: a text or a number, as they sent it."""
+        number = self.params.get("echo_id")
+        return number if type(number) is int else params.text(self.params, "echo_id")
 
     def _to_say(self, number: str) -> tuple[Conversation, Content]:
         """Where something is said, locked, and what. Files are stored before anything is locked, and for nobody

@@ -120,20 +120,24 @@ def choice(params: Params, name: str, known: Iterable[str], default: str = "") -
 
 def mapping(params: Params, name: str) -> dict[str, Any]:
     """An object, or (in forms) the JSON of one; what cannot be read is an empty one, as theirs."""
-    value = params.get(name)
+    return _object(params.get(name)) or {}
+
+
+def required_mapping(params: Params, name: str) -> dict[str, Any]:
+    found = _object(params.get(name))
+    if found is None:
+        raise missing(name)
+    return found
+
+
+def _object(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            value = {}
+            return None
         check(value)
-    return value if isinstance(value, dict) else {}
-
-
-def required_mapping(params: Params, name: str) -> dict[str, Any]:
-    if not isinstance(params.get(name), dict):
-        raise missing(name)
-    return mapping(params, name)
+    return value if isinstance(value, dict) else None
 
 
 def texts(params: Params, name: str, *, most: int = 60, count: int = 100) -> list[str]:

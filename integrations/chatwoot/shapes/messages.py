@@ -56,17 +56,17 @@ def content_attributes(message: Message) -> Json:
 
 
 def delivery_status(message: Message) -> str:
-    """What customers said, and what waits to be sent, is `sent` with them."""
-    waits = message.status == DeliveryStatus.QUEUED
-    is_sent = waits or message.direction == Direction.INBOUND
-    return str(DeliveryStatus.SENT if is_sent else message.status)
+    """What waits to be sent is `sent` with them, and so is what is never sent: notes, activity, what
+    customers said."""
+    travels = message.direction == Direction.OUTBOUND and message.status != DeliveryStatus.QUEUED
+    return str(message.status if travels else DeliveryStatus.SENT)
 
 
 def text_of(message: Message) -> str | None:
     return DELETED if message.deleted_at else message.text or None
 
 
-def message_json(message: Message, conversation: Conversation, *, echo_id: str = "") -> Json:
+def message_json(message: Message, conversation: Conversation, *, echo_id: str | int = "") -> Json:
     """A message of the API; needs its author with `agent`, and its files."""
     shown: Json = {
         "id": message.pk,
@@ -81,7 +81,7 @@ def message_json(message: Message, conversation: Conversation, *, echo_id: str =
         "private": message.direction == Direction.NOTE,
         "source_id": message.external_id or None,
     }
-    if echo_id:
+    if echo_id != "":
         shown["echo_id"] = echo_id
     if sender := sender_of(message, conversation):
         shown["sender"] = sender

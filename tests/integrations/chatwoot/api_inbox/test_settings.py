@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.tenancy import account_context
+from conversations import services
 from conversations.channels import CheckStep
 from conversations.models import Conversation, Inbox, Message
 from integrations.chatwoot.api_inbox.channel import ApiChannel
@@ -123,6 +124,27 @@ def test_an_account_says_what_its_customer_said(app: App, house: SimpleNamespace
     bo = app.customer("bo")
     other = desk.post(f"conversations/{bo.number}/messages", said)
     assert (other.status_code, other.json()) == (422, {"error": "source_id should be unique"})
+
+
+def test_what_a_customer_says_may_quote(app: App, house: SimpleNamespace) -> None:
+    ana, bo, desk = app.customer("ana"), app.customer("bo"), owner(house)
+    hello, reply, others = ana.says("Hello"), answers(ana), answers(bo)
+    path = f"conversations/{ana.number}/messages"
+    with app.inside():
+        note = services.add_note(ana.conversation(), text="VIP", author=house.person)
+
+    def said(**quoted: Any) -> Any:
+        sent = {"content": "Yes", "message_type": "incoming", "content_attributes": quoted}
+        response = desk.post(path, sent)
+        assert response.status_code == 200, response.content
+        contract.check(response.json(), contract.MESSAGE)
+        return response.json()["content_attributes"].get("in_reply_to")
+
+    assert said(in_reply_to=reply.pk) == reply.pk
+    assert said(in_reply_to=str(hello["id"])) == hello["id"]
+    assert said(in_reply_to_external_id=f"api:{reply.public_id}-0") == reply.pk
+    for other in (others.pk, note.pk, 2**62, "x", None, [1]):
+        assert said(in_reply_to=other) is None
 
 
 def test_nobody_else_speaks_for_a_customer(app: App, house: SimpleNamespace) -> None:

@@ -93,6 +93,7 @@ def test_private_is_a_note_for_colleagues(woot: SimpleNamespace, held: Conversat
     contract.check(body, contract.MESSAGE)
     assert body["private"] is True
     assert body["message_type"] == 1
+    assert body["status"] == "sent"  # and never read: it has no reader that is told of
     assert [m.text for m in messages(woot, held, direction="note")] == ["VIP"]
     assert not messages(woot, held, direction="outbound")
 
@@ -215,6 +216,17 @@ def test_incoming_messages_are_refused_in_their_words(
 ) -> None:
     response = woot.owner.post(to(held), {"content": "x", "message_type": "incoming"})
     assert response.json() == {"error": "Incoming messages are only allowed in Api inboxes"}
+
+
+@pytest.mark.parametrize("number", [1, "1"])
+def test_a_type_may_be_said_by_its_number_and_an_echo_is_one(
+    woot: SimpleNamespace, held: Conversation, number: int | str
+) -> None:
+    said = {"content": "Hello", "message_type": number, "echo_id": 17}
+    body = woot.bot.post(to(held), said).json()
+    assert (body["message_type"], body["echo_id"]) == (1, 17)
+    refused = woot.bot.post(to(held), {**said, "message_type": 2})
+    assert refused.status_code == 422
 
 
 @pytest.mark.parametrize("content", ["Hello", ""])
@@ -594,6 +606,45 @@ def test_custom_attributes_are_replaced(woot: SimpleNamespace, held: Conversatio
     response = woot.bot.post(to(held, "custom_attributes"), {"custom_attributes": {"order": "A-1"}})
     assert response.json() == {"custom_attributes": {"order": "A-1"}}
     assert now(woot, held).attributes == {"order": "A-1"}
+
+
+@pytest.mark.parametrize("said", [{}, {"custom_attributes": "x"}, {"custom_attributes": [1]}])
+def test_custom_attributes_are_not_wiped_by_mistake(
+    woot: SimpleNamespace, held: Conversation, said: dict[str, Any]
+) -> None:
+    kept = {"custom_attributes": {"order": "A-1"}}
+    woot.bot.post(to(held, "custom_attributes"), kept)
+    response = woot.bot.post(to(held, "custom_attributes"), said)
+    assert response.status_code == 422
+    contract.check(response.json(), {"error": str})
+    assert woot.bot.get(f"conversations/{held.number}").json()["custom_attributes"] == {
+        "order": "A-1"
+    }
+
+
+@pytest.mark.parametrize("nothing", [{}, None, "{}"])
+def test_custom_attributes_are_emptied_on_purpose(
+    woot: SimpleNamespace, held: Conversation, nothing: Any
+) -> None:
+    woot.bot.post(to(held, "custom_attributes"), {"custom_attributes": {"order": "A-1"}})
+    response = woot.bot.post(to(held, "custom_attributes"), {"custom_attributes": nothing})
+    assert response.json() == {"custom_attributes": {}}
+
+
+def test_when_it_was_said_elsewhere_is_kept(woot: SimpleNamespace, held: Conversation) -> None:
+    said = {"content": "Hi", "external_created_at": 1781690400, "content_attributes": {"flow": 1}}
+    body = woot.bot.post(to(held), said).json()
+    assert body["content_attributes"] == {"flow": 1, "external_created_at": 1781690400}
+    for odd in ({"a": 1}, [1], True, "x" * 101):
+        assert woot.bot.post(to(held), {**said, "external_created_at": odd}).status_code == 422
+
+
+def test_an_empty_field_of_a_form_is_no_file(woot: SimpleNamespace, held: Conversation) -> None:
+    response = woot.bot.form(to(held), {"content": "Hi", "attachments[]": ""})
+    assert response.status_code == 200, response.content
+    assert "attachments" not in response.json()
+    for none in ([], [""], [None], None):
+        assert woot.bot.post(to(held), {"content": "Hi", "attachments": none}).status_code == 200
 
 
 def test_labels_are_replaced_and_read(woot: SimpleNamespace, held: Conversation) -> None:

@@ -57,6 +57,12 @@ def test_bearer_is_taken_and_wins(woot: SimpleNamespace) -> None:
     assert Client(headers=both).get("/api/v1/profile").status_code == 401
 
 
+@pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", "Basic Zm9vOmJhcg=="])
+def test_an_empty_bearer_is_none(woot: SimpleNamespace, authorization: str) -> None:
+    both = {"authorization": authorization, "api-access-token": woot.owner.token}
+    assert Client(headers=both).get("/api/v1/profile").status_code == 200
+
+
 def test_a_token_in_the_address_is_refused(woot: SimpleNamespace) -> None:
     """SX-33."""
     response = Client().get("/api/v1/profile", {"api_access_token": woot.owner.token})

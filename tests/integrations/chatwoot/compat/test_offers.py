@@ -121,6 +121,21 @@ def test_options_may_be_plain_words_and_a_title_says_what_a_pattern_wants(
     assert shown[1]["pattern_error"] == "Digits only"
 
 
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [("required", True), ("true", True), (True, True), (1, True), ("false", False), (0, False), ("", False)],
+)  # fmt: skip
+def test_required_may_be_said_in_words(
+    woot: SimpleNamespace, held: Conversation, sent: Any, shown: bool
+) -> None:
+    """As in their own samples: `"required": "required"`."""
+    items = [{"name": "email", "type": "email", "label": "E-mail", "required": sent}]
+    response = woot.bot.post(to(held), ask("form", items))
+    assert response.status_code == 200, response.content
+    [field] = response.json()["content_attributes"]["items"]
+    assert bool(field.get("required")) is shown
+
+
 AT_LEAST_ONE = "Content attributes At least one item is required."
 
 
