@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.db.models import F
 from django.test import Client
 
@@ -71,6 +73,19 @@ def owner_of(clear: str) -> Member:
     token = find_token(clear)
     assert token is not None
     return token.member
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_two_at_once_make_one_and_say_the_same() -> None:
+    def make() -> Any:
+        try:
+            return run()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.submit(make), threads.submit(make)
+        assert first.result() == second.result()
 
 
 def test_everything_it_prints_works(facts):
