@@ -266,7 +266,10 @@ class GuardedClient:
             headers=headers,
             data=data,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=seconds, connect=connect, sock_connect=connect),
+            # Exact: aiohttp would round longer ones up to a whole second of its clock.
+            timeout=aiohttp.ClientTimeout(
+                total=seconds, connect=connect, sock_connect=connect, ceil_threshold=seconds + 1
+            ),
         ) as response:
             answered = {name.lower(): value for name, value in response.headers.items()}
             body = await _read_capped(response, cap)

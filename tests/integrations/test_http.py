@@ -189,6 +189,27 @@ def test_f_16_a_dripping_answer_is_cut_at_the_total_time():
     asyncio.run(run())
 
 
+def test_f_16_longer_limits_are_kept_to_as_exactly():
+    """Whenever the calls begin: no limit waits for a whole second of somebody's clock."""
+
+    async def run():
+        async def silent(request):
+            await asyncio.sleep(20)
+
+        async with Server(silent) as server, GuardedClient(policy=LOCAL) as http:
+
+            async def call(after: float) -> float:
+                await asyncio.sleep(after)
+                started = time.monotonic()
+                await http.exchange("POST", server.url, timeout=5.1)
+                return time.monotonic() - started
+
+            took = await asyncio.gather(*(call(after) for after in (0, 0.33, 0.66)))
+            assert max(took) < 5.5, took
+
+    asyncio.run(run())
+
+
 def test_f_17_an_endless_answer_is_cut_at_the_cap():
     async def run():
         async def flood(request):

@@ -22,7 +22,7 @@ from conversations.messages import Content, DeliveryStatus, Kind, StatusUpdate
 from conversations.models import Assignment, Attachment, Conversation, Message
 from conversations.models.conversation import ConversationQuerySet
 from conversations.services.locking import RELATED, lock, locked, whole
-from integrations.chatwoot import bots, reading
+from integrations.chatwoot import bots, mirroring, reading
 from integrations.chatwoot.api_inbox import listening
 from integrations.chatwoot.api_inbox.saying import name_of
 from integrations.chatwoot.api_inbox.settings import is_api
@@ -93,8 +93,8 @@ class Messages(CompatView):
             return self._hear(self.conversation(number))
         if kind != "outgoing":
             raise unprocessable(_("Only outgoing messages can be made."))
-        if params.text(self.params, "source_id"):
-            raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
+        if name := params.text(self.params, "source_id"):
+            return self._record(self.conversation(number), name)
         conversation, content = self._to_say(number)
         self._check_pace(conversation)
         try:
@@ -121,6 +121,18 @@ class Messages(CompatView):
         if heard.conversation_id != conversation.pk:
             raise unprocessable(SOURCE_TAKEN)
         return Response(reading.shown_message(heard, conversation, echo_id=self._echo_id()))
+
+    def _record(self, conversation: Conversation, name: str) -> Response:
+        """A person has said it by another way; a `source_id` is said once. Bots say things by this one."""
+        if self.member.is_agent or params.flag(self.params, "private"):
+            raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
+        said = mirroring.known(conversation, name)
+        if said is None:
+            content = content_of(self.params, account_id=self.account.pk)
+            said = mirroring.record(conversation, content, name)
+        if said.conversation_id != conversation.pk:
+            raise unprocessable(SOURCE_TAKEN)
+        return Response(reading.shown_message(said, conversation, echo_id=self._echo_id()))
 
     def _message_type(self) -> str:
         """By its name or its number."""
