@@ -17,14 +17,16 @@ def known(conversation: Conversation, name: str) -> Message | None:
 
 def record(conversation: Conversation, content: Content, name: str) -> Message:
     """It stands in the thread and is not sent; an agent that has the conversation gives it to people, as for
-    an answer from the phone. Raises 422 for what no phone says."""
+    an answer from the phone. Raises 422 for what no phone says, and where the customer was erased."""
     if content.kind != Kind.TEXT and content.kind not in MEDIA_KINDS:
         raise unprocessable(_("What was sent by another way is recorded as text and files."))
-    address = conversation.address
+    names = [one.as_identifier() for one in conversation.address.identifiers.all()]
+    if not names:  # they were erased
+        raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
     said = InboundMessage(
         external_id=name,
         kind=content.kind,
-        identifiers=tuple(one.as_identifier() for one in address.identifiers.all()),
+        identifiers=tuple(names),
         text=content.text,
         media=tuple(
             Media(file.kind, mime=file.mime, filename=file.filename, size=file.size, path=file.path)

@@ -10,6 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.tenancy import account_context
+from conversations import services
 from conversations.models import Conversation, Delivery, Message
 from tests.factories import make_conversation
 
@@ -93,3 +94,15 @@ def test_what_no_phone_says_is_refused(
 def test_a_bot_says_things_by_this_way(woot: SimpleNamespace, held: Conversation) -> None:
     assert woot.bot.post(path(held), PHONE).status_code == 422
     assert now(woot, held).held_by_agent
+
+
+def test_f_32_nothing_is_recorded_of_who_was_erased(
+    woot: SimpleNamespace, open_one: Conversation
+) -> None:
+    with account_context(woot.house.account):
+        services.erase_contact(open_one.contact, by=woot.house.owner)
+    response = woot.owner.post(path(open_one), PHONE)
+    assert response.status_code == 422
+    with account_context(woot.house.account):
+        assert not Message.objects.filter(external_id="wamid.7").exists()
+        assert Conversation.objects.count() == 1
