@@ -23,16 +23,35 @@ addEventListener("click", ({ target }) => {
   const chosen = target.closest?.("[data-inserts]");
   if (chosen) insert(chosen.dataset.inserts);
 });
+// Enter may be quicker than the search: what is offered then answers an older word, so the choice waits for the answer.
+let shown;
+let chosenAhead = false;
+const search = () => document.getElementById("reply-search");
+const chooseFirst = () => menu().querySelector("[data-inserts]")?.click();
+
+addEventListener("htmx:afterSwap", ({ target, detail }) => {
+  if (target.id !== "replies-offered") return;
+  shown = detail.requestConfig.parameters.q;
+  if (chosenAhead && shown === search().value) chooseFirst();
+  chosenAhead = false;
+});
 addEventListener("keydown", (event) => {
-  if (event.target.id !== "reply-search") return;
-  if (event.key === "Enter") menu().querySelector("[data-inserts]")?.click();
+  if (event.target !== search()) return;
+  const upToDate = shown === event.target.value;
+  chosenAhead = event.key === "Enter" && !upToDate;
+  if (event.key === "Enter") upToDate && chooseFirst();
   else if (event.key === "Backspace" && !event.target.value) menu().hidePopover();
   else return;
   event.preventDefault();
 });
-// Closed, it looks for nothing the next time, and one goes on writing.
-addEventListener("toggle", ({ target, newState }) => {
+// Closed, it offers nothing and looks for nothing. (Before it closes: a `toggle` is not told when it opens again at once.)
+addEventListener("beforetoggle", ({ target, newState }) => {
   if (target !== menu() || newState === "open") return;
-  document.getElementById("reply-search").value = "";
-  if (document.activeElement === document.body) area()?.focus();
+  shown = undefined;
+  chosenAhead = false;
+  search().value = "";
+  document.getElementById("replies-offered").replaceChildren();
+}, true);
+addEventListener("toggle", ({ target, newState }) => {
+  if (target === menu() && newState === "closed" && document.activeElement === document.body) area()?.focus();
 }, true);

@@ -56,6 +56,34 @@ def test_a_slash_finds_one_and_enter_puts_it_in(
     assert page.errors == []  # type: ignore[attr-defined]
 
 
+def test_enter_is_never_quicker_than_the_search(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
+    message = page.get_by_label("Message", exact=True)
+    message.click()
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    page.keyboard.type("refu")
+    page.keyboard.press("Enter")
+    expect(message).to_have_value("You get it back in two days, Ion Popescu.")
+
+
+def test_a_menu_opened_again_at_once_looks_for_nothing(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
+    page.get_by_role("button", name="Saved replies").click()
+    page.get_by_label("Find a saved reply").fill("op")
+    expect(page.get_by_role("button", name="/refund")).to_be_hidden()
+    page.evaluate(
+        "() => { const menu = document.getElementById('reply-menu');"
+        " menu.hidePopover(); document.getElementById('reply-button').click(); }"
+    )
+    expect(page.get_by_label("Find a saved reply")).to_have_value("")
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+
+
 def test_escape_leaves_the_slash_and_goes_on(
     shop: SimpleNamespace, conversation: Conversation, open_page: Opener
 ) -> None:
