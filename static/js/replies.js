@@ -37,9 +37,9 @@ addEventListener("htmx:afterSwap", ({ target, detail }) => {
 });
 addEventListener("keydown", (event) => {
   if (event.target !== search()) return;
-  const upToDate = shown === event.target.value;
-  chosenAhead = event.key === "Enter" && !upToDate;
-  if (event.key === "Enter") upToDate && chooseFirst();
+  const fresh = shown === event.target.value;
+  chosenAhead = event.key === "Enter" && !fresh;
+  if (event.key === "Enter") fresh && chooseFirst();
   else if (event.key === "Backspace" && !event.target.value) menu().hidePopover();
   else return;
   event.preventDefault();
