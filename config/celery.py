@@ -92,6 +92,10 @@ app.conf.beat_schedule = {
         "task": "conversations.tasks.wipe_latecomers",
         "schedule": crontab(minute="*/10"),
     },
+    "add-up-tallies": {
+        "task": "conversations.tasks.add_up_tallies",
+        "schedule": crontab(minute="*/2"),
+    },
     "forget-old-answers": {
         "task": "accounts.tasks.forget_old_answers",
         "schedule": crontab(minute="37"),

@@ -12,6 +12,7 @@ from accounts.tenancy import account_context
 from conversations.models import Conversation
 from conversations.services.erasing import erase_latecomers
 from conversations.services.merging import move_latecomers
+from conversations.services.tallies import add_up
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,17 @@ def wipe_latecomers() -> int:
         except DatabaseError:  # the next run does it; the other accounts do not wait for it
             logger.exception("latecomers not wiped account=%d", account_id)
     return wiped
+
+
+@shared_task
+def add_up_tallies() -> None:
+    """What was counted since the last time becomes one number again; beat starts it every few minutes."""
+    for account_id in Account.objects.order_by("pk").values_list("pk", flat=True).iterator():
+        try:
+            with account_context(account_id):
+                add_up()
+        except DatabaseError:  # the sum is the same, only longer to read
+            logger.exception("tallies not added up account=%d", account_id)
 
 
 @shared_task

@@ -32,6 +32,7 @@ from conversations.models.outbox import (
     Timer,
 )
 from conversations.models.saved_reply import SavedReply
+from conversations.models.tally import ConversationTally
 
 __all__ = [
     "Address",
@@ -46,6 +47,7 @@ __all__ = [
     "ContactNote",
     "Conversation",
     "ConversationLabel",
+    "ConversationTally",
     "Courier",
     "Delivery",
     "Endpoint",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Q, Value, When
+from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
 from django.utils import timezone
 
 from accounts.models import Member
 from accounts.rest.filters import search_words
 from conversations.desk import matches
-from conversations.models import AddressIdentifier, Conversation
+from conversations.models import AddressIdentifier, Conversation, ConversationTally, sees_all
 from conversations.models.conversation import ConversationQuerySet
 from integrations.chatwoot import comparing
 from integrations.chatwoot.comparing import same_or_not
@@ -67,10 +68,7 @@ _SORT_NAMES = {"latest": "last_activity_at_desc", "sort_on_priority": "priority_
 
 def narrowed(rows: Rows, given: Params, member: Member) -> Rows:
     """By everything but whose they are."""
-    rows = rows.filter(STATUSES[params.choice(given, "status", STATUSES, "open")])
-    for name in ("inbox_id", "team_id"):
-        if (pk := params.number(given, name)) is not None:
-            rows = rows.filter(**{name: pk})
+    rows = rows.filter(_tallied(given))
     if labels := params.texts(given, "labels"):
         rows = rows.filter(pk__in=_labelled(labels))
     if words := search_words(params.text(given, "q", most=1000)):
@@ -87,6 +85,19 @@ def narrowed(rows: Rows, given: Params, member: Member) -> Rows:
     return rows
 
 
+# What `narrowed` looks at beyond what tallies know.
+_UNTALLIED = ("labels", "q", "source_id", "conversation_type", "updated_within")
+
+
+def _tallied(given: Params) -> Q:
+    """Of what `narrowed` looks at, what tallies know, too."""
+    wanted = STATUSES[params.choice(given, "status", STATUSES, "open")]
+    for name in ("inbox_id", "team_id"):
+        if (pk := params.number(given, name)) is not None:
+            wanted &= Q(**{name: pk})
+    return wanted
+
+
 def whose(rows: Rows, given: Params, member: Member) -> Rows:
     """By whose they are: what a bot holds is assigned, as with their later versions."""
     match params.choice(given, "assignee_type", ASSIGNEE_TYPES, "all"):
@@ -99,15 +110,28 @@ def whose(rows: Rows, given: Params, member: Member) -> Rows:
     return rows
 
 
-def counts(rows: Rows, member: Member) -> dict[str, int]:
-    """How many are whose, in one query."""
-    found = rows.order_by().aggregate(
-        mine_count=Count("pk", filter=Q(assignee=member)),
-        assigned_count=Count("pk", filter=Q(assignee__isnull=False)),
-        unassigned_count=Count("pk", filter=Q(assignee__isnull=True)),
-        all_count=Count("pk"),
+def counts(rows: Rows, given: Params, member: Member) -> dict[str, int]:
+    """How many of what is `narrowed` are whose, in one query: added up where tallies know it, so that an
+    account may have as many as it likes."""
+    if sees_all(member) and all(given.get(name) is None for name in _UNTALLIED):
+        tallies = ConversationTally.objects.filter(_tallied(given))
+        return _by_whose(tallies, partial(Sum, "n"), member)
+    return counted(rows, member)
+
+
+def counted(rows: Rows, member: Member) -> dict[str, int]:
+    """How many of these are whose, in one query."""
+    return _by_whose(rows.order_by(), partial(Count, "pk"), member)
+
+
+def _by_whose(rows: QuerySet[Any], how_many: Callable[..., Any], member: Member) -> dict[str, int]:
+    found = rows.aggregate(
+        mine_count=how_many(filter=Q(assignee=member)),
+        assigned_count=how_many(filter=Q(assignee__isnull=False)),
+        unassigned_count=how_many(filter=Q(assignee__isnull=True)),
+        all_count=how_many(),
     )
-    return {name: int(n) for name, n in found.items()}
+    return {name: int(n or 0) for name, n in found.items()}
 
 
 def ordered(rows: Rows, given: Params) -> Rows:
@@ -133,6 +157,18 @@ MAX_ROWS = 50
 def filtered(rows: Rows, given: Params) -> Rows:
     """Conversations by the rows of `payload`. Raises `ChatwootError` (422) for what is no filter."""
     return rows.filter(read_rows(given, condition))
+
+
+# The keys of rows that tallies know, too.
+_TALLIED_KEYS = {"status", "inbox_id", "team_id", "assignee_id"}
+
+
+def filtered_counts(rows: Rows, given: Params, member: Member) -> dict[str, int]:
+    """How many of what is `filtered` are whose, as `counts`."""
+    if sees_all(member) and {row["attribute_key"] for row in given["payload"]} <= _TALLIED_KEYS:
+        tallies = ConversationTally.objects.filter(read_rows(given, condition))
+        return _by_whose(tallies, partial(Sum, "n"), member)
+    return counted(rows, member)
 
 
 def read_rows(given: Params, condition: Test) -> Q:

@@ -47,7 +47,8 @@ class Conversations(Beginning, ListView):
         found = filters.ordered(filters.whose(rows, self.params, self.member), self.params)
         most = MOST if self.params.get("updated_within") else PAGE
         payload = self.shown(found, most=most)
-        return Response({"data": {"meta": filters.counts(rows, self.member), "payload": payload}})
+        meta = filters.counts(rows, self.params, self.member)
+        return Response({"data": {"meta": meta, "payload": payload}})
 
 
 class Meta(ListView):
@@ -57,7 +58,7 @@ class Meta(ListView):
 
     def get(self, request: Request) -> Response:
         rows = filters.narrowed(self.conversations(), self.params, self.member)
-        return Response({"meta": filters.counts(rows, self.member)})
+        return Response({"meta": filters.counts(rows, self.params, self.member)})
 
 
 class Search(ListView):
@@ -69,7 +70,7 @@ class Search(ListView):
         """In customers' names, numbers and addresses, and in the last words."""
         words = search_words(params.text(self.params, "q", most=1000))
         rows = self.conversations().filter(matches(words)) if words else self.conversations()
-        meta: dict[str, Any] = filters.counts(rows, self.member)
+        meta: dict[str, Any] = filters.counted(rows, self.member)
         meta.pop("assigned_count")
         return Response({"meta": meta, "payload": self.shown(rows.recent_first())})
 
@@ -82,4 +83,5 @@ class Filter(ListView):
     def post(self, request: Request) -> Response:
         rows = filters.filtered(self.conversations(), self.params)
         payload = self.shown(filters.ordered(rows, self.params))
-        return Response({"meta": filters.counts(rows, self.member), "payload": payload})
+        meta = filters.filtered_counts(rows, self.params, self.member)
+        return Response({"meta": meta, "payload": payload})

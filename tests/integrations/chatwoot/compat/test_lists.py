@@ -88,6 +88,39 @@ def test_the_numbers_count_without_the_tab(
     assert listed == alone["meta"] == expected
 
 
+@pytest.mark.parametrize("caller", ["owner", "person"])
+@pytest.mark.parametrize("inbox", [True, False])
+@pytest.mark.parametrize("status", ["open", "pending", "resolved", "snoozed", "all"])
+def test_the_numbers_are_those_of_what_there_is(
+    woot: SimpleNamespace, many: dict[str, Conversation], status: str, inbox: bool, caller: str
+) -> None:
+    """Whoever sees all of the account is told what was counted before; `updated_within` counts anew."""
+    house = woot.house
+    make_conversation(make_inbox(house.account))
+    with account_context(house.account):
+        services.assign(many["snoozed"], to=house.team, by=None)
+    client = getattr(woot, caller)
+    query = {"status": status} | ({"inbox_id": house.inbox.pk} if inbox else {})
+    body = client.get("conversations", **query).json()["data"]
+    anew = client.get("conversations", **query, updated_within=3600).json()["data"]
+    assert body["meta"] == anew["meta"]
+    assert body["meta"]["all_count"] == len(body["payload"])
+    rows = [row("status", "equal_to", status, then="AND" if inbox else None)]
+    rows += [row("inbox_id", "equal_to", house.inbox.pk)] if inbox else []
+    filtered = client.post("conversations/filter", {"payload": rows}).json()
+    assert filtered["meta"] == body["meta"]
+
+
+def test_the_numbers_of_many_cost_no_more(
+    woot: SimpleNamespace, many: dict[str, Conversation]
+) -> None:
+    """No conversation is read to be counted."""
+    with CaptureQueriesContext(connection) as asked:
+        woot.owner.get("conversations/meta")
+    assert not [one for one in asked if 'COUNT("conversations_conversation' in one["sql"]]
+    assert [one for one in asked if 'SUM("conversations_conversationtally' in one["sql"]]
+
+
 @pytest.mark.parametrize(
     "query",
     [
