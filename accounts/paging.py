@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 Rows = TypeVar("Rows", bound=QuerySet[Any, Any])
+M = TypeVar("M", bound=Model)
 
 
 def first_of(rows: Rows, n: int, *, skip: int = 0) -> Rows:
@@ -18,5 +20,18 @@ def first_of(rows: Rows, n: int, *, skip: int = 0) -> Rows:
     and sorts, where an index has them in order (a second for 100,000 conversations). A subquery for the
     keys does not help: it is looked at last, for the same reason.
     """
-    keys = list(rows.values_list("pk", flat=True)[skip : skip + n])
-    return rows.filter(pk__in=keys)
+    return rows.filter(pk__in=_keys(rows, n, skip))
+
+
+def read_first(
+    rows: QuerySet[M, Any], n: int, read: Callable[[Sequence[int]], list[M]], *, skip: int = 0
+) -> list[M]:
+    """What `first_of` gives, as `read` reads it by keys (accounts/prepared.py). Only where all of the account
+    may be seen: what changes between the two questions is not asked again whether it may be."""
+    keys = _keys(rows, n, skip)
+    place = {key: place for place, key in enumerate(keys)}
+    return sorted(read(keys), key=lambda row: place[row.pk])
+
+
+def _keys(rows: QuerySet[Any, Any], n: int, skip: int) -> list[int]:
+    return list(rows.values_list("pk", flat=True)[skip : skip + n])

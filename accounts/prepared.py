@@ -75,8 +75,8 @@ class _Written(Generic[T_co]):
     """A question as the ORM wrote it: its SQL, where its values go, and how a row of its answer is read."""
 
     def __init__(self, rows: QuerySet[Any, Any], values: Sequence[Any]) -> None:
-        if rows._prefetch_related_lookups or rows.query.annotation_select:  # type: ignore[attr-defined]
-            raise ValueError("prefetching and annotations are not done here")
+        if rows._prefetch_related_lookups:  # type: ignore[attr-defined]
+            raise ValueError("prefetching is not done here")
         compiler = rows.query.get_compiler(connection.alias)
         self.sql, params = compiler.as_sql()
         places = {repr(value): place for place, value in enumerate(values)}
@@ -206,6 +206,7 @@ def _reader_of(compiler: SQLCompiler) -> Reader:
     begin, end = shape["select_fields"][0], shape["select_fields"][-1] + 1
     names = [column[0].target.attname for column in select[begin:end]]
     model = shape["model"]
+    annotated = list((compiler.annotation_col_map or {}).items())
     # The stubs are those of a later Django, where it takes one thing more.
     populators = get_related_populators(shape, select, connection.alias)  # type: ignore[call-arg]
 
@@ -213,6 +214,8 @@ def _reader_of(compiler: SQLCompiler) -> Reader:
         instance = model.from_db(connection.alias, names, row[begin:end])
         for populator in populators:
             populator.populate(row, instance)
+        for name, place in annotated:
+            setattr(instance, name, row[place])
         return instance
 
     return cast("Reader", read)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts import ids
 from accounts.models import Member, Team
 from accounts.rest.fields import AttributesField, PublicIdField, RefField, StrictSerializer
 from conversations.file_addresses import signed_url
@@ -47,6 +49,8 @@ from conversations.rich_serializers import (
     form_field_of,
 )
 from conversations.services.contact_notes import MAX_TEXT as MAX_NOTE
+
+_DATE_TIME = serializers.DateTimeField()
 
 MAX_TEXT = 10_000
 MAX_FILES = 10
@@ -112,12 +116,60 @@ class ConversationSerializer(serializers.ModelSerializer[Conversation]):
         ]  # fmt: skip
         read_only_fields = fields
 
+    def to_representation(self, instance: Conversation) -> dict[str, Any]:
+        """What the fields say, written out: asking each of them takes three times as long, and this is the
+        row of the longest lists."""
+        return {
+            "id": instance.public_id,
+            "number": instance.number,
+            "status": instance.status,
+            "inbox": ids.encode("inb", instance.inbox_id),
+            "contact": _brief_contact(instance.contact),
+            "assignee": _brief_member(instance.assignee) if instance.assignee else None,
+            "team": ids.encode("tem", instance.team_id) if instance.team_id else None,
+            "assignment_epoch": instance.assignment_epoch,
+            "priority": instance.priority,
+            "labels": instance.label_names,
+            "attributes": instance.attributes,
+            "language": instance.language,
+            "snoozed_until": _moment(instance.snoozed_until),
+            "waiting_since": _moment(instance.waiting_since),
+            "unread_count": instance.unread_count,
+            "preview": instance.preview,
+            "preview_kind": instance.preview_kind,
+            "preview_direction": instance.preview_direction,
+            "last_inbound_at": _moment(instance.last_inbound_at),
+            "last_activity_at": _moment(instance.last_activity_at),
+            "window_closes_at": self.get_window_closes_at(instance),
+            "synthetic": instance.synthetic,
+            "resolved_at": _moment(instance.resolved_at),
+            "created_at": _moment(instance.created_at),
+            "updated_at": _moment(instance.updated_at),
+        }
+
     @extend_schema_field({"type": ["string", "null"], "format": "date-time"})
     def get_window_closes_at(self, conversation: Conversation) -> str | None:
         """When free text stops being allowed; null when the channel has no window."""
         conversation.address.inbox = conversation.inbox
-        closes_at = conversation.address.window_closes_at()
-        return serializers.DateTimeField().to_representation(closes_at) if closes_at else None
+        return _moment(conversation.address.window_closes_at())
+
+
+def _brief_contact(contact: Contact) -> dict[str, Any]:
+    return {
+        "id": contact.public_id,
+        "name": contact.name,
+        "phone": contact.phone,
+        "email": contact.email,
+        "language": contact.language,
+    }
+
+
+def _brief_member(member: Member) -> dict[str, Any]:
+    return {"id": member.public_id, "kind": member.kind, "name": member.name}
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else str(_DATE_TIME.to_representation(value))
 
 
 class AttachmentSerializer(serializers.ModelSerializer[Attachment]):

@@ -25,7 +25,9 @@ class FilterSetBackend(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: Any, view: Any) -> QuerySet[Any]:
         filterset_class = getattr(view, "filterset_class", None)
-        if filterset_class is None:
+        asked = {*request.query_params}
+        # A set copies all of its filters and makes a form of them; most lists are asked for without any.
+        if filterset_class is None or not asked & filterset_class.base_filters.keys():
             found: QuerySet[Any] = queryset
             return found
         filterset = filterset_class(request.query_params, queryset=queryset, request=request)

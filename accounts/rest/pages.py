@@ -16,8 +16,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-from accounts.paging import first_of
-
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 100
 
@@ -36,7 +34,7 @@ class CursorPages(BasePagination):
         if values:
             queryset = queryset.filter(self._beyond(values, "lt" if down else "gt"))
         queryset = queryset.order_by(*[f"{'-' if down else ''}{name}" for name in self.fields])
-        rows = list(first_of(queryset, limit + 1))
+        rows = list(view.page_of(queryset, limit + 1))
         more, rows = len(rows) > limit, rows[:limit]
         if backwards:
             rows.reverse()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, NoReturn
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -27,6 +27,7 @@ from accounts.auth import request_allows
 from accounts.ids import decode
 from accounts.limits import Limit, Taken
 from accounts.models import Account, ApiToken, Member
+from accounts.paging import first_of
 from accounts.permissions import Permission
 from accounts.proof import lacks_required_factor
 from accounts.rest import idempotency, kept
@@ -165,6 +166,10 @@ class AccountViewSet(GenericViewSet[Any]):
             rows = self.filter_queryset(self.get_queryset())
         found = self.paginate_queryset(rows)
         return self.get_paginated_response(self.shown(found or []))
+
+    def page_of(self, rows: QuerySet[Any], n: int) -> Sequence[Any]:
+        """The first `n` of these."""
+        return list(first_of(rows, n))
 
     def shape(self, serializer: type[BaseSerializer[Any]], **kwargs: Any) -> dict[str, Any]:
         """The validated request body."""

@@ -144,9 +144,18 @@ class Address(AccountModel):
     created_at = models.DateTimeField(auto_now_add=True)
 
     public_id = PublicId("adr")
+    # What it is called, where somebody has read that for many at once (`names`).
+    known_identifiers: list[AddressIdentifier] | None = None
 
     def __str__(self) -> str:
         return f"{self.contact} in {self.inbox}"
+
+    @property
+    def names(self) -> list[AddressIdentifier]:
+        """What the platform calls it."""
+        if self.known_identifiers is not None:
+            return self.known_identifiers
+        return list(self.identifiers.all())
 
     def proves(self, contact: Contact) -> bool:
         """Whether whoever writes from here has proven to be this contact."""

@@ -65,9 +65,7 @@ class ConversationQuerySet(AccountQuerySet["Conversation"]):
 
     def for_list(self) -> ConversationQuerySet:
         """With everything a row of a list shows, in a constant number of queries."""
-        return self.select_related("contact", "inbox", "assignee", "team").prefetch_related(
-            "labels"
-        )
+        return self.select_related("contact", "inbox", "assignee", "team").with_labels()
 
 
 class ConversationManager(AccountManager["Conversation"]):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery, prefetch_related_objects
 
 from accounts.models import Member, TeamMembership
-from accounts.prepared import KEY, prepared
+from accounts.paging import first_of, read_first
+from accounts.prepared import KEY, KEYS, prepared
 from conversations.messages import MEDIA_KINDS
-from conversations.models import Conversation, Message
+from conversations.models import AddressIdentifier, Conversation, Message, sees_all
 from conversations.models.conversation import ConversationQuerySet
 from conversations.services.media import with_files
 from integrations.chatwoot.shapes.conversations import LastWords, conversation_json
@@ -20,6 +21,8 @@ from integrations.chatwoot.shapes.parts import Json
 Direction = Message.Direction
 SAID = (Direction.INBOUND, Direction.OUTBOUND, Direction.NOTE)
 
+SHOWN_TO_PEOPLE = ~Q(direction=Direction.DRAFT)
+
 
 def shown_to(member: Member) -> Q:
     """Which messages a caller reads. Drafts are nothing that was said; notes and system lines are for
@@ -28,7 +31,7 @@ def shown_to(member: Member) -> Q:
         return Q(direction__in=(Direction.INBOUND, Direction.OUTBOUND)) | Q(
             author=member, direction=Direction.NOTE
         )
-    return ~Q(direction=Direction.DRAFT)
+    return SHOWN_TO_PEOPLE
 
 
 def whole_messages(rows: QuerySet[Message]) -> QuerySet[Message]:
@@ -39,9 +42,25 @@ def _with_author(rows: QuerySet[Message]) -> QuerySet[Message]:
     return rows.select_related("author__agent__bot_settings", "reply_to")
 
 
+def page_of(rows: ConversationQuerySet, member: Member, n: int, *, skip: int = 0) -> list[Any]:
+    """The first `n` of `rows` after `skip`, `whole`."""
+    if sees_all(member):
+        return read_first(rows, n, _whole_of, skip=skip)
+    return list(first_of(whole(rows, member), n, skip=skip))
+
+
 def whole(rows: ConversationQuerySet, member: Member) -> ConversationQuerySet:
     """With what `conversations_json` reads."""
-    seen = Message.objects.filter(shown_to(member), conversation=OuterRef("pk")).order_by("-id")
+    return _with_all(rows, shown_to(member))
+
+
+@prepared(KEYS)
+def _whole_of(pks: Sequence[int]) -> ConversationQuerySet:
+    return _with_all(Conversation.objects.filter(pk__among=pks), SHOWN_TO_PEOPLE)
+
+
+def _with_all(rows: ConversationQuerySet, read: Q) -> ConversationQuerySet:
+    seen = Message.objects.filter(read, conversation=OuterRef("pk")).order_by("-id")
     return (
         rows.select_related(
             "contact",
@@ -53,7 +72,6 @@ def whole(rows: ConversationQuerySet, member: Member) -> ConversationQuerySet:
             "team",
         )
         .defer("inbox__credentials_sealed")
-        .prefetch_related("address__identifiers")
         .with_labels()
         .annotate(
             newest_message=Subquery(seen.values("pk")[:1]),
@@ -66,6 +84,7 @@ def conversations_json(conversations: Sequence[Any], member: Member) -> list[Jso
     """Conversations read by `whole`. A bot is not told where other bots are reached."""
     mine = teams_of(member)
     last = _last_words(conversations)
+    _read_names(conversations)
     found = [conversation_json(one, last, mine) for one in conversations]
     for conversation, shown in zip(conversations, found, strict=True):
         if member.is_agent and conversation.assignee_id != member.pk:
@@ -103,19 +122,42 @@ def _message(pk: int) -> QuerySet[Message]:
 
 
 def teams_of(member: Member) -> frozenset[int]:
-    rows = TeamMembership.objects.filter(member=member)
-    return frozenset(rows.values_list("team_id", flat=True))
+    return frozenset(pk for (pk,) in _teams_of(member.pk))
+
+
+@prepared(KEY)
+def _teams_of(member_id: int) -> QuerySet[TeamMembership, tuple[int]]:
+    return TeamMembership.objects.filter(member_id=member_id).values_list("team_id")
 
 
 def _last_words(conversations: Sequence[Any]) -> LastWords:
     wanted = {one.newest_message for one in conversations} | {
         one.last_said for one in conversations
     }
-    found = _with_author(Message.objects.filter(pk__in=wanted - {None}))
-    messages = {message.pk: message for message in found}
+    wanted.discard(None)
+    messages = {message.pk: message for message in _messages(wanted)} if wanted else {}
     with_files = [message for message in messages.values() if message.kind in MEDIA_KINDS]
     prefetch_related_objects(with_files, "attachments")
     return LastWords(
         any={one.pk: messages[one.newest_message] for one in conversations if one.newest_message},
         said={one.pk: messages[one.last_said] for one in conversations if one.last_said},
     )
+
+
+@prepared(KEYS)
+def _messages(pks: Collection[int]) -> QuerySet[Message]:
+    return _with_author(Message.objects.filter(pk__among=pks))
+
+
+def _read_names(conversations: Sequence[Any]) -> None:
+    """What the addresses are called; prefetching makes a queryset for each of them."""
+    names: dict[int, list[AddressIdentifier]] = {one.address_id: [] for one in conversations}
+    for name in _names(names):
+        names[name.address_id].append(name)
+    for one in conversations:
+        one.address.known_identifiers = names[one.address_id]
+
+
+@prepared(KEYS)
+def _names(addresses: Collection[int]) -> QuerySet[AddressIdentifier]:
+    return AddressIdentifier.objects.filter(address__among=addresses)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, QuerySet
 
 from accounts.models import Team
 from accounts.prepared import KEY, KEYS, WORD, WORDS, fetched, prepared
 from accounts.tenancy import NoAccountError, account_context
-from conversations.models import AddressIdentifier, Conversation, Message
+from conversations.models import (
+    AddressIdentifier,
+    Conversation,
+    ConversationLabel,
+    Label,
+    Message,
+)
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +36,18 @@ def named(values, inbox_id) -> QuerySet[AddressIdentifier]:
 @prepared(WORD)
 def team_names(name) -> QuerySet[Team, tuple[int, str]]:
     return Team.objects.filter(name=name).values_list("pk", "name")
+
+
+@prepared(KEYS)
+def labelled(pks) -> QuerySet[Conversation]:
+    texts = Message.objects.filter(conversation=OuterRef("pk")).values("text")
+    rows = Conversation.objects.select_related("contact").with_labels()
+    return rows.annotate(said=ArraySubquery(texts)).filter(pk__among=pks)
+
+
+@prepared(KEYS)
+def prefetching(pks) -> QuerySet[Conversation]:
+    return Conversation.objects.prefetch_related("labels").filter(pk__among=pks)
 
 
 @prepared(KEYS)
@@ -86,6 +105,20 @@ def test_nobody_is_asked_without_an_account(two):
         conversations_of([two[0][1].pk])
 
 
+def test_what_was_annotated_comes_with_it(two, django_assert_num_queries):
+    account, conversation = two[0]
+    with account_context(account):
+        for name in ("vip", "Größe"):
+            label = Label.objects.create(name=name)
+            ConversationLabel.objects.create(conversation=conversation, label=label)
+        labelled([conversation.pk])
+        with django_assert_num_queries(1):
+            [found] = labelled([conversation.pk])
+            assert set(found.known_labels or ()) == {"Größe", "vip"}
+            assert vars(found)["said"] == ["Hello"]
+            assert found.contact.pk == conversation.contact_id
+
+
 def test_several_values_go_where_they_belong(two):
     account, conversation = two[0]
     with account_context(account):
@@ -107,6 +140,11 @@ def test_values_of_columns_come_as_tuples(two):
 def test_a_question_that_does_not_ask_for_its_value_is_refused(two):
     with account_context(two[0][0]), pytest.raises(ValueError, match="no use"):
         useless([1])
+
+
+def test_prefetching_is_refused(two):
+    with account_context(two[0][0]), pytest.raises(ValueError, match="prefetching"):
+        prefetching([1])
 
 
 def test_rows_of_an_own_statement_become_models_whatever_the_order_of_their_columns(two):

@@ -29,6 +29,7 @@ from conversations.models import (
     Label,
     Message,
 )
+from conversations.serializers import ConversationSerializer
 from tests.api import Caller, attrs_of, code_of
 from tests.factories import make_agent, make_conversation, make_inbox, make_person, make_team, said
 
@@ -49,6 +50,29 @@ def held(api: SimpleNamespace, thread: Conversation) -> Conversation:
 def give(api: SimpleNamespace, conversation: Conversation, to=None) -> Conversation:
     with account_context(api.house.account):
         return services.assign(conversation, to=to or api.house.agent.member, by=api.house.owner)
+
+
+def test_a_conversation_is_shown_as_its_fields_say(
+    api: SimpleNamespace, held: Conversation
+) -> None:
+    """The serializer says by hand what the schema promises by its fields."""
+    house = api.house
+    made = [held, *(make_conversation(house.inbox, contact_name="Ion") for _ in range(4))]
+    whatsapp = make_conversation(make_inbox(house.account, "whatsapp"))
+    with account_context(house.account):
+        services.assign(made[1], to=house.team, by=None)
+        services.snooze(made[2], until=timezone.now() + timedelta(hours=1), by=None)
+        services.resolve(made[3], by=None)
+        services.add_labels(made[4], ["vip", "Größe"], by=None)
+        services.set_attributes(
+            made[4], {"a": None, "n": 1.5, "b": True}, by=None, on="conversation"
+        )
+        for pk in [*(one.pk for one in made), whatsapp.pk]:
+            row = Conversation.objects.get(pk=pk)
+            serializer = ConversationSerializer()
+            by_fields = super(ConversationSerializer, serializer).to_representation(row)
+            assert list(serializer.to_representation(row).items()) == list(by_fields.items())
+            assert [*by_fields] == [*serializer.fields]
 
 
 def path(conversation: Conversation, rest: str = "") -> str:

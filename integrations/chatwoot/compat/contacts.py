@@ -201,7 +201,7 @@ class ContactConversations(ContactView):
     def get(self, request: Request, contact_id: str) -> Response:
         rows = self.conversations().filter(contact=self.contact(contact_id))
         rows = rows.order_by("-last_activity_at", "-id")
-        found = list(first_of(reading.whole(rows, self.member), 100))
+        found = reading.page_of(rows, self.member, 100)
         return Response({"payload": reading.conversations_json(found, self.member)})
 
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.paging import first_of
 from accounts.permissions import Permission
 from accounts.rest.filters import search_words
 from conversations.desk import matches
@@ -27,7 +26,7 @@ class ListView(CompatView):
     def shown(self, rows: ConversationQuerySet, *, most: int = PAGE) -> list[Json]:
         """One page of `rows`."""
         start = 0 if most > PAGE else (params.page(self.params) - 1) * PAGE
-        page = list(first_of(reading.whole(rows, self.member), most, skip=start))
+        page = reading.page_of(rows, self.member, most, skip=start)
         return reading.conversations_json(page, self.member)
 
 

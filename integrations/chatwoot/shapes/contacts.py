@@ -23,7 +23,7 @@ def phone_of(contact: Contact) -> str | None:
 def source_of(address: Address) -> str:
     """The name they would know the address by."""
     names: Sequence[AddressIdentifier] = sorted(
-        address.identifiers.all(),
+        address.names,
         key=lambda one: (one.kind in CHANGING_KINDS, one.kind not in _PREFERRED_KINDS, one.pk),
     )
     if not names:

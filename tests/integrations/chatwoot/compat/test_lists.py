@@ -17,6 +17,7 @@ from accounts.tenancy import account_context
 from conversations import services
 from conversations.messages import Content
 from conversations.models import Conversation, Message
+from integrations.chatwoot import reading
 from tests.factories import make_conversation, make_inbox
 from tests.integrations.chatwoot.compat import contract
 
@@ -109,6 +110,21 @@ def test_the_numbers_are_those_of_what_there_is(
     rows += [row("inbox_id", "equal_to", house.inbox.pk)] if inbox else []
     filtered = client.post("conversations/filter", {"payload": rows}).json()
     assert filtered["meta"] == body["meta"]
+
+
+def test_a_page_is_what_the_orm_reads(woot: SimpleNamespace, many: dict[str, Conversation]) -> None:
+    """Whoever sees all is answered by a question that was written once: in the order of the list, with
+    labels, last words, names and holders."""
+    house = woot.house
+    with account_context(house.account):
+        services.add_note(many["mine"], text="A private word", author=house.owner)
+        rows = Conversation.objects.order_by("created_at", "id")
+        page = reading.page_of(rows, house.owner, 5, skip=1)
+        same = list(reading.whole(rows, house.owner)[1:6])
+        assert [one.pk for one in page] == [one.pk for one in same]
+        shown = reading.conversations_json(page, house.owner)
+        assert shown == reading.conversations_json(same, house.owner)
+        assert any(one["last_non_activity_message"] for one in shown)
 
 
 def test_the_numbers_of_many_cost_no_more(
