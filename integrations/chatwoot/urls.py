@@ -1,4 +1,4 @@
-"""Their addresses, from the root, with and without the slash at the end (no redirect loses a body)."""
+"""Their addresses, from the root."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from integrations.chatwoot.compat import (
     settings,
     webhooks,
 )
-from integrations.chatwoot.compat.base import CompatView, Nowhere
+from integrations.chatwoot.compat.base import END, CompatView, Nowhere
 from integrations.chatwoot.compat.profile import Profile
 
 ID = r"\d{1,18}"
@@ -43,14 +43,14 @@ TEAM = rf"teams/(?P<team_id>{ID})"
 
 def at(below: str, view: type[CompatView], *, version: int = 1, **options: object) -> URLPattern:
     """An address below an account."""
-    route = rf"^api/v{version}/accounts/(?P<account_id>{ID})/{below}/?$"
+    route = rf"^api/v{version}/accounts/(?P<account_id>{ID})/{below}{END}"
     return re_path(route, view.as_view(**options))
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("integrations.chatwoot.api_inbox.urls")),
     path("", include("integrations.chatwoot.platform.urls")),
-    re_path(r"^api/v1/profile/?$", Profile.as_view()),
+    re_path(rf"^api/v1/profile{END}", Profile.as_view()),
     at("conversations", listing.Conversations),
     at("conversations/meta", listing.Meta),
     at("conversations/search", listing.Search),
@@ -133,6 +133,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     at("summary_reports/channel", report_lists.SummaryOfChannels, version=2),
     path("agent-bots/avatars/<str:signed>", avatars.serve, name=avatars.ROUTE),
     # What is not above is not there, in their words; other platforms have other `/api/` paths.
-    re_path(r"^api/v1/(?:accounts|profile)(?:/.*)?$", Nowhere.as_view()),
-    re_path(r"^api/v2/accounts(?:/.*)?$", Nowhere.as_view()),
+    re_path(r"^api/v1/(?:accounts|profile)(?:[/.].*)?$", Nowhere.as_view()),
+    re_path(r"^api/v2/accounts(?:[/.].*)?$", Nowhere.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""The client API's addresses, from the root, with and without the slash at the end."""
+"""The client API's addresses, from the root."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.urls import URLPattern, re_path
 
 from integrations.chatwoot.api_inbox import contacts, conversations, messages
 from integrations.chatwoot.api_inbox.view import ClientView
-from integrations.chatwoot.compat.base import Nowhere
+from integrations.chatwoot.compat.base import END, Nowhere
 
 PREFIX = r"^public/api/v1/inboxes/(?P<identifier>[^/]+)"
 # No text with a NUL was ever kept, and no database can be asked for one.
@@ -15,7 +15,7 @@ CONVERSATION = rf"{CONTACT}/conversations/(?P<number>\d{{1,18}})"
 
 
 def at(path: str, view: type[ClientView]) -> URLPattern:
-    return re_path(rf"{PREFIX}{path}/?$", view.as_view())
+    return re_path(rf"{PREFIX}{path}{END}", view.as_view())
 
 
 urlpatterns = [

@@ -33,6 +33,8 @@ from integrations.chatwoot.compat.view import TheirView
 from integrations.chatwoot.errors import FOREIGN_BOT, FOREIGN_USER, NOT_FOR_BOTS, ChatwootError
 
 P = Permission
+# How their addresses may end: both forms of the slash (no redirect loses a body), and with the format named.
+END = r"(?:\.json)?/?$"
 
 
 class CompatView(TheirView):

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.urls import URLPattern
 
 from integrations.chatwoot.api_inbox import urls
-from integrations.chatwoot.compat.base import Nowhere
+from integrations.chatwoot.compat.base import END, Nowhere
 
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "platforms" / "api-inbox.md"
 ROW = re.compile(r"^\| ([A-Z, ]+) \| (/\S*) \| (yes|differs) \|", re.M)
@@ -23,7 +23,7 @@ def offered() -> set[tuple[str, str]]:
         if issubclass(view, Nowhere):
             continue
         path = re.sub(r"\(\?P<\w+>[^)]*\)", "{id}", str(pattern.pattern))
-        path = path.removeprefix("^public/api/v1/inboxes/{id}").removesuffix("/?$") or "/"
+        path = path.removeprefix("^public/api/v1/inboxes/{id}").removesuffix(END) or "/"
         found |= {
             (path, method)
             for method in METHODS

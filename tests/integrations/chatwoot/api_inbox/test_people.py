@@ -42,6 +42,13 @@ def test_the_inbox_says_who_it_is(app: App) -> None:
     }
 
 
+def test_the_format_may_be_named_but_is_part_of_what_an_app_calls_somebody(app: App) -> None:
+    for source_id in ("ana", "ana.json"):
+        assert app.post("contacts.json", {"source_id": source_id}).status_code == 200
+        assert app.get(f"contacts/{source_id}").json()["source_id"] == source_id
+    assert app.post("contacts/ana.json/conversations.json").status_code == 200
+
+
 def test_a_customer_is_made_shown_and_changed(app: App) -> None:
     said = {
         "name": "Ana", "email": "ana@example.test", "phone_number": "+40721000111",

@@ -63,11 +63,11 @@ def test_a_bot_answers_as_on_the_product_page(woot: SimpleNamespace, held: Conve
         assert Delivery.objects.filter(message=said).exists()
 
 
-@pytest.mark.parametrize("slash", ["", "/"])
-def test_both_forms_of_an_address_take_the_body(
-    woot: SimpleNamespace, held: Conversation, slash: str
+@pytest.mark.parametrize("end", ["", "/", ".json"])
+def test_every_form_of_an_address_takes_the_body(
+    woot: SimpleNamespace, held: Conversation, end: str
 ) -> None:
-    response = woot.bot.post(to(held) + slash, {"content": "Hi"})
+    response = woot.bot.post(to(held) + end, {"content": "Hi"})
     assert response.status_code == 200
     assert response.json()["content"] == "Hi"
 

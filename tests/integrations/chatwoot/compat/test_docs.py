@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from integrations.chatwoot.compat.base import END
 from integrations.chatwoot.platform import urls as platform_urls
 from tests.integrations.chatwoot.compat.test_errors import FOR_BOTS, METHODS, offers
 
@@ -43,6 +44,6 @@ def test_the_page_names_every_address_of_the_platform_api() -> None:
     for pattern in platform_urls.urlpatterns:
         path = re.sub(r"\(\?P<\w+>[^)]*\)", "{id}", str(pattern.pattern))
         view = pattern.callback.cls  # type: ignore[attr-defined]  # a view of DRF
-        path = "/" + path.removeprefix("^").removesuffix("/?$")
+        path = "/" + path.removeprefix("^").removesuffix(END)
         offered |= {(path, m) for m in METHODS if "agent_bots" in path and hasattr(view, m)}
     assert said == offered

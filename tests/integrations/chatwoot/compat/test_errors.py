@@ -21,7 +21,7 @@ from accounts.tokens import create_token
 from conversations import services
 from conversations.models import Conversation
 from integrations.chatwoot import urls
-from integrations.chatwoot.compat.base import CompatView, Nowhere
+from integrations.chatwoot.compat.base import END, CompatView, Nowhere
 from integrations.chatwoot.errors import answer_to
 from tests.factories import make_account, make_agent, make_conversation
 from tests.integrations.chatwoot.compat.conftest import Client4, client
@@ -107,7 +107,7 @@ def routes() -> list[tuple[str, type[CompatView]]]:
         if view is None or issubclass(view, Nowhere):  # pictures need no token
             continue
         path = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", str(pattern.pattern))
-        path = path.removeprefix("^").removesuffix("/?$")
+        path = path.removeprefix("^").removesuffix(END)
         found.append((path.removeprefix("api/v1/accounts/<account_id>/"), view))
     return found
 

@@ -38,8 +38,8 @@ NEW = {
 
 
 def test_the_usual_test_of_a_connection(woot: SimpleNamespace) -> None:
-    for slash in ("", "/"):
-        body = woot.owner.get(f"/api/v1/profile{slash}").json()
+    for end in ("", "/", ".json"):
+        body = woot.owner.get(f"/api/v1/profile{end}").json()
         assert body["id"] == woot.house.owner.pk
         assert body["email"] == woot.house.owner.user.email
         assert body["access_token"] == woot.owner.token

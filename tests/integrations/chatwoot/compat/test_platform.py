@@ -66,6 +66,13 @@ def test_a_token_that_is_none(db: None, token: str) -> None:
             assert (answer.status_code, answer.json()) == (401, INVALID)
 
 
+def test_the_format_may_be_named(app: App) -> None:
+    bot = make_system_bot(app)
+    assert app.get(f"{bot.id}.json").json() == app.get(str(bot.id)).json()
+    listed = app.client.get(f"{PATH}.json")
+    assert (listed.status_code, listed.json()) == (200, app.get("").json())
+
+
 def test_no_other_token_opens_it_and_its_own_opens_nothing_else(
     woot: SimpleNamespace, app: App
 ) -> None:
