@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -24,13 +25,25 @@ def first_of(rows: Rows, n: int, *, skip: int = 0) -> Rows:
 
 
 def read_first(
-    rows: QuerySet[M, Any], n: int, read: Callable[[Sequence[int]], list[M]], *, skip: int = 0
+    rows: QuerySet[M, Any],
+    n: int,
+    read: Callable[[Sequence[int]], list[M]],
+    *,
+    skip: int = 0,
+    by: Sequence[str] = (),
 ) -> list[M]:
     """What `first_of` gives, as `read` reads it by keys (accounts/prepared.py). Only where all of the account
-    may be seen: what changes between the two questions is not asked again whether it may be."""
+    may be seen: a row that changes between the two questions is not checked again.
+
+    In the order in which they were found; `by` columns, in that of the rows as they were read, where a
+    cursor is made of these.
+    """
     keys = _keys(rows, n, skip)
     place = {key: place for place, key in enumerate(keys)}
-    return sorted(read(keys), key=lambda row: place[row.pk])
+    found = sorted(read(keys), key=lambda row: place[row.pk])
+    for name in reversed(by):
+        found.sort(key=attrgetter(name.removeprefix("-")), reverse=name.startswith("-"))
+    return found
 
 
 def _keys(rows: QuerySet[Any, Any], n: int, skip: int) -> list[int]:

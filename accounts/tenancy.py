@@ -137,12 +137,14 @@ class AccountForeignKey(models.ForeignKey["Account", "Account"]):
         return name, "django.db.models.ForeignKey", args, kwargs
 
 
-def account_key(*, db_index: bool = True) -> AccountForeignKey:
+def account_key(*, db_index: bool = True, checked: bool = True) -> AccountForeignKey:
     """The column that says whose row it is; hot tables whose other indexes begin with it (or find rows
-    without it) go without an index of its own: each one is written with every row."""
+    without it) go without an index of its own: each one is written with every row. What the database itself
+    writes while an account goes is not `checked`."""
     return AccountForeignKey(
         "accounts.Account",
-        on_delete=models.CASCADE,
+        on_delete=models.CASCADE if checked else models.DO_NOTHING,
+        db_constraint=checked,
         related_name="+",
         editable=False,
         db_index=db_index,

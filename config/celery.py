@@ -95,6 +95,7 @@ app.conf.beat_schedule = {
     "add-up-tallies": {
         "task": "conversations.tasks.add_up_tallies",
         "schedule": crontab(minute="*/2"),
+        "options": {"expires": 120},  # the next one does all of it
     },
     "forget-old-answers": {
         "task": "accounts.tasks.forget_old_answers",

@@ -34,7 +34,7 @@ class CursorPages(BasePagination):
         if values:
             queryset = queryset.filter(self._beyond(values, "lt" if down else "gt"))
         queryset = queryset.order_by(*[f"{'-' if down else ''}{name}" for name in self.fields])
-        rows = list(view.page_of(queryset, limit + 1))
+        rows: list[Any] = view.page_of(queryset, limit + 1)
         more, rows = len(rows) > limit, rows[:limit]
         if backwards:
             rows.reverse()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NoReturn
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -167,7 +167,7 @@ class AccountViewSet(GenericViewSet[Any]):
         found = self.paginate_queryset(rows)
         return self.get_paginated_response(self.shown(found or []))
 
-    def page_of(self, rows: QuerySet[Any], n: int) -> Sequence[Any]:
+    def page_of(self, rows: QuerySet[Any], n: int) -> list[Any]:
         """The first `n` of these."""
         return list(first_of(rows, n))
 

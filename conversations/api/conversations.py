@@ -150,9 +150,9 @@ class ConversationViewSet(AccountViewSet):
     def rows(self) -> QuerySet[Conversation]:
         return shown(conversations_of(self.member))
 
-    def page_of(self, rows: QuerySet[Any], n: int) -> Sequence[Any]:
+    def page_of(self, rows: QuerySet[Any], n: int) -> list[Any]:
         if sees_all(self.member):
-            return read_first(rows, n, _shown_of)
+            return read_first(rows, n, _shown_of, by=[str(name) for name in rows.query.order_by])
         return super().page_of(rows, n)
 
     def list(self, request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Conversations are counted as they change; those that there are already are counted here.
 
 The triggers keep writers out until this migration is done (about a second for a million conversations),
-so that none is missed. Their wall is open to the owner meanwhile: it counts every account's.
+so that none is missed; readers go on. It waits three seconds for its turn, and is simply run again.
 """
 
 import django.db.models.deletion
@@ -10,8 +10,9 @@ from django.db import migrations, models
 
 from accounts.tenancy import protect
 
+PATIENTLY = "SET LOCAL lock_timeout = '3s'"
 TRIGGERS = """
-CREATE FUNCTION conversations_count_new() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION conversations_count_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
     SELECT account_id, inbox_id, assignee_id, team_id, status, count(*) FROM changed
@@ -19,7 +20,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION conversations_count_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION conversations_count_gone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
     SELECT account_id, inbox_id, assignee_id, team_id, status, -count(*) FROM changed
@@ -27,7 +28,7 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION conversations_count_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION conversations_count_moved() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
     VALUES (OLD.account_id, OLD.inbox_id, OLD.assignee_id, OLD.team_id, OLD.status, -1),
@@ -52,12 +53,12 @@ DROP TRIGGER count_gone ON conversations_conversation;
 DROP TRIGGER count_moved ON conversations_conversation;
 DROP FUNCTION conversations_count_new(), conversations_count_gone(), conversations_count_moved();
 """
+# Fails where the role that migrates would count its own rows only, or none.
 COUNT = """
-ALTER TABLE conversations_conversation NO FORCE ROW LEVEL SECURITY;
+SET LOCAL row_security = off;
 INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
     SELECT account_id, inbox_id, assignee_id, team_id, status, count(*) FROM conversations_conversation
     GROUP BY account_id, inbox_id, assignee_id, team_id, status;
-ALTER TABLE conversations_conversation FORCE ROW LEVEL SECURITY;
 """
 
 
@@ -86,7 +87,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("status", models.CharField(choices=[("open", "open"), ("snoozed", "snoozed"), ("resolved", "resolved")], max_length=10)),
                 ("n", models.IntegerField()),
-                ("account", models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="accounts.account")),
+                ("account", models.ForeignKey(db_constraint=False, db_index=False, editable=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name="+", to="accounts.account")),
                 ("assignee", loose("accounts.member", null=True)),
                 ("inbox", loose("conversations.inbox")),
                 ("team", loose("accounts.team", null=True)),
@@ -102,6 +103,7 @@ class Migration(migrations.Migration):
                 ("all_accounts", django.db.models.manager.Manager()),
             ],
         ),
+        migrations.RunSQL(PATIENTLY, PATIENTLY),
         migrations.RunSQL(TRIGGERS, NO_TRIGGERS),
         migrations.RunSQL(COUNT, migrations.RunSQL.noop),
         *[migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in protect("conversations_conversationtally")],

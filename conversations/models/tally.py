@@ -19,7 +19,7 @@ class ConversationTally(AccountModel):
     row points at is not checked: a holder who is deleted has conversations no longer, and the sum is 0.
     """
 
-    account = account_key(db_index=False)
+    account = account_key(db_index=False, checked=False)
     inbox = models.ForeignKey(
         Inbox, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )

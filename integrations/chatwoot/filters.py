@@ -90,7 +90,7 @@ _UNTALLIED = ("labels", "q", "source_id", "conversation_type", "updated_within")
 
 
 def _tallied(given: Params) -> Q:
-    """Of what `narrowed` looks at, what tallies know, too."""
+    """The part of `narrowed` that tallies know, too."""
     wanted = STATUSES[params.choice(given, "status", STATUSES, "open")]
     for name in ("inbox_id", "team_id"):
         if (pk := params.number(given, name)) is not None:
@@ -113,7 +113,7 @@ def whose(rows: Rows, given: Params, member: Member) -> Rows:
 def counts(rows: Rows, given: Params, member: Member) -> dict[str, int]:
     """How many of what is `narrowed` are whose, in one query: added up where tallies know it, so that an
     account may have as many as it likes."""
-    if sees_all(member) and all(given.get(name) is None for name in _UNTALLIED):
+    if sees_all(member) and not any(given.get(name) for name in _UNTALLIED):
         tallies = ConversationTally.objects.filter(_tallied(given))
         return _by_whose(tallies, partial(Sum, "n"), member)
     return counted(rows, member)

@@ -32,8 +32,9 @@ const chooseFirst = () => menu().querySelector("[data-inserts]")?.click();
 addEventListener("htmx:afterSwap", ({ target, detail }) => {
   if (target.id !== "replies-offered") return;
   shown = detail.requestConfig.parameters.q;
-  if (chosenAhead && shown === search().value) chooseFirst();
+  if (!chosenAhead || shown !== search().value) return;
   chosenAhead = false;
+  chooseFirst();
 });
 addEventListener("keydown", (event) => {
   if (event.target !== search()) return;

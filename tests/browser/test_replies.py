@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from accounts.tenancy import account_context
 from conversations import services
@@ -66,6 +66,26 @@ def test_enter_is_never_quicker_than_the_search(
     expect(page.get_by_role("button", name="/refund")).to_be_visible()
     page.keyboard.type("refu")
     page.keyboard.press("Enter")
+    expect(message).to_have_value("You get it back in two days, Ion Popescu.")
+
+
+def test_enter_waits_for_the_last_word_when_an_older_one_is_answered(
+    shop: SimpleNamespace, conversation: Conversation, open_page: Opener
+) -> None:
+    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
+    message = page.get_by_label("Message", exact=True)
+    message.click()
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+
+    held: list[Route] = []
+    page.route("**/replies/?q=re", lambda route: held.append(route))
+    page.keyboard.type("re")
+    while not held:
+        page.wait_for_timeout(5)
+    page.keyboard.type("f")
+    page.keyboard.press("Enter")
+    held[0].continue_()
     expect(message).to_have_value("You get it back in two days, Ion Popescu.")
 
 

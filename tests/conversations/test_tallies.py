@@ -113,6 +113,24 @@ def test_each_account_has_its_own(house: SimpleNamespace) -> None:
             assert cursor.fetchone() == (1,)
 
 
+def test_the_job_adds_up_for_every_account(house: SimpleNamespace) -> None:
+    for _ in range(2):
+        make_conversation(house.inbox)
+    add_up_tallies()
+    assert [*ConversationTally.objects.values_list("n", flat=True)] == [2]
+
+
+def test_an_account_that_goes_takes_its_conversations_with_it(house: SimpleNamespace) -> None:
+    account = house.outsider_account
+    with account_context(account):
+        make_conversation(make_inbox(account))
+        account.delete()
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        assert not there_are()
+        assert not tallied()
+
+
 @pytest.mark.usefixtures("clean_database")
 def test_adding_up_while_others_count_and_add_up() -> None:
     house = make_house()
@@ -128,7 +146,8 @@ def test_adding_up_while_others_count_and_add_up() -> None:
 
     def adding() -> None:
         while not over.is_set():
-            add_up_tallies()
+            with account_context(house.account):
+                add_up()
 
     def run(work: Any, *given: Any) -> threading.Thread:
         def safely() -> None:

@@ -77,6 +77,8 @@ def test_what_a_list_shows(
     body = woot.owner.get("conversations", **query).json()
     contract.check(body, {"data": {"meta": contract.COUNTS, "payload": [contract.CONVERSATION]}})
     assert names(body["data"]["payload"], many) == expected
+    if "assignee_type" not in query:
+        assert body["data"]["meta"]["all_count"] == len(expected)
 
 
 def test_the_numbers_count_without_the_tab(
@@ -110,6 +112,20 @@ def test_the_numbers_are_those_of_what_there_is(
     rows += [row("inbox_id", "equal_to", house.inbox.pk)] if inbox else []
     filtered = client.post("conversations/filter", {"payload": rows}).json()
     assert filtered["meta"] == body["meta"]
+
+
+def test_whoever_does_not_see_all_is_told_of_what_they_see(
+    woot: SimpleNamespace, many: dict[str, Conversation]
+) -> None:
+    account = woot.house.account
+    account.people_see = "own"
+    account.save()
+    body = woot.person.get("conversations").json()["data"]
+    assert names(body["payload"], many) == {"nobodys", "others"}
+    expected = {"mine_count": 1, "assigned_count": 1, "unassigned_count": 1, "all_count": 2}
+    payload = [row("status", "equal_to", "open")]
+    filtered = woot.person.post("conversations/filter", {"payload": payload}).json()
+    assert body["meta"] == filtered["meta"] == expected
 
 
 def test_a_page_is_what_the_orm_reads(woot: SimpleNamespace, many: dict[str, Conversation]) -> None:
