@@ -375,6 +375,13 @@ def test_a_start_whose_answer_was_lost_is_handled_like_a_crash():
 
 
 def test_the_lock_that_shows_us_alive_is_taken_as_soon_as_the_old_session_ends():
+    async def held(pool):
+        async with pool.connection() as connection:
+            found = await connection.execute(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+            )
+            return await found.fetchone()
+
     async def run():
         pool = Pool(1, "test")
         one, old = Presence(pool), await connect("courier lock")
@@ -383,12 +390,10 @@ def test_the_lock_that_shows_us_alive_is_taken_as_soon_as_the_old_session_ends()
             await old.execute("SELECT pg_advisory_lock(%s, 4711)", [Courier.ADVISORY_CLASS])
             await one.beat(set())
             await old.close()
+            while await held(pool):  # the server ends a session when it gets to it
+                await asyncio.sleep(0.01)
             await one.beat(set())
-            async with pool.connection() as connection:
-                held = await connection.execute(
-                    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
-                )
-                return await held.fetchone()
+            return await held(pool)
         finally:
             await one.leave()
             await pool.close()
