@@ -12,19 +12,11 @@ from accounts.tenancy import protect
 
 PATIENTLY = "SET LOCAL lock_timeout = '3s'"
 TRIGGERS = """
-CREATE FUNCTION conversations_count_new() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION conversations_count_changed() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
-    SELECT account_id, inbox_id, assignee_id, team_id, status, count(*) FROM changed
-    GROUP BY account_id, inbox_id, assignee_id, team_id, status;
-    RETURN NULL;
-END $$;
-
-CREATE FUNCTION conversations_count_gone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-BEGIN
-    INSERT INTO conversations_conversationtally (account_id, inbox_id, assignee_id, team_id, status, n)
-    SELECT account_id, inbox_id, assignee_id, team_id, status, -count(*) FROM changed
-    GROUP BY account_id, inbox_id, assignee_id, team_id, status;
+    SELECT account_id, inbox_id, assignee_id, team_id, status, CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END
+    FROM changed GROUP BY account_id, inbox_id, assignee_id, team_id, status;
     RETURN NULL;
 END $$;
 
@@ -37,9 +29,9 @@ BEGIN
 END $$;
 
 CREATE TRIGGER count_new AFTER INSERT ON conversations_conversation
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION conversations_count_new();
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION conversations_count_changed();
 CREATE TRIGGER count_gone AFTER DELETE ON conversations_conversation
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION conversations_count_gone();
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION conversations_count_changed();
 CREATE TRIGGER count_moved
     AFTER UPDATE OF account_id, inbox_id, assignee_id, team_id, status ON conversations_conversation
     FOR EACH ROW
@@ -51,7 +43,7 @@ NO_TRIGGERS = """
 DROP TRIGGER count_new ON conversations_conversation;
 DROP TRIGGER count_gone ON conversations_conversation;
 DROP TRIGGER count_moved ON conversations_conversation;
-DROP FUNCTION conversations_count_new(), conversations_count_gone(), conversations_count_moved();
+DROP FUNCTION conversations_count_changed(), conversations_count_moved();
 """
 # Fails where the role that migrates would count its own rows only, or none.
 COUNT = """
