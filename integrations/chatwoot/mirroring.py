@@ -20,7 +20,7 @@ def record(conversation: Conversation, content: Content, name: str) -> Message:
     an answer from the phone. Raises 422 for what no phone says, and where the customer was erased."""
     if content.kind != Kind.TEXT and content.kind not in MEDIA_KINDS:
         raise unprocessable(_("What was sent by another way is recorded as text and files."))
-    names = [one.as_identifier() for one in conversation.address.identifiers.all()]
+    names = [one.as_identifier() for one in conversation.address.names]
     if not names:  # they were erased
         raise unprocessable(_("What was sent by another way cannot be recorded by this call."))
     said = InboundMessage(
