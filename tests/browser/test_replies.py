@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from accounts.tenancy import account_context
 from conversations import services
@@ -27,6 +27,16 @@ def conversation(shop: SimpleNamespace) -> Conversation:
         ):
             services.create_saved_reply(code=code, text=text, by=shop.owner)
         return make_conversation(shop.inbox, "Are you open?", contact_name="Ion Popescu")
+
+
+def with_menu(page: Page) -> tuple[Page, Locator]:
+    """The page with the menu opened by a slash, and where one writes."""
+    message = page.get_by_label("Message", exact=True)
+    message.click()
+    page.keyboard.type("/")
+    expect(page.get_by_role("button", name="/hours")).to_be_visible()
+    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    return page, message
 
 
 def test_a_slash_finds_one_and_enter_puts_it_in(
@@ -59,11 +69,7 @@ def test_a_slash_finds_one_and_enter_puts_it_in(
 def test_enter_is_never_quicker_than_the_search(
     shop: SimpleNamespace, conversation: Conversation, open_page: Opener
 ) -> None:
-    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
-    message = page.get_by_label("Message", exact=True)
-    message.click()
-    page.keyboard.type("/")
-    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    page, message = with_menu(open_page(shop.person, f"/inbox/{conversation.public_id}/"))
     page.keyboard.type("refu")
     page.keyboard.press("Enter")
     expect(message).to_have_value("You get it back in two days, Ion Popescu.")
@@ -72,11 +78,7 @@ def test_enter_is_never_quicker_than_the_search(
 def test_enter_waits_for_the_last_word_when_an_older_one_is_answered(
     shop: SimpleNamespace, conversation: Conversation, open_page: Opener
 ) -> None:
-    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
-    message = page.get_by_label("Message", exact=True)
-    message.click()
-    page.keyboard.type("/")
-    expect(page.get_by_role("button", name="/refund")).to_be_visible()
+    page, message = with_menu(open_page(shop.person, f"/inbox/{conversation.public_id}/"))
 
     held: list[Route] = []
     page.route("**/replies/?q=re", lambda route: held.append(route))
@@ -107,11 +109,7 @@ def test_a_menu_opened_again_at_once_looks_for_nothing(
 def test_escape_leaves_the_slash_and_goes_on(
     shop: SimpleNamespace, conversation: Conversation, open_page: Opener
 ) -> None:
-    page = open_page(shop.person, f"/inbox/{conversation.public_id}/")
-    message = page.get_by_label("Message", exact=True)
-    message.click()
-    page.keyboard.type("/")
-    expect(page.get_by_role("button", name="/hours")).to_be_visible()
+    page, message = with_menu(open_page(shop.person, f"/inbox/{conversation.public_id}/"))
     page.keyboard.press("Escape")
     expect(page.locator("#reply-menu")).to_be_hidden()
     expect(message).to_be_focused()
